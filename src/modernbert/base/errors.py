@@ -1,0 +1,29 @@
+"""The errors a user can cause: each message names the value, the limit and the way out.
+
+Programmer errors are plain asserts. The command line prints a `UserError` as one sentence and
+exits with status 2; anything else is a fault of this package and shows its traceback.
+"""
+
+
+class UserError(Exception):
+    """Something the user gave cannot be used as it is."""
+
+
+class ConfigError(UserError):
+    """A configuration names something that does not exist, or contradicts itself."""
+
+
+class DataError(UserError):
+    """A text, corpus, shard or batch breaks the format's promise."""
+
+
+class CheckpointError(UserError):
+    """A model folder or a run folder cannot be read, or belongs to something else."""
+
+
+class MachineError(UserError):
+    """The machine lacks what was asked of it: a package, a device, disk space."""
+
+
+class TrainingError(UserError):
+    """A run cannot go on: its numbers stopped being finite."""

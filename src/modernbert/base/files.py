@@ -1,0 +1,128 @@
+"""Files that are whole or absent: written aside, flushed to disk, then renamed into place."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from modernbert.base.errors import MachineError
+
+_ASIDE = ".partial-"
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a path to write to; it becomes `path` when the block ends well, else it is removed.
+
+    Raises:
+        MachineError: the disk is full or the folder cannot be written.
+    """
+    aside = path.with_name(f"{_ASIDE}{path.name}")
+    try:
+        yield aside
+        _flush(aside)
+        os.replace(aside, path)
+        _flush(path.parent)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise _explained(error, path) from error
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder to fill; it becomes `path` when the block ends well, else it goes.
+
+    An older folder at `path` is replaced. A process killed inside the block leaves only a
+    hidden folder, which `sweep` removes.
+
+    Raises:
+        MachineError: the disk is full or the parent folder cannot be written.
+    """
+    aside = path.with_name(f"{_ASIDE}{path.name}")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        yield aside
+        for inside in aside.rglob("*"):
+            _flush(inside)
+        _flush(aside)
+        remove_folder(path)
+        os.replace(aside, path)
+        _flush(path.parent)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise _explained(error, path) from error
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def remove_folder(path: Path) -> None:
+    """Delete a folder so that a half-deleted one never carries its name."""
+    if path.exists():
+        doomed = path.with_name(f"{_ASIDE}doomed-{path.name}")
+        os.replace(path, doomed)
+        shutil.rmtree(doomed)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed process left half-written in a folder."""
+    for leftover in folder.glob(f"{_ASIDE}*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a value as readable JSON, whole or not at all."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    with whole_file(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def digest(data: bytes) -> str:
+    """Return a short name of some bytes: equal bytes, equal name."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def folder_size(path: Path) -> int:
+    """Return the bytes of all files below a folder."""
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _explained(error: OSError, path: Path) -> MachineError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = shutil.disk_usage(_nearest(path)).free
+        return MachineError(
+            f"the disk is full: {path} was not written ({free / 1e6:.0f} MB are free); "
+            "make room and repeat the command: what was saved before is intact"
+        )
+    return MachineError(f"{path} cannot be written: {error.strerror or error}")
+
+
+def _nearest(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path

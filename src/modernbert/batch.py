@@ -1,0 +1,98 @@
+"""The one thing that flows: documents laid end to end with no padding between them.
+
+Legend for every shape in the project: T tokens, S sequences, D model width, H heads,
+K head width, V vocabulary; B and L only where a padded (batch, length) grid is unavoidable.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from jaxtyping import Bool, Int, Int32, Shaped
+from torch import Tensor
+
+from modernbert.base.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where each sequence starts and ends on the flat token axis; shared by all layers."""
+
+    cu_seqlens: Int32[Tensor, "S1"]
+    """Starts of the sequences, then the total: S + 1 numbers."""
+    max_seqlen: int
+    """Length of the longest sequence."""
+
+    @classmethod
+    def of(cls, lengths: Sequence[int]) -> Self:
+        """Lay out sequences of these lengths, in tokens, in this order."""
+        starts = torch.zeros(len(lengths) + 1, dtype=torch.int32)
+        torch.cumsum(torch.tensor(lengths, dtype=torch.int32), 0, out=starts[1:])
+        return cls(starts, max(lengths, default=0))
+
+    def to(self, device: torch.device | str) -> "Layout":
+        """Move to a device."""
+        return Layout(self.cu_seqlens.to(device), self.max_seqlen)
+
+    def lengths(self) -> tuple[int, ...]:
+        """Return the lengths as Python numbers; on a GPU this waits for the device."""
+        return tuple(self.cu_seqlens.diff().tolist())
+
+
+@dataclass(frozen=True, slots=True)
+class PackedBatch:
+    """Token ids of several documents, flat, with the layout that keeps them apart."""
+
+    ids: Int[Tensor, "T"]
+    layout: Layout
+
+    def to(self, device: torch.device | str) -> "PackedBatch":
+        """Move to a device."""
+        return PackedBatch(self.ids.to(device), self.layout.to(device))
+
+
+def pack(documents: Sequence[Sequence[int]]) -> PackedBatch:
+    """Lay lists of token ids end to end.
+
+    Raises:
+        DataError: there is no document, or one has no token.
+    """
+    if not documents:
+        raise DataError("nothing to pack: give at least one list of token ids")
+    for index, ids in enumerate(documents):
+        if not len(ids):
+            raise DataError(f"document {index} has no tokens: leave it out before packing")
+    flat = torch.cat([torch.as_tensor(ids, dtype=torch.int64) for ids in documents])
+    return PackedBatch(flat, Layout.of([len(ids) for ids in documents]))
+
+
+def unpad(ids: Int[Tensor, "B L"], mask: Bool[Tensor, "B L"]) -> PackedBatch:
+    """Take the tokens that a padded grid marks as real; padding may be on either side.
+
+    Raises:
+        DataError: a row is all padding.
+    """
+    lengths = mask.sum(1).tolist()
+    if 0 in lengths:
+        raise DataError(f"row {lengths.index(0)} has no tokens: leave it out before unpadding")
+    return PackedBatch(ids[mask], Layout.of(lengths).to(ids.device))
+
+
+def pad(x: Shaped[Tensor, "T ..."], layout: Layout) -> Shaped[Tensor, "S L ..."]:
+    """Lay sequences out as rows of a grid, zeros after each; L is the longest length."""
+    grid = x.new_zeros((layout.cu_seqlens.numel() - 1, layout.max_seqlen, *x.shape[1:]))
+    return grid.masked_scatter(
+        real(layout).view(*grid.shape[:2], *[1] * (x.dim() - 1)).expand_as(grid), x
+    )
+
+
+def real(layout: Layout) -> Bool[Tensor, "S L"]:
+    """Return True where the grid of `pad` holds a token."""
+    lengths = layout.cu_seqlens.diff()
+    return torch.arange(layout.max_seqlen, device=lengths.device) < lengths[:, None]
+
+
+def split(x: Shaped[Tensor, "T ..."], layout: Layout) -> list[Tensor]:
+    """Return one view a sequence."""
+    return list(x.split(layout.lengths()))

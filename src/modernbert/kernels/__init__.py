@@ -1,0 +1,1 @@
+"""Formulas on tensors: no weights, no state."""

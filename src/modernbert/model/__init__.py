@@ -1,0 +1,1 @@
+"""Everything that has a learned weight or names one."""

@@ -1,0 +1,89 @@
+"""The encoder's shape, as data. Importing this costs nothing: the command line prints it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from modernbert.base.errors import ConfigError
+
+LayerKind = Literal["global", "local"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderConfig:
+    """Everything the weights depend on (paper, section 2.1). Speed settings live elsewhere."""
+
+    vocab_size: int = 50_368
+    """Rows of the embedding table; a multiple of 64 keeps matrix kernels fast."""
+    dim: int = 768
+    """Width of the residual stream."""
+    mlp_dim: int = 1152
+    """Width of one half of the gated MLP (Hugging Face: intermediate_size)."""
+    num_layers: int = 22
+    num_heads: int = 12
+    global_every: int = 3
+    """Layers 0, n, 2n... attend to the whole document; the others are local."""
+    layer_kinds: tuple[LayerKind, ...] = ()
+    """A pattern that `global_every` cannot say, one entry a layer; empty follows it."""
+    local_window: int = 128
+    """Tokens a local layer looks at besides the token itself, half on each side."""
+    global_rope_theta: float = 160_000.0
+    local_rope_theta: float = 10_000.0
+    max_length: int = 8192
+    """Longest document the thetas were trained for."""
+    norm_eps: float = 1e-5
+    norm_bias: bool = False
+    attention_bias: bool = False
+    mlp_bias: bool = False
+    head_bias: bool = False
+    """Whether the head's dense layer has a bias (Hugging Face: classifier_bias)."""
+    decoder_bias: bool = True
+    tie_embeddings: bool = True
+    """Whether the decoder's matrix is the embedding table."""
+    activation: Literal["gelu", "gelu_tanh", "silu", "relu"] = "gelu"
+    embedding_dropout: float = 0.0
+    attention_out_dropout: float = 0.0
+    """Dropout after each attention's output projection; pretraining uses 0.1."""
+    mlp_dropout: float = 0.0
+    init_std: float = 0.02
+    init_cutoff: float = 2.0
+    """Initial weights are cut at this many standard deviations."""
+    pad_id: int = 50_283
+    cls_id: int = 50_281
+    sep_id: int = 50_282
+
+    def __post_init__(self) -> None:
+        """Reject shapes that cannot be built."""
+        if self.dim % self.num_heads or (self.dim // self.num_heads) % 2:
+            raise ConfigError(
+                f"dim {self.dim} does not give {self.num_heads} heads an even width each: "
+                "choose a dim that is a multiple of twice num_heads"
+            )
+        if self.layer_kinds and len(self.layer_kinds) != self.num_layers:
+            raise ConfigError(
+                f"layer_kinds has {len(self.layer_kinds)} entries for {self.num_layers} layers: "
+                "give one a layer, or leave it empty and set global_every"
+            )
+        if self.global_every < 1 or self.local_window < 2 or self.local_window % 2:
+            raise ConfigError(
+                f"global_every {self.global_every} must be at least 1, and local_window "
+                f"{self.local_window} even and at least 2"
+            )
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head."""
+        return self.dim // self.num_heads
+
+    def is_global(self, layer: int) -> bool:
+        """Return whether a layer attends to the whole document."""
+        if self.layer_kinds:
+            return self.layer_kinds[layer] == "global"
+        return layer % self.global_every == 0
+
+    def window_at(self, layer: int) -> int | None:
+        """Return the layer's attention window; None means global."""
+        return None if self.is_global(layer) else self.local_window
+
+    def theta_at(self, layer: int) -> float:
+        """Return the base of the layer's rotary frequencies."""
+        return self.global_rope_theta if self.is_global(layer) else self.local_rope_theta

@@ -1,0 +1,1 @@
+"""What moves a weight: the optimizer, its groups and its schedules."""

@@ -1,0 +1,1 @@
+"""Which number is made small, and how a batch is labelled for it."""

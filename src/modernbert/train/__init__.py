@@ -1,0 +1,1 @@
+"""The loop: it knows steps, ranks and disks, not what is learned."""
