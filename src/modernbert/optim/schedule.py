@@ -1,0 +1,97 @@
+"""Learning-rate and batch-size schedules: pure functions of tokens seen, never of steps.
+
+A rate that follows tokens is not moved when the batch size changes; a run that stopped finds
+its place again from one number.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from modernbert.base.errors import ConfigError
+
+DecayShape = Literal["one_minus_sqrt", "linear", "cosine"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """Climb, hold, then fall: warmup-stable-decay (Hagele et al. 2024, arXiv 2405.18392).
+
+    With no decay it is constant; with a decay over everything after the climb it is the plain
+    linear or cosine schedule.
+    """
+
+    warmup_tokens: int = 0
+    """Tokens over which the rate climbs from 0 to its peak."""
+    decay_tokens: int = 0
+    """Tokens at the end over which it falls; with 0 the phase stays open for continuation."""
+    decay: DecayShape = "one_minus_sqrt"
+    """Shape of the fall."""
+    floor: float = 0.0
+    """Share of the peak that is left at the end of the fall."""
+
+    def __post_init__(self) -> None:
+        """Reject negative stretches."""
+        if self.warmup_tokens < 0 or self.decay_tokens < 0 or not 0 <= self.floor <= 1:
+            raise ConfigError(
+                f"warmup_tokens {self.warmup_tokens} and decay_tokens {self.decay_tokens} must "
+                f"not be negative, and floor {self.floor} must lie between 0 and 1"
+            )
+
+    def at(self, tokens: float, horizon: int) -> float:
+        """Return the multiplier of the peak rate after `tokens` of `horizon`.
+
+        Raises:
+            ConfigError: the climb and the fall overlap.
+        """
+        if self.warmup_tokens + self.decay_tokens > horizon:
+            raise ConfigError(
+                f"a climb of {self.warmup_tokens} and a fall of {self.decay_tokens} tokens do "
+                f"not fit into {horizon}: shorten one, or train for longer"
+            )
+        if tokens < self.warmup_tokens:
+            return tokens / self.warmup_tokens
+        into_decay = tokens - (horizon - self.decay_tokens)
+        if into_decay <= 0 or not self.decay_tokens:
+            return 1.0
+        left = _fall(self.decay, min(into_decay / self.decay_tokens, 1.0))
+        return self.floor + (1.0 - self.floor) * left
+
+
+def _fall(shape: DecayShape, share: float) -> float:
+    if shape == "one_minus_sqrt":
+        return 1.0 - math.sqrt(share)
+    if shape == "linear":
+        return 1.0 - share
+    return 0.5 * (1.0 + math.cos(math.pi * share))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchWarmup:
+    """Grow the batch in equal numbers of steps at each size (ModernBERT paper, table 3)."""
+
+    first_tokens: int = 0
+    """Tokens in the first batches; 0 starts at the full size."""
+    warmup_tokens: int = 0
+    """Tokens over which the batch grows to its full size."""
+
+    def rows_at(self, tokens: int, row_tokens: int, batch_tokens: int) -> int:
+        """Return how many rows of `row_tokens` the next step takes after `tokens`.
+
+        Every size from the first to the full one is used for the same number of steps, so a
+        size of n rows lasts n times as many tokens as a size of one.
+        """
+        full = max(1, round(batch_tokens / row_tokens))
+        first = max(1, min(full, round(self.first_tokens / row_tokens))) if self.first_tokens else full
+        if first == full or tokens >= self.warmup_tokens:
+            return full
+        area = (first + full - 1) * (full - first) / 2  # rows summed over the sizes below full
+        reached = tokens / self.warmup_tokens * area
+        rows = first
+        while rows < full - 1 and reached >= _summed(first, rows):
+            rows += 1
+        return rows
+
+
+def _summed(first: int, last: int) -> float:
+    return (first + last) * (last - first + 1) / 2
