@@ -1,0 +1,71 @@
+# The commands of this project. A machine needs Python 3.11 or newer (with venv and pip), gcc, git and make.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# A newer interpreter is chosen by name: make install PYTHON=python3.13
+PYTHON ?= python3
+TORCH ?= 2.13.0
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: help install demo test check lint format lock clean
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+install: .venv/installed ## Leave in .venv everything a developer needs.
+
+demo: install ## Train a small model from this machine's own Python files; the report is left in demo/.
+	$(BIN)/modernbert demo --out demo
+
+test: install ## Run every test that a CPU can run.
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -o addopts="" tests/compiled
+
+check: lint ## Lint, check types and imports, run the quick tests; under a minute.
+	$(BIN)/python -m pytest -q -m "not slow" tests/unit tests/property tests/architecture
+
+lint: install ## Check format, lint, types and import direction.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## Rewrite the files in the project's format.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Resolved on the oldest Python that is supported: pins made on a newer one may not install there.
+lock: ## Choose every version anew and write requirements.lock.
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+	  echo "requirements.lock is made on Python 3.11, this is $$($(PYTHON) --version): run make lock PYTHON=python3.11" >&2; exit 1; }
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	build/lock/bin/python -m pip install --quiet 'torch==$(TORCH)' '.[all]' --group dev \
+	  $$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])')
+	echo '# Made by `make lock` on Python 3.11: the package, its extra `all`, the group `dev` and the build, resolved together, then frozen.' > build/lock.txt
+	build/lock/bin/python -m pip freeze --all --exclude pip --exclude modernbert \
+	  | sed 's/+.*//' | LC_ALL=C sort -f >> build/lock.txt
+	mv build/lock.txt requirements.lock && rm -rf build/lock
+
+clean: ## Remove what the commands above left behind; the runs in demo/ stay.
+	rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Two stamps: a changed lock builds the environment anew, a changed pyproject.toml only re-installs the package.
+.venv/locked: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "modernbert needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) --version 2>&1 || true): install one and run make install PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+	  echo "$(PYTHON) cannot make a virtual environment: install its venv package (Debian and Ubuntu: python3-venv)" >&2; exit 1; }
+	@echo "installing $$(grep -c == requirements.lock) pinned packages into .venv; the first time takes minutes"
+	$(PYTHON) -m venv --clear .venv
+	$(PIP) install --quiet --requirement requirements.lock
+	touch $@
+
+.venv/installed: .venv/locked pyproject.toml
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
