@@ -1,0 +1,145 @@
+"""Who may import what: downward only, no cycles, one door an optional package, no early torch."""
+
+import ast
+import graphlib
+import subprocess
+import sys
+import tomllib
+
+import grimp
+import pytest
+from importlinter import cli as importlinter
+from packaging.requirements import Requirement
+
+from tests.architecture.source import PACKAGE, ROOT, Module, imports, modules, parsed
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+# Where each package that only some jobs need comes in; nobody else may import it.
+DOORS = {
+    "pyarrow": ("data/documents.py",),
+    "zstandard": ("data/documents.py",),
+    "tensorboard": ("train/metrics.py",),
+    "tyro": ("cli/",),
+    "rich": ("base/", "cli/"),
+    "tokenizers": ("data/",),
+}
+
+# Imported before anything is computed: the command line answers --help in the blink of an eye.
+LIGHT = [
+    name
+    for name in ("modernbert", "modernbert.cli.main", "modernbert.model.config")
+    if (PACKAGE.parent / name.replace(".", "/")).with_suffix(".py").exists()
+    or (PACKAGE.parent / name.replace(".", "/") / "__init__.py").exists()
+]
+
+
+def declared(*requirements: str) -> set[str]:
+    return {Requirement(text).name for text in requirements}
+
+
+CORE = declared(*PROJECT["project"]["dependencies"])
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+OPTIONAL = declared(*(line for extra in EXTRAS.values() for line in extra)) - {"modernbert"}
+
+
+def outside(tree: ast.AST) -> set[str]:
+    """Return the packages of others that code imports."""
+    roots = {
+        # torch only forwards here; the package it needs is the other one.
+        "tensorboard" if name.startswith("torch.utils.tensorboard") else name.split(".")[0]
+        for name in imports(tree)
+    }
+    return roots - sys.stdlib_module_names - {"modernbert"}
+
+
+def closed_doors(module: Module) -> list[str]:
+    return [
+        f"{module.name} imports {package}"
+        for package in sorted(outside(module.tree))
+        if not module.name.startswith(DOORS.get(package, ("",)))
+    ]
+
+
+def early(module: Module) -> list[str]:
+    """Find optional packages that a file imports before anyone asked for them."""
+    waiting = (ast.FunctionDef, ast.AsyncFunctionDef)
+    eager = [
+        node for node in module.tree.body if not isinstance(node, waiting) and not typing(node)
+    ]
+    return [
+        f"{module.name} imports {package} at its top"
+        for node in eager
+        for package in sorted(outside(node) & OPTIONAL)
+    ]
+
+
+def typing(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+
+
+def test_rooms_import_downward_only(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert importlinter.lint_imports(no_cache=True, no_logo=True) == 0, capsys.readouterr().out
+
+
+def test_every_room_has_its_place_in_the_contract():
+    (contract,) = PROJECT["tool"]["importlinter"]["contracts"]
+    named = {name.strip() for layer in contract["layers"] for name in layer.split("|")}
+    rooms = {f"modernbert.{path.parent.name}" for path in PACKAGE.glob("*/__init__.py")}
+    files = {f"modernbert.{path.stem}" for path in PACKAGE.glob("*.py")} - {"modernbert.__init__"}
+    assert rooms | files == named
+
+
+def test_imports_have_no_cycle():
+    graph = grimp.build_graph("modernbert", cache_dir=None)
+    towards = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
+    order = list(graphlib.TopologicalSorter(towards).static_order())
+    assert set(order) == graph.modules
+
+
+def test_only_declared_packages_are_imported():
+    used = {package for module in modules() for package in outside(module.tree)}
+    assert used <= CORE | OPTIONAL
+
+
+def test_every_optional_package_has_a_door():
+    assert set(DOORS) >= OPTIONAL
+    assert set(DOORS) <= CORE | OPTIONAL
+
+
+def test_packages_come_in_by_their_door():
+    assert [fault for module in modules() for fault in closed_doors(module)] == []
+
+
+def test_optional_packages_are_imported_when_they_are_needed():
+    assert [fault for module in modules() for fault in early(module)] == []
+
+
+def test_data_works_without_torch_in_sight():
+    users = [
+        module.name
+        for module in modules()
+        if module.name.startswith("data/") and "torch" in outside(module.tree)
+    ]
+    assert users == []
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_torch_is_not_imported_early(name):
+    code = f"import sys, {name}; sys.exit(' '.join({{'torch', 'transformers'}} & {{*sys.modules}}))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stderr.strip() == ""
+
+
+def test_wrong_doors_are_noticed():
+    text = (
+        "from torch.utils.tensorboard import SummaryWriter\ndef f():\n    import pyarrow.parquet\n"
+    )
+    module = parsed("train/loop.py", text)
+    assert closed_doors(module) == [
+        "train/loop.py imports pyarrow",
+        "train/loop.py imports tensorboard",
+    ]
+    assert early(module) == ["train/loop.py imports tensorboard at its top"]
