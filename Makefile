@@ -39,12 +39,13 @@ format: install ## Rewrite the files in the project's format.
 	$(BIN)/ruff check --fix .
 
 # Resolved on the oldest Python that is supported: pins made on a newer one may not install there.
+# hatchling asks for editables when it installs a package in place.
 lock: ## Choose every version anew and write requirements.lock.
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
 	  echo "requirements.lock is made on Python 3.11, this is $$($(PYTHON) --version): run make lock PYTHON=python3.11" >&2; exit 1; }
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	build/lock/bin/python -m pip install --quiet 'torch==$(TORCH)' '.[all]' --group dev \
+	build/lock/bin/python -m pip install --quiet 'torch==$(TORCH)' '.[all]' --group dev editables \
 	  $$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])')
 	echo '# Made by `make lock` on Python 3.11: the package, its extra `all`, the group `dev` and the build, resolved together, then frozen.' > build/lock.txt
 	build/lock/bin/python -m pip freeze --all --exclude pip --exclude modernbert \
