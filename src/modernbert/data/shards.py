@@ -1,0 +1,145 @@
+"""One shard: the token ids of many documents end to end, and an index that guards each of them.
+
+`NAME.ids` holds nothing but ids. `NAME.index` holds where documents start, then a CRC32 each; its
+own CRC32 stands in the manifest. All numbers are little-endian.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modernbert.base.errors import DataError
+from modernbert.base.files import whole_file
+
+Ids = NDArray[np.int64]
+
+DTYPES: dict[str, np.dtype[np.unsignedinteger]] = {
+    "uint16": np.dtype("<u2"),
+    "uint32": np.dtype("<u4"),
+}
+_OFFSET, _CRC = np.dtype("<u8"), np.dtype("<u4")
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFacts:
+    """What the manifest says of a shard."""
+
+    name: str
+    """Name of its files, without their suffix."""
+    documents: int
+    tokens: int
+    text_bytes: int
+    """Bytes of the texts in UTF-8."""
+    index_crc32: int
+
+
+def dtype_for(vocab_size: int, forced: str | None = None) -> str:
+    """Return the name of the narrowest type that holds the ids of a vocabulary.
+
+    Raises:
+        DataError: the forced type is unknown, or too narrow.
+    """
+    name = forced or ("uint16" if vocab_size <= 1 << 16 else "uint32")
+    if name not in DTYPES:
+        raise DataError(f"token type {name!r} is not one of {', '.join(DTYPES)}")
+    largest = np.iinfo(DTYPES[name]).max
+    if vocab_size - 1 > largest:
+        raise DataError(
+            f"the vocabulary has {vocab_size} ids, {name} holds {largest + 1}: use uint32"
+        )
+    return name
+
+
+def write_shard(stem: Path, documents: Sequence[Ids], text_bytes: int, dtype: str) -> ShardFacts:
+    """Write a shard's two files; whoever finds the second finds the first whole.
+
+    Raises:
+        MachineError: the disk is full or the folder cannot be written.
+    """
+    chunks = [ids.astype(DTYPES[dtype]) for ids in documents]
+    offsets = np.zeros(len(chunks) + 1, dtype=_OFFSET)
+    np.cumsum([len(ids) for ids in chunks], out=offsets[1:])
+    crcs = np.array([zlib.crc32(ids.data) for ids in chunks], dtype=_CRC)
+    index = offsets.tobytes() + crcs.tobytes()
+    with whole_file(stem.with_name(f"{stem.name}.ids")) as aside, aside.open("wb") as file:
+        for ids in chunks:
+            file.write(ids.data)
+    with whole_file(stem.with_name(f"{stem.name}.index")) as aside:
+        aside.write_bytes(index)
+    return ShardFacts(stem.name, len(chunks), int(offsets[-1]), text_bytes, zlib.crc32(index))
+
+
+@final
+class Shard:
+    """A shard opened for reading; a document is checked when it is first touched."""
+
+    def __init__(self, folder: Path, facts: ShardFacts, dtype: str) -> None:
+        """Read and check the index; the ids stay on disk.
+
+        Raises:
+            DataError: a file is missing, has the wrong size, or the index was altered.
+        """
+        self._path = folder / f"{facts.name}.ids"
+        self.name = name = f"{folder.name}/{facts.name}"
+        self._dtype = DTYPES[dtype]
+        _check_size(self._path, facts.tokens * self._dtype.itemsize, name)
+        index_path = folder / f"{facts.name}.index"
+        split = (facts.documents + 1) * _OFFSET.itemsize
+        _check_size(index_path, split + facts.documents * _CRC.itemsize, name)
+        index = index_path.read_bytes()
+        if zlib.crc32(index) != facts.index_crc32:
+            raise DataError(
+                f"{name}: its index {index_path} was altered since it was built (checksum): "
+                "build the corpus anew, or restore the file"
+            )
+        self._offsets = np.frombuffer(index[:split], dtype=_OFFSET).astype(np.int64)
+        self._crcs = np.frombuffer(index[split:], dtype=_CRC)
+        self._is_checked = np.zeros(facts.documents, dtype=bool)
+        self._ids: NDArray[np.unsignedinteger] | None = None
+
+    @property
+    def lengths(self) -> Ids:
+        """Tokens of each document."""
+        return np.diff(self._offsets)
+
+    def read(self, document: int, start: int, stop: int) -> Ids:
+        """Return tokens [start, stop) of a document.
+
+        Raises:
+            DataError: the document's bytes are not those that were written.
+        """
+        first, last = int(self._offsets[document]), int(self._offsets[document + 1])
+        ids = self._mapped()
+        if not self._is_checked[document]:
+            self._check(document, ids[first:last])
+        return ids[first + start : min(first + stop, last)].astype(np.int64)
+
+    def all_ids(self) -> NDArray[np.unsignedinteger]:
+        """Return every id of the shard, unchecked, as a view of the file."""
+        return self._mapped()
+
+    def _mapped(self) -> NDArray[np.unsignedinteger]:
+        if self._ids is None:
+            self._ids = np.memmap(self._path, dtype=self._dtype, mode="r").view(np.ndarray)
+        return self._ids
+
+    def _check(self, document: int, ids: NDArray[np.unsignedinteger]) -> None:
+        if zlib.crc32(ids.data) != self._crcs[document]:
+            raise DataError(
+                f"{self.name}/document {document} was altered on disk since it was built "
+                f"(checksum of {self._path}): build the corpus anew, or restore the file"
+            )
+        self._is_checked[document] = True
+
+
+def _check_size(path: Path, size: int, name: str) -> None:
+    if not path.is_file():
+        raise DataError(f"{name}: {path} is missing: build the corpus again to restore it")
+    actual = path.stat().st_size
+    if actual != size:
+        raise DataError(f"{name}: {path} has {actual} bytes, the manifest says {size}: build anew")

@@ -1,0 +1,167 @@
+"""A corpus and a cursor in, packed micro-batches out: the same ones on any number of ranks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modernbert.base import rng
+from modernbert.base.errors import ConfigError, DataError
+from modernbert.data import mixture
+from modernbert.data.chunks import ChunkTable, Rows
+from modernbert.data.corpus import Corpus
+from modernbert.data.order import permuted
+from modernbert.data.packing import best_fit
+
+__all__ = ["Rows", "Step", "Stream", "StreamConfig", "StreamState"]
+
+Ints = NDArray[np.int64]
+
+_LOOK_AHEAD = 0.5
+_LOOK_AHEAD_CHUNKS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """Where a stream stands."""
+
+    cursor: int = 0
+    """Positions of the order that were looked at."""
+    carried: tuple[int, ...] = ()
+    """Positions before the cursor that found no room yet, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamConfig:
+    """What a stream reads, and in which order."""
+
+    context_length: int
+    """Most tokens of a chunk, [CLS] and [SEP] among them."""
+    micro_batch_tokens: int
+    """Most tokens of a micro-batch."""
+    seed: int
+    purpose: str
+    """Part of the address of all randomness: phases with other names see other orders."""
+    weights: Mapping[str, float] | None = None
+    """Share of the tokens that each source gives; without, every chunk comes once an epoch."""
+    split: str = "train"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One rank's part of a step, and what all ranks know of it."""
+
+    rows: tuple[Rows, ...]
+    """This rank's micro-batches."""
+    num_tokens: int
+    """Tokens over all ranks."""
+    capacity: int
+    """Tokens that all micro-batches could hold."""
+    state: StreamState
+    """Where the stream stands after the step."""
+
+
+@final
+class Stream:
+    """An endless order of chunks. It has no state: `take` is a pure function."""
+
+    def __init__(self, corpus: Corpus, config: StreamConfig) -> None:
+        """Index the chunks of a split.
+
+        Raises:
+            ConfigError: the context is longer than a micro-batch or has no room for text, or the
+                weights do not fit the corpus.
+            DataError: the split has no document.
+        """
+        if config.context_length > config.micro_batch_tokens:
+            raise ConfigError(
+                f"a chunk may have {config.context_length} tokens, but a micro-batch holds "
+                f"{config.micro_batch_tokens}: raise micro_batch_tokens or shorten the context"
+            )
+        self._config = config
+        self._names = corpus.sources(config.split)
+        if not self._names:
+            raise DataError(f"{corpus.folder} has no document in the split {config.split!r}")
+        self._chunks = ChunkTable(corpus, config.split, config.context_length)
+        means = self._chunks.mean_lengths()
+        if config.weights is None:
+            # All sources are one: every chunk comes once before any comes again.
+            self._groups = self._chunks.source_starts[[0, -1]]
+            shares = np.ones(1)
+        else:
+            self._groups = self._chunks.source_starts
+            shares = mixture.chunk_shares(config.weights, self._names, means)
+        self._mixture = mixture.interleave(shares)
+        self._mean_tokens = float(means.mean())
+
+    @property
+    def chunks_per_epoch(self) -> int:
+        """Chunks of the split, over all sources."""
+        return len(self._chunks)
+
+    def take(self, state: StreamState, num_rows: int, rank: int = 0, world_size: int = 1) -> Step:
+        """Pack the next micro-batches; rank r gets rows r, r + world_size, and so on.
+
+        Costs the same wherever the stream stands. All ranks pack all rows, from lengths alone,
+        and read the tokens of their own.
+
+        Raises:
+            DataError: a document was altered on disk.
+        """
+        assert 0 <= rank < world_size
+        assert num_rows > 0
+        capacity = num_rows * self._config.micro_batch_tokens
+        positions, chunks, lengths = self._candidates(state, capacity)
+        packing = best_fit(
+            lengths.tolist(),
+            self._config.micro_batch_tokens,
+            num_rows,
+            first=len(state.carried),
+        )
+        mine = [np.array(row, dtype=np.int64) for row in packing.rows[rank::world_size]]
+        left = positions[list(packing.left)]
+        cursor = state.cursor + len(positions) - len(state.carried)
+        return Step(
+            rows=tuple(self._chunks.rows(chunks[row], positions[row]) for row in mine),
+            num_tokens=int(lengths.sum() - lengths[list(packing.left)].sum()),
+            capacity=capacity,
+            state=StreamState(cursor, tuple(left.tolist())),
+        )
+
+    def name_of(self, position: int) -> str:
+        """Return which tokens stand at a position, for messages."""
+        chunk = self._chunks_at(np.array([position], dtype=np.int64))
+        return self._chunks.name_of(int(chunk[0]))
+
+    def _candidates(self, state: StreamState, capacity: int) -> tuple[Ints, Ints, Ints]:
+        """Return what may go into the rows: the carried, then enough new ones to choose from."""
+        wanted = capacity * (1 + _LOOK_AHEAD) + _LOOK_AHEAD_CHUNKS * self._mean_tokens
+        positions = np.array(state.carried, dtype=np.int64)
+        chunks = self._chunks_at(positions)
+        lengths = self._chunks.lengths(chunks)
+        cursor = state.cursor
+        while (missing := wanted - lengths.sum()) > 0:
+            count = int(missing / self._config.context_length) + 1
+            more = np.arange(cursor, cursor + count)
+            more_chunks = self._chunks_at(more)
+            positions = np.concatenate([positions, more])
+            chunks = np.concatenate([chunks, more_chunks])
+            lengths = np.concatenate([lengths, self._chunks.lengths(more_chunks)])
+            cursor += count
+        return positions, chunks, lengths
+
+    def _chunks_at(self, positions: Ints) -> Ints:
+        """Return the chunk at each position of the order."""
+        groups, places = self._mixture.at(positions)
+        sizes = np.diff(self._groups)[groups]
+        epochs, places = np.divmod(places, sizes)
+        chunks = np.empty_like(positions)
+        address = np.stack([groups, epochs], axis=1)
+        for group, epoch in np.unique(address, axis=0).tolist():
+            key = rng.key(self._config.seed, self._config.purpose, "order", group, epoch)
+            chosen = np.flatnonzero((groups == group) & (epochs == epoch))
+            first, size = int(self._groups[group]), int(np.diff(self._groups)[group])
+            chunks[chosen] = first + permuted(places[chosen], size, key)
+        return chunks

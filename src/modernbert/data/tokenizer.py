@@ -1,0 +1,209 @@
+"""Text in, token ids out, and back: the one wrapper around the `tokenizers` library."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import tokenizers
+from numpy.typing import NDArray
+
+from modernbert.base.errors import DataError
+from modernbert.base.files import digest, read_json, whole_file, write_json
+
+Ids = NDArray[np.int64]
+
+ROLES = ("unk", "cls", "sep", "pad", "mask")
+PIECE_CHARS = 1_000_000
+_PARTS = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder")
+_GROUP_CHARS = 8_000_000
+_UNUSED = re.compile(r"\[unused\d+\]")
+# A lone blank between two words begins a pre-token of the byte-level pattern, and so does a letter
+# after a digit, so cutting there changes no id.
+_CUT = re.compile(r"(?<=\S)(?=[ \n]\S)|(?<=[0-9])(?=[A-Za-z])")
+
+
+@final
+class Tokenizer:
+    """A byte-level BPE with [UNK], [CLS], [SEP], [PAD] and [MASK], by these or other names."""
+
+    def __init__(self, inner: tokenizers.Tokenizer, names: dict[str, str] | None = None) -> None:
+        inner.no_truncation()
+        inner.no_padding()
+        self._spec = inner.to_str()
+        self._names = {role: f"[{role.upper()}]" for role in ROLES} | (names or {})
+        missing = [name for name in self._names.values() if inner.token_to_id(name) is None]
+        if missing:
+            raise DataError(
+                f"the tokenizer has no {', '.join(missing)}: masked language modelling needs the "
+                "five special tokens; train one with `modernbert train-tokenizer`"
+            )
+        # Special tokens spelled out in a text stay text, so nobody's [SEP] ends a document. Other
+        # added tokens, such as |||IP_ADDRESS||| or a run of spaces, become their one id: the
+        # vocabulary's authors put these marks into running text on purpose.
+        inner.encode_special_tokens = True
+        self._inner = inner
+        vocabulary = inner.get_vocab(with_added_tokens=True)
+        added = inner.get_added_tokens_decoder()
+        self.vocab_size = max(vocabulary.values()) + 1
+        self.special_ids = frozenset(i for i, token in added.items() if token.special)
+        self.unk_id, self.cls_id, self.sep_id, self.pad_id, self.mask_id = (
+            int(vocabulary[self._names[role]]) for role in ROLES
+        )
+        unused = {i for name, i in vocabulary.items() if _UNUSED.fullmatch(name)}
+        ordinary = set(vocabulary.values()) - unused - self.special_ids
+        self.ordinary_ids: Ids = np.array(sorted(ordinary), dtype=np.int64)
+        """Ids that stand for text: neither special nor [unusedN]; random tokens come from here."""
+        self._is_cuttable = _is_cuttable(json.loads(self._spec))
+
+    @classmethod
+    def load(cls, path: Path) -> "Tokenizer":
+        """Read a folder that holds tokenizer.json, or the file itself.
+
+        Raises:
+            DataError: the file is missing, broken, or lacks a special token.
+        """
+        file = path / "tokenizer.json" if path.is_dir() else path
+        if not file.is_file():
+            raise DataError(f"no tokenizer at {file}: give a folder that holds tokenizer.json")
+        try:
+            inner = tokenizers.Tokenizer.from_str(file.read_text(encoding="utf-8"))
+        except Exception as error:  # the library raises bare Exception
+            raise DataError(f"{file} is not a tokenizer that can be read: {error}") from error
+        return cls(inner, _special_names(file.with_name("tokenizer_config.json")))
+
+    def save(self, folder: Path, *, max_length: int = 8192) -> None:
+        """Write the three files that `transformers` opens; `max_length` is in tokens.
+
+        Raises:
+            MachineError: the disk is full or the folder cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(folder / "tokenizer.json") as aside:
+            aside.write_text(self._indented, encoding="utf-8")
+        names = {f"{role}_token": self._names[role] for role in sorted(ROLES)}
+        config = {
+            "clean_up_tokenization_spaces": False,
+            **names,
+            "model_input_names": ["input_ids", "attention_mask"],
+            "model_max_length": max_length,
+            "tokenizer_class": "PreTrainedTokenizerFast",
+        }
+        write_json(folder / "tokenizer_config.json", config)
+        write_json(folder / "special_tokens_map.json", self._special_tokens_map())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Name what decides the ids of a text: equal fingerprints, equal ids."""
+        spec = json.loads(self._spec)
+        model = spec["model"]
+        merges = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
+        matter = {
+            "vocab": model["vocab"],
+            "merges": merges,
+            "roles": [self._names[role] for role in ROLES],
+            **{part: spec[part] for part in _PARTS},
+        }
+        return digest(json.dumps(matter, sort_keys=True).encode())
+
+    def encode_many(self, texts: Sequence[str]) -> list[Ids]:
+        """Return the ids of each text, without [CLS] and [SEP], on all cores.
+
+        Long texts are encoded in pieces that give the ids of the whole; only a run of two million
+        characters without any place to cut is cut inside a word, to keep memory bounded.
+        """
+        pieces = [(index, piece) for index, text in enumerate(texts) for piece in self._cut(text)]
+        parts: list[list[Ids]] = [[] for _ in texts]
+        for group in _groups(pieces):
+            encodings = self._inner.encode_batch_fast(
+                [piece for _, piece in group], add_special_tokens=False
+            )
+            for (index, _), encoding in zip(group, encodings, strict=True):
+                parts[index].append(np.array(encoding.ids, dtype=np.int64))
+        return [part[0] if len(part) == 1 else np.concatenate(part) for part in parts]
+
+    def encode(self, text: str) -> Ids:
+        """Return the ids of a prompt with [CLS] and [SEP]; here "[MASK]" is the mask token."""
+        return np.array(self._prompting.encode(text).ids, dtype=np.int64)
+
+    def decode(self, ids: Sequence[int] | Ids, *, keep_special: bool = False) -> str:
+        """Return the text of some ids; special tokens are left out unless kept."""
+        listed = np.asarray(ids).tolist()
+        return str(self._inner.decode(listed, skip_special_tokens=not keep_special))
+
+    @cached_property
+    def _indented(self) -> str:
+        return str(self._inner.to_str(pretty=True)) + "\n"
+
+    @cached_property
+    def _prompting(self) -> tokenizers.Tokenizer:
+        return tokenizers.Tokenizer.from_str(self._spec)
+
+    def _special_tokens_map(self) -> dict[str, object]:
+        by_name = {
+            token.content: token for token in self._inner.get_added_tokens_decoder().values()
+        }
+        flags = ("content", "lstrip", "normalized", "rstrip", "single_word")
+        return {
+            f"{role}_token": {flag: getattr(by_name[self._names[role]], flag) for flag in flags}
+            for role in sorted(ROLES)
+        }
+
+    def _cut(self, text: str) -> Iterator[str]:
+        start = 0
+        while self._is_cuttable and len(text) - start > 2 * PIECE_CHARS:
+            earliest, latest = start + PIECE_CHARS, start + 2 * PIECE_CHARS
+            found = _CUT.search(text, earliest, latest + 1)
+            stop = found.start() if found else latest
+            yield text[start:stop]
+            start = stop
+        yield text[start:]
+
+
+def _groups(pieces: list[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
+    """Share pieces out in order, so that the library's wide encodings never pile up."""
+    group: list[tuple[int, str]] = []
+    chars = 0
+    for index, piece in pieces:
+        if group and chars + len(piece) > _GROUP_CHARS:
+            yield group
+            group, chars = [], 0
+        group.append((index, piece))
+        chars += len(piece)
+    if group:
+        yield group
+
+
+def _is_cuttable(spec: dict[str, Any]) -> bool:
+    """Say whether cutting where `_CUT` matches can be relied on to change no id."""
+    before = spec["pre_tokenizer"] or {}
+    normalizer = (spec["normalizer"] or {}).get("type", "NFC")
+    added = [token for token in spec["added_tokens"] if not token["special"]]
+    return (
+        before.get("type") == "ByteLevel"
+        and before.get("use_regex", True)
+        and not before.get("add_prefix_space")
+        and normalizer in ("NFC", "NFD", "NFKC", "NFKD")
+        and not any(token["rstrip"] or token["single_word"] for token in added)
+        # One more letter stands for the text after the token.
+        and not any(_CUT.search(token["content"] + "x") for token in added)
+    )
+
+
+def _special_names(config: Path) -> dict[str, str]:
+    """Read what a tokenizer calls its special tokens, where it says so."""
+    if not config.is_file():
+        return {}
+    try:
+        values = read_json(config)
+    except ValueError as error:
+        raise DataError(f"{config} is not JSON: {error}") from error
+    given = {role: values.get(f"{role}_token") for role in ROLES}
+    return {
+        role: name["content"] if isinstance(name, dict) else name
+        for role, name in given.items()
+        if name
+    }
