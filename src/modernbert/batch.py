@@ -96,3 +96,15 @@ def real(layout: Layout) -> Bool[Tensor, "S L"]:
 def split(x: Shaped[Tensor, "T ..."], layout: Layout) -> list[Tensor]:
     """Return one view a sequence."""
     return list(x.split(layout.lengths()))
+
+
+def segments(layout: Layout, num_tokens: int) -> Int[Tensor, "T"]:
+    """Return for each token the number of its sequence; never waits for a device."""
+    starts = layout.cu_seqlens[1:].long()
+    return torch.searchsorted(starts, torch.arange(num_tokens, device=starts.device), right=True)
+
+
+def positions(layout: Layout, num_tokens: int) -> Int[Tensor, "T"]:
+    """Return for each token its place in its sequence, from 0."""
+    starts = layout.cu_seqlens.long()[segments(layout, num_tokens)]
+    return torch.arange(num_tokens, device=starts.device) - starts

@@ -1,0 +1,59 @@
+"""Attention over a packed batch: q, k, v and a layout in, mixed values out, one of four kernels."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from modernbert.base.errors import ConfigError
+from modernbert.batch import Layout
+from modernbert.kernels.attention.banded import attend as banded
+from modernbert.kernels.attention.oracle import attend as oracle
+from modernbert.kernels.attention.padded import attend as padded
+from modernbert.kernels.attention.varlen import attend as varlen
+
+Backend = Callable[[Tensor, Tensor, Tensor, Layout, int | None], Tensor]
+
+BACKENDS: dict[str, Backend] = {
+    "oracle": oracle,
+    "banded": banded,
+    "padded": padded,
+    "varlen": varlen,
+}
+
+_AMPERE = (8, 0)
+
+
+def attend(
+    q: Float[Tensor, "T H K"],
+    k: Float[Tensor, "T H K"],
+    v: Float[Tensor, "T H K"],
+    layout: Layout,
+    window: int | None = None,
+    backend: str | None = None,
+) -> Float[Tensor, "T H K"]:
+    """Let each token read its own document, or the `window // 2` tokens on each side of it.
+
+    Without a backend, the tensors' device and dtype choose it.
+
+    Raises:
+        ConfigError: no backend has this name.
+        MachineError: the backend cannot run on these tensors' device.
+    """
+    name = backend or backend_for(q.device, q.dtype)
+    if name not in BACKENDS:
+        near = get_close_matches(name, BACKENDS, n=2, cutoff=0.4) or list(BACKENDS)
+        raise ConfigError(f"no attention backend is called {name!r}: try {' or '.join(near)}")
+    return BACKENDS[name](q, k, v, layout, window)
+
+
+def backend_for(device: torch.device, dtype: torch.dtype = torch.bfloat16) -> str:
+    """Return the fastest backend that runs on a device for tensors of this dtype."""
+    if device.type == "cpu":
+        return "banded"
+    halves = dtype in (torch.bfloat16, torch.float16)
+    if device.type == "cuda" and halves and torch.cuda.get_device_capability(device) >= _AMPERE:
+        return "varlen"
+    return "padded"

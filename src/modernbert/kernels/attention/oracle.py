@@ -1,0 +1,30 @@
+"""The oracle: attention as the formula reads. Any dtype, any device, no fused kernel."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from modernbert.batch import Layout, segments
+
+
+def attend(
+    q: Float[Tensor, "T H K"],
+    k: Float[Tensor, "T H K"],
+    v: Float[Tensor, "T H K"],
+    layout: Layout,
+    window: int | None = None,
+) -> Float[Tensor, "T H K"]:
+    """Compute softmax attention with everything written out; costs T x T memory a head."""
+    scores = torch.einsum("qhk,thk->hqt", q, k) * q.shape[-1] ** -0.5
+    scores = scores.masked_fill(~visible(layout, len(q), window), -torch.inf)
+    return torch.einsum("hqt,thk->qhk", scores.softmax(-1), v)
+
+
+def visible(layout: Layout, num_tokens: int, window: int | None) -> Bool[Tensor, "T T"]:
+    """Return True where a query may look at a key (paper, section 2.1.2: both ends count)."""
+    document = segments(layout, num_tokens)
+    same = document[:, None] == document[None, :]
+    if window is None:
+        return same
+    index = torch.arange(len(document), device=document.device)
+    return same & ((index[:, None] - index[None, :]).abs() <= window // 2)

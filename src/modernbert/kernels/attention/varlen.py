@@ -1,0 +1,36 @@
+"""Attention on CUDA with torch's variable-length flash kernel: no padding, no mask."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from modernbert.base.errors import MachineError
+from modernbert.batch import Layout
+
+
+def attend(
+    q: Float[Tensor, "T H K"],
+    k: Float[Tensor, "T H K"],
+    v: Float[Tensor, "T H K"],
+    layout: Layout,
+    window: int | None = None,
+) -> Float[Tensor, "T H K"]:
+    """Attend inside each document of the flat axis; bfloat16 or float16 only.
+
+    Raises:
+        MachineError: the tensors are not on a CUDA device, or this torch has no such kernel.
+    """
+    if q.device.type != "cuda":
+        raise MachineError(
+            f"the varlen backend needs a CUDA device and the tensors are on {q.device}: "
+            "use banded or padded"
+        )
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError as error:
+        raise MachineError(
+            "this torch has no torch.nn.attention.varlen: install a newer one or use padded"
+        ) from error
+    near = -1 if window is None else window // 2
+    starts, longest = layout.cu_seqlens, layout.max_seqlen
+    mixed: Tensor = varlen_attn(q, k, v, starts, starts, longest, longest, window_size=(near, near))
+    return mixed

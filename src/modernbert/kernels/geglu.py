@@ -1,0 +1,52 @@
+"""The gate of the MLP: both halves of a projection in, act(first) * second out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd import Function
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "silu": F.silu,
+    "relu": F.relu,
+}
+
+_BACKWARDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "gelu": torch.ops.aten.gelu_backward,
+    "gelu_tanh": lambda grad, x: torch.ops.aten.gelu_backward(grad, x, approximate="tanh"),
+    "silu": torch.ops.aten.silu_backward,
+    "relu": lambda grad, x: torch.ops.aten.threshold_backward(grad, x, 0),
+}
+
+
+def gated(both: Float[Tensor, "T J"], activation: str) -> Float[Tensor, "T I"]:
+    """Multiply the activated first half by the second (GLU Variants, arXiv 2002.05202).
+
+    Keeps only its input for the backward pass: the activation is cheaper to redo than to store.
+    """
+    out: Tensor = _Gated.apply(both, activation)
+    return out
+
+
+class _Gated(Function):
+    @staticmethod
+    def forward(ctx: Any, both: Tensor, activation: str) -> Tensor:
+        ctx.save_for_backward(both)
+        ctx.activation = activation
+        first, second = both.chunk(2, -1)
+        return ACTIVATIONS[activation](first).mul_(second)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (both,) = ctx.saved_tensors
+        first, second = both.chunk(2, -1)
+        grad_both = torch.empty_like(both)
+        grad_first, grad_second = grad_both.chunk(2, -1)
+        torch.mul(ACTIVATIONS[ctx.activation](first), grad, out=grad_second)
+        grad_first.copy_(_BACKWARDS[ctx.activation](grad * second, first))
+        return grad_both, None

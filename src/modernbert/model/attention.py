@@ -1,0 +1,31 @@
+"""Self-attention of one layer: x and its layout in, x mixed over visible tokens out."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from modernbert.batch import Layout
+from modernbert.kernels.attention import attend
+from modernbert.kernels.rope import Rope, rotate
+from modernbert.model.config import EncoderConfig
+
+
+class Attention(nn.Module):
+    """A token reads its own document: all of it in global layers, nearby in local ones."""
+
+    def __init__(self, config: EncoderConfig, layer: int) -> None:
+        super().__init__()
+        self.head_dim = config.head_dim
+        self.window = config.window_at(layer)
+        self.Wqkv = nn.Linear(config.dim, 3 * config.dim, bias=config.attention_bias)
+        self.Wo = nn.Linear(config.dim, config.dim, bias=config.attention_bias)
+        self.out_drop = nn.Dropout(config.attention_out_dropout)
+
+    def forward(
+        self, x: Float[Tensor, "T D"], rope: Rope, layout: Layout, backend: str | None
+    ) -> Float[Tensor, "T D"]:
+        """Mix each token with the tokens it may see."""
+        qkv = self.Wqkv(x).unflatten(-1, (3, -1, self.head_dim))  # T 3 H K
+        q, k, v = rotate(qkv, rope)
+        mixed = attend(q, k, v, layout, self.window, backend)  # T H K
+        out: Tensor = self.out_drop(self.Wo(mixed.flatten(1)))
+        return out

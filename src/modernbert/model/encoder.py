@@ -1,0 +1,78 @@
+"""The encoder: a packed batch of token ids in, one vector a token out (paper, section 2.1)."""
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from modernbert.batch import Layout, PackedBatch, positions
+from modernbert.kernels.rope import Rope, make_rope
+from modernbert.model.attention import Attention
+from modernbert.model.config import EncoderConfig
+from modernbert.model.mlp import MLP
+
+
+class Embeddings(nn.Module):
+    """Token embeddings and their norm; positions come later, inside attention."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.tok_embeddings = nn.Embedding(config.vocab_size, config.dim)
+        self.norm = norm(config)
+        self.drop = nn.Dropout(config.embedding_dropout)
+
+    def forward(self, ids: Int[Tensor, "T"]) -> Float[Tensor, "T D"]:
+        """Look ids up."""
+        out: Tensor = self.drop(self.norm(self.tok_embeddings(ids)))
+        return out
+
+
+class Layer(nn.Module):
+    """Attention, then MLP, each added to what came in."""
+
+    def __init__(self, config: EncoderConfig, layer: int) -> None:
+        super().__init__()
+        # The embedding's norm has just run when layer 0 starts.
+        self.attn_norm = norm(config) if layer else nn.Identity()
+        self.attn = Attention(config, layer)
+        self.mlp_norm = norm(config)
+        self.mlp = MLP(config)
+
+    def forward(
+        self, x: Float[Tensor, "T D"], rope: Rope, layout: Layout, backend: str | None = None
+    ) -> Float[Tensor, "T D"]:
+        """Refine every token's vector."""
+        x = x + self.attn(self.attn_norm(x), rope, layout, backend)
+        out: Tensor = x + self.mlp(self.mlp_norm(x))
+        return out
+
+
+class Encoder(nn.Module):
+    """ModernBERT without a head; parameters carry Hugging Face's names."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backend: str | None = None
+        """Attention backend to use; None lets the tensors' device choose."""
+        self.embeddings = Embeddings(config)
+        self.layers = nn.ModuleList(Layer(config, layer) for layer in range(config.num_layers))
+        self.final_norm = norm(config)
+
+    def forward(self, batch: PackedBatch) -> Float[Tensor, "T D"]:
+        """Encode every token of every document."""
+        ropes = self.ropes(batch)
+        x = self.embeddings(batch.ids)
+        for index, layer in enumerate(self.layers):
+            x = layer(x, ropes[self.config.theta_at(index)], batch.layout, self.backend)
+        out: Tensor = self.final_norm(x)
+        return out
+
+    def ropes(self, batch: PackedBatch) -> dict[float, Rope]:
+        """Make one table of angles for each theta in use."""
+        place = positions(batch.layout, len(batch.ids))
+        thetas = {self.config.theta_at(index) for index in range(self.config.num_layers)}
+        return {theta: make_rope(place, self.config.head_dim, theta) for theta in thetas}
+
+
+def norm(config: EncoderConfig) -> nn.LayerNorm:
+    """Make one of the model's layer norms."""
+    return nn.LayerNorm(config.dim, eps=config.norm_eps, bias=config.norm_bias)

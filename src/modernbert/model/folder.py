@@ -1,0 +1,148 @@
+"""Model folders that transformers opens: a model to config.json and safetensors, and back."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from json import JSONDecodeError
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from modernbert.base.errors import CheckpointError
+from modernbert.base.files import read_json, whole_file, write_json
+from modernbert.model.config import EncoderConfig
+from modernbert.model.hf_config import from_hf, to_hf
+from modernbert.model.init import empty
+from modernbert.model.model import Model
+
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+
+# Our prefix, Hugging Face's prefix; the first match counts.
+_PREFIXES = (("encoder.", "model."), ("head.decoder.", "decoder."), ("head.", "head."))
+_NAMED_AT_MOST = 5
+
+
+def write(model: Model, folder: Path) -> None:
+    """Write config.json and model.safetensors; an existing folder keeps its other files.
+
+    Raises:
+        ConfigError: a special token's id is outside the vocabulary.
+        MachineError: the disk is full or the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        hf_name(name): tensor.detach().cpu().contiguous()
+        for name, tensor in model.state_dict().items()
+        if not (name == "head.decoder.weight" and model.config.tie_embeddings)
+    }
+    dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
+    architecture = "ModernBertModel" if model.head is None else "ModernBertForMaskedLM"
+    write_json(folder / CONFIG, to_hf(model.config, dtype=dtype, architecture=architecture))
+    with whole_file(folder / WEIGHTS) as aside:
+        save_file(tensors, aside, metadata={"format": "pt"})
+
+
+def read(folder: Path) -> Model:
+    """Read a folder written here or by transformers 4 or 5, in the dtype of its tensors.
+
+    Names may start with `model.` or not; a masked-LM head is read where there is one.
+
+    Raises:
+        CheckpointError: a file is missing or broken, or does not fit config.json.
+    """
+    keys = _json(folder / CONFIG)
+    config = from_hf(keys)
+    found = {_plain(name): tensor for name, tensor in _tensors(folder)}
+    architectures = keys.get("architectures") or ["ModernBertForMaskedLM"]
+    has_head = "head.dense.weight" in found and "ModernBertForMaskedLM" in architectures
+    model = empty(config, has_head)
+    _fill(model, found, folder)
+    return model
+
+
+def read_config(folder: Path) -> EncoderConfig:
+    """Read the shape alone, which costs no memory."""
+    return from_hf(_json(folder / CONFIG))
+
+
+def hf_name(name: str) -> str:
+    """Return Hugging Face's name of one of our parameters."""
+    ours, theirs = next(pair for pair in _PREFIXES if name.startswith(pair[0]))
+    return theirs + name.removeprefix(ours)
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix("model.")
+
+
+def _fill(model: Model, found: Mapping[str, Tensor], folder: Path) -> None:
+    wanted = {_plain(hf_name(name)): name for name, _ in model.named_parameters()}
+    _check_names(wanted.keys(), found.keys(), folder)
+    dtype = found["final_norm.weight"].dtype
+    model.to(dtype)
+    model.tie()
+    for name, ours in wanted.items():
+        weight, stored = model.get_parameter(ours), found[name]
+        if weight.shape != stored.shape:
+            raise CheckpointError(
+                f"{folder}: {name} has shape {list(stored.shape)}, config.json asks for "
+                f"{list(weight.shape)}: the two files do not belong together"
+            )
+        weight.data.copy_(stored)
+
+
+def _check_names(wanted: Iterable[str], found: Iterable[str], folder: Path) -> None:
+    missing = sorted(set(wanted) - set(found))
+    if missing:
+        raise CheckpointError(
+            f"{folder} lacks {len(missing)} tensors that config.json asks for: {_list(missing)}"
+        )
+    extra = sorted(n for n in set(found) - set(wanted) if n.startswith("layers."))
+    if extra:
+        raise CheckpointError(
+            f"{folder} has {len(extra)} tensors that config.json does not know: {_list(extra)}"
+        )
+
+
+def _list(names: list[str]) -> str:
+    shown = ", ".join(names[:_NAMED_AT_MOST])
+    return shown if len(names) <= _NAMED_AT_MOST else f"{shown}, ..."
+
+
+def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
+    for path in _weight_files(folder):
+        try:
+            with safe_open(path, framework="pt") as file:
+                yield from ((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118
+        except FileNotFoundError as error:
+            raise CheckpointError(f"{path} is missing: {INDEX} names it") from error
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(
+                f"{path} is broken ({error}): copy or download it again"
+            ) from error
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    if (folder / WEIGHTS).exists():
+        return [folder / WEIGHTS]
+    if (folder / INDEX).exists():
+        return [folder / name for name in sorted(set(_json(folder / INDEX)["weight_map"].values()))]
+    pickled = " (pytorch_model.bin is not read: it can run code)"
+    raise CheckpointError(
+        f"{folder} has no {WEIGHTS}"
+        + (pickled if (folder / "pytorch_model.bin").exists() else "")
+        + ": give a model folder with safetensors"
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = read_json(path)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing: give a folder that holds a model") from error
+    except (JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is not JSON ({error}): copy it again") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} does not hold a JSON object: copy it again")
+    return content

@@ -1,0 +1,190 @@
+"""The shape as Hugging Face writes it: config.json's keys in, EncoderConfig out, and back."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from modernbert.base.errors import CheckpointError, ConfigError
+from modernbert.model.config import EncoderConfig, LayerKind
+
+# Our field, their key: the value is the same in both.
+_SAME = {
+    "vocab_size": "vocab_size",
+    "dim": "hidden_size",
+    "mlp_dim": "intermediate_size",
+    "num_layers": "num_hidden_layers",
+    "num_heads": "num_attention_heads",
+    "local_window": "local_attention",
+    "max_length": "max_position_embeddings",
+    "norm_eps": "norm_eps",
+    "norm_bias": "norm_bias",
+    "attention_bias": "attention_bias",
+    "mlp_bias": "mlp_bias",
+    "head_bias": "classifier_bias",
+    "decoder_bias": "decoder_bias",
+    "tie_embeddings": "tie_word_embeddings",
+    "embedding_dropout": "embedding_dropout",
+    "mlp_dropout": "mlp_dropout",
+    "init_std": "initializer_range",
+    "pad_id": "pad_token_id",
+    "cls_id": "cls_token_id",
+    "sep_id": "sep_token_id",
+}
+_ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_new": "gelu_tanh",
+    "silu": "silu",
+    "swish": "silu",
+    "relu": "relu",
+}
+_KINDS: dict[str, LayerKind] = {"full_attention": "global", "sliding_attention": "local"}
+
+
+def to_hf(config: EncoderConfig, *, dtype: str, architecture: str) -> dict[str, Any]:
+    """Return config.json with the keys of transformers 4 and 5, so that both read it right.
+
+    Raises:
+        ConfigError: a special token's id is outside the vocabulary.
+    """
+    _check_ids(config)
+    activation = next(theirs for theirs, ours in _ACTIVATIONS.items() if ours == config.activation)
+    shared = {theirs: getattr(config, ours) for ours, theirs in _SAME.items()}
+    return shared | {
+        "architectures": [architecture],
+        "model_type": "modernbert",
+        "dtype": dtype,
+        "torch_dtype": dtype,
+        "hidden_activation": activation,
+        "classifier_activation": activation,
+        "initializer_cutoff_factor": config.init_cutoff,
+        "layer_norm_eps": config.norm_eps,
+        "bos_token_id": config.cls_id,
+        "eos_token_id": config.sep_id,
+        "attention_dropout": 0.0,
+        "attention_out_dropout": config.attention_out_dropout,
+        "classifier_dropout": 0.0,
+        "classifier_pooling": "mean",
+        "deterministic_flash_attn": False,
+        "sparse_prediction": False,
+        "sparse_pred_ignore_index": -100,
+        "position_embedding_type": "absolute",
+        "gradient_checkpointing": False,
+        **_layers_to_hf(config),
+    }
+
+
+def from_hf(keys: Mapping[str, Any]) -> EncoderConfig:
+    """Read config.json: new keys win over old ones, a missing key means its default.
+
+    Raises:
+        CheckpointError: the file describes another architecture, or says what we cannot do.
+    """
+    if keys.get("model_type") != "modernbert":
+        raise CheckpointError(
+            f"config.json has model_type {keys.get('model_type')!r}, and only 'modernbert' can be "
+            "read: give a ModernBERT folder"
+        )
+    values = {ours: keys[theirs] for ours, theirs in _SAME.items() if keys.get(theirs) is not None}
+    values |= {
+        "activation": _activation(keys),
+        "init_cutoff": keys.get("initializer_cutoff_factor", 2.0) or 3.0,
+        "attention_out_dropout": keys.get(
+            "attention_out_dropout", keys.get("attention_dropout", 0.0)
+        ),
+    }
+    try:
+        return EncoderConfig(**values, **_layers_from_hf(keys, values))
+    except (ConfigError, TypeError) as error:
+        raise CheckpointError(f"config.json cannot be used: {error}") from error
+
+
+def _layers_to_hf(config: EncoderConfig) -> dict[str, Any]:
+    names = {kind: name for name, kind in _KINDS.items()}
+    kinds = [_kind(config, layer) for layer in range(config.num_layers)]
+    every = _period(kinds)
+    if every is None:
+        warnings.warn(
+            "transformers 4 cannot express this pattern of global and local layers: "
+            "it reads the folder wrong, transformers 5 reads it right",
+            stacklevel=3,
+        )
+    thetas = {
+        "full_attention": config.global_rope_theta,
+        "sliding_attention": config.local_rope_theta,
+    }
+    return {
+        "layer_types": [names[kind] for kind in kinds],
+        "rope_parameters": {
+            name: {"rope_type": "default", "rope_theta": theta} for name, theta in thetas.items()
+        },
+        "global_attn_every_n_layers": every or config.global_every,
+        "global_rope_theta": config.global_rope_theta,
+        "local_rope_theta": config.local_rope_theta,
+    }
+
+
+def _layers_from_hf(keys: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "global_rope_theta": _theta(keys, "full_attention", "global_rope_theta", 160_000.0),
+        "local_rope_theta": _theta(keys, "sliding_attention", "local_rope_theta", 10_000.0),
+        **_pattern(keys, values.get("num_layers", EncoderConfig().num_layers)),
+    }
+
+
+def _pattern(keys: Mapping[str, Any], num_layers: int) -> dict[str, Any]:
+    types = keys.get("layer_types")
+    if types is None:
+        return {"global_every": keys.get("global_attn_every_n_layers") or 3}
+    unknown = sorted(set(types) - set(_KINDS))
+    if unknown:
+        raise CheckpointError(f"config.json has layer type {unknown[0]!r}: known are {[*_KINDS]}")
+    kinds = [_KINDS[name] for name in types]
+    every = _period(kinds) if len(kinds) == num_layers else None
+    return {"layer_kinds": tuple(kinds)} if every is None else {"global_every": every}
+
+
+def _theta(keys: Mapping[str, Any], kind: str, old_key: str, default: float) -> float:
+    new = (keys.get("rope_parameters") or {}).get(kind) or {}
+    scaling = new or keys.get("rope_scaling") or {}
+    rope_type = scaling.get("rope_type", scaling.get("type", "default"))
+    if rope_type != "default":
+        raise CheckpointError(
+            f"config.json scales rotary positions by {rope_type!r}, and only 'default' can be read"
+        )
+    theta = new.get("rope_theta", keys.get(old_key, default))
+    # Files of transformers 4 say null for "as in the global layers".
+    return float(theta) if theta is not None else float(keys.get("global_rope_theta") or 160_000.0)
+
+
+def _activation(keys: Mapping[str, Any]) -> str:
+    name = keys.get("hidden_activation", "gelu")
+    head = keys.get("classifier_activation", name)
+    if name not in _ACTIVATIONS or head != name:
+        raise CheckpointError(
+            f"config.json has activations {name!r} and {head!r} (head): they must be equal and "
+            f"one of {', '.join(_ACTIVATIONS)}"
+        )
+    return _ACTIVATIONS[name]
+
+
+def _period(kinds: list[LayerKind]) -> int | None:
+    """Return n when the global layers are exactly 0, n, 2n, ..., else None."""
+    for every in range(1, len(kinds) + 1):
+        if kinds == ["local" if layer % every else "global" for layer in range(len(kinds))]:
+            return every
+    return None
+
+
+def _kind(config: EncoderConfig, layer: int) -> LayerKind:
+    return "global" if config.is_global(layer) else "local"
+
+
+def _check_ids(config: EncoderConfig) -> None:
+    for name in ("pad_id", "cls_id", "sep_id"):
+        value = getattr(config, name)
+        if not 0 <= value < config.vocab_size:
+            raise ConfigError(
+                f"{name} {value} is outside the vocabulary of {config.vocab_size}: "
+                f"set {name} to the tokenizer's id"
+            )

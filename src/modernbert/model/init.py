@@ -1,0 +1,61 @@
+"""Initial weights: a shape and a seed in, a model out, every tensor a function of its own name."""
+
+import torch
+from torch import Tensor, nn
+
+from modernbert.base import rng
+from modernbert.model.config import EncoderConfig
+from modernbert.model.encoder import Encoder
+from modernbert.model.heads import MaskedLMHead
+from modernbert.model.model import Model
+
+_OUT_PROJECTIONS = ("attn.Wo.weight", "mlp.Wo.weight")
+
+
+def build(config: EncoderConfig, seed: int, head: bool = True) -> Model:
+    """Make a model with fresh float32 weights; equal seeds give equal weights."""
+    model = empty(config, head)
+    initialize(model, seed)
+    return model
+
+
+def empty(config: EncoderConfig, head: bool = True) -> Model:
+    """Make a model whose weights are not yet set."""
+    with torch.device("meta"):
+        model = Model(Encoder(config), MaskedLMHead(config) if head else None)
+    model.to_empty(device="cpu")
+    model.tie()
+    return model
+
+
+@torch.no_grad()
+def initialize(model: Model, seed: int) -> None:
+    """Set all weights by Megatron's rule: truncated normals, smaller where the residual is fed.
+
+    Each tensor draws from its own generator, so adding a tensor moves no other (paper,
+    section 2.2.3). Biases are 0, norms 1.
+    """
+    for name, weight in model.named_parameters():
+        if name.endswith("bias"):
+            weight.zero_()
+        elif weight.dim() == 1:
+            weight.fill_(1.0)
+        else:
+            _draw(weight, name, seed, model.config)
+
+
+def std_of(name: str, config: EncoderConfig) -> float:
+    """Return the standard deviation of a matrix, before its tails are cut."""
+    if name.endswith(_OUT_PROJECTIONS):
+        return float(config.init_std / (2 * config.num_layers) ** 0.5)
+    if name.endswith("decoder.weight"):
+        return float(config.dim**-0.5)
+    return config.init_std
+
+
+def _draw(weight: Tensor, name: str, seed: int, config: EncoderConfig) -> None:
+    std, cut = std_of(name, config), config.init_cutoff
+    source = torch.Generator().manual_seed(rng.key(seed, "weights", name) >> 1)
+    drawn = torch.empty(weight.shape, dtype=torch.float32)
+    nn.init.trunc_normal_(drawn, 0.0, std, -cut * std, cut * std, generator=source)
+    weight.copy_(drawn)

@@ -1,0 +1,23 @@
+"""The gated MLP of one layer: x in, x out, each token alone."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from modernbert.kernels.geglu import gated
+from modernbert.model.config import EncoderConfig
+
+
+class MLP(nn.Module):
+    """Two projections with a gate between them."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.activation = config.activation
+        self.Wi = nn.Linear(config.dim, 2 * config.mlp_dim, bias=config.mlp_bias)
+        self.Wo = nn.Linear(config.mlp_dim, config.dim, bias=config.mlp_bias)
+        self.drop = nn.Dropout(config.mlp_dropout)
+
+    def forward(self, x: Float[Tensor, "T D"]) -> Float[Tensor, "T D"]:
+        """Widen, gate, narrow."""
+        out: Tensor = self.Wo(self.drop(gated(self.Wi(x), self.activation)))
+        return out

@@ -1,0 +1,58 @@
+"""An encoder and, perhaps, a head: packed batches in, logits or a loss out."""
+
+from dataclasses import replace
+
+from jaxtyping import Float, Float32, Int
+from torch import Tensor, nn
+
+from modernbert.batch import PackedBatch
+from modernbert.kernels.cross_entropy import masked_lm_loss
+from modernbert.model.config import EncoderConfig
+from modernbert.model.encoder import Encoder
+from modernbert.model.heads import MaskedLMHead
+
+
+class Model(nn.Module):
+    """The whole network that a folder holds."""
+
+    def __init__(self, encoder: Encoder, head: MaskedLMHead | None = None) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.tie()
+
+    @property
+    def config(self) -> EncoderConfig:
+        """The encoder's shape."""
+        return self.encoder.config
+
+    def set_rope(self, *, global_theta: float, local_theta: float, max_length: int) -> None:
+        """Turn positions by other angles from now on, as context extension does."""
+        self.encoder.config = replace(
+            self.config,
+            global_rope_theta=global_theta,
+            local_rope_theta=local_theta,
+            max_length=max_length,
+        )
+
+    def tie(self) -> None:
+        """Make decoder and embedding one parameter again, after weights were replaced."""
+        if self.head is not None and self.config.tie_embeddings:
+            self.head.tie(self.encoder.embeddings.tok_embeddings)
+
+    def forward(self, batch: PackedBatch) -> Float[Tensor, "T N"]:
+        """Return logits for every token, or encoded tokens when there is no head."""
+        x: Tensor = self.encoder(batch)
+        return x if self.head is None else self.head.logits(x)
+
+    def masked_lm(
+        self, batch: PackedBatch, positions: Int[Tensor, "M"], targets: Int[Tensor, "M"]
+    ) -> tuple[Float32[Tensor, ""], Int[Tensor, ""]]:
+        """Return the summed loss over hidden tokens and how many were guessed right.
+
+        Head and decoder run on the rows at `positions` only (paper, section 2.2.1).
+        """
+        assert self.head is not None, "a model without a head has no masked-token loss"
+        rows = self.head(self.encoder(batch).index_select(0, positions))
+        decoder = self.head.decoder
+        return masked_lm_loss(rows, decoder.weight, decoder.bias, targets)
