@@ -5,24 +5,27 @@ import graphlib
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 
 import grimp
 import pytest
 from importlinter import cli as importlinter
 from packaging.requirements import Requirement
 
-from tests.architecture.source import PACKAGE, ROOT, Module, imports, modules, parsed
+from tests.architecture.source import PACKAGE, ROOT, Function, Module, imports, modules, parsed
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
-# Where each package that only some jobs need comes in; nobody else may import it.
+# Where a package comes in; nobody else may import it. torch, numpy and jaxtyping are everywhere.
 DOORS = {
-    "pyarrow": ("data/documents.py",),
-    "zstandard": ("data/documents.py",),
+    "pyarrow": ("data/formats.py",),
+    "zstandard": ("data/formats.py",),
     "tensorboard": ("train/metrics.py",),
-    "tyro": ("cli/",),
-    "rich": ("base/", "cli/"),
+    "huggingface_hub": ("infer/pretrained.py",),
+    "rich": ("base/log.py", "cli/", "data/progress.py", "train/metrics.py"),
+    "safetensors": ("model/folder.py", "train/checkpoint.py"),
     "tokenizers": ("data/",),
+    "tyro": ("cli/",),
 }
 
 # Imported before anything is computed: the command line answers --help in the blink of an eye.
@@ -63,19 +66,34 @@ def closed_doors(module: Module) -> list[str]:
 
 def early(module: Module) -> list[str]:
     """Find optional packages that a file imports before anyone asked for them."""
-    waiting = (ast.FunctionDef, ast.AsyncFunctionDef)
-    eager = [
-        node for node in module.tree.body if not isinstance(node, waiting) and not typing(node)
-    ]
     return [
         f"{module.name} imports {package} at its top"
-        for node in eager
+        for node in at_import(module.tree)
         for package in sorted(outside(node) & OPTIONAL)
     ]
 
 
-def typing(node: ast.stmt) -> bool:
+def at_import(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the imports that run when a file is imported: those in no function."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child
+        elif not isinstance(child, Function) and not for_types_only(child):
+            yield from at_import(child)
+
+
+def for_types_only(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+
+
+def code_from_data(module: Module) -> list[str]:
+    """Find ways in which a file that is read could run: pickles, eval, somebody's remote code."""
+    calls = [node.func for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
+    named = {ast.unparse(call) for call in calls} | set(imports(module.tree))
+    risky = {"eval", "exec", "torch.load", "torch.save", "pickle", "marshal", "shelve", "dill"}
+    return [f"{module.name}: {name}" for name in sorted(named & risky)] + [
+        f"{module.name}: trust_remote_code" for _ in range("trust_remote_code" in module.text)
+    ]
 
 
 def test_rooms_import_downward_only(monkeypatch, capsys):
@@ -133,10 +151,38 @@ def test_torch_is_not_imported_early(name):
     assert ran.stderr.strip() == ""
 
 
-def test_wrong_doors_are_noticed():
-    text = (
-        "from torch.utils.tensorboard import SummaryWriter\ndef f():\n    import pyarrow.parquet\n"
+def test_help_is_given_without_torch():
+    code = (
+        "import sys; from modernbert.cli.main import run\n"
+        "try: run(['--help'])\n"
+        "except SystemExit: pass\n"
+        "sys.exit(' '.join({'torch', 'transformers'} & {*sys.modules}))"
     )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.stderr.strip(), "pretrain" in ran.stdout) == ("", True)
+
+
+def test_nothing_that_is_read_can_run_code():
+    found = [fault for module in modules() for fault in code_from_data(module)]
+    assert found == []
+
+
+def test_code_from_data_is_noticed():
+    text = "import pickle\ntorch.load(path)\nmodel.eval()\nf(trust_remote_code=True)\n"
+    assert code_from_data(parsed("a.py", text)) == [
+        "a.py: pickle",
+        "a.py: torch.load",
+        "a.py: trust_remote_code",
+    ]
+
+
+def test_wrong_doors_are_noticed():
+    text = """
+class A:
+    from torch.utils.tensorboard import SummaryWriter
+    def f(self):
+        import pyarrow.parquet
+"""
     module = parsed("train/loop.py", text)
     assert closed_doors(module) == [
         "train/loop.py imports pyarrow",

@@ -7,6 +7,7 @@ import tomllib
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import modernbert
 from tests.architecture.source import ROOT
 
 FIRST, *PINS = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
@@ -60,6 +61,11 @@ def test_a_forgotten_or_stale_pin_is_noticed():
 def test_make_lock_keeps_the_torch_that_is_locked():
     (kept,) = re.findall(r"^TORCH \?= (.+)$", MAKEFILE, flags=re.MULTILINE)
     assert f"torch=={kept}" in PINS
+
+
+def test_the_version_is_said_once_and_the_same():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert modernbert.__version__ == settings["project"]["version"]
 
 
 def test_ci_runs_the_test_command():
