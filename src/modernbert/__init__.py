@@ -1,3 +1,30 @@
 """The open ModernBERT stack: from raw text to a trained, evaluated, served encoder."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modernbert.batch import Layout, PackedBatch, pack
+    from modernbert.infer.fill import Guess, fill
+    from modernbert.infer.pretrained import Pretrained, load
+
 __version__ = "0.1.0.dev0"
+__all__ = ["Guess", "Layout", "PackedBatch", "Pretrained", "fill", "load", "pack"]
+
+_HOMES = {
+    "Guess": "modernbert.infer.fill",
+    "Layout": "modernbert.batch",
+    "PackedBatch": "modernbert.batch",
+    "Pretrained": "modernbert.infer.pretrained",
+    "fill": "modernbert.infer.fill",
+    "load": "modernbert.infer.pretrained",
+    "pack": "modernbert.batch",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: torch costs seconds that --help can spare."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'modernbert' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

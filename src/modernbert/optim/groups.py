@@ -14,7 +14,8 @@ def decay_groups(
     Norm weights and biases are spared; the embedding table, which is also the decoder, decays
     (ModernBERT's `filter_bias_norm_wd`). Groups without a member are left out.
     """
-    decayed, spared = [], []
+    decayed: list[nn.Parameter] = []
+    spared: list[nn.Parameter] = []
     for _, parameter in parameters:
         (decayed if parameter.dim() > 1 else spared).append(parameter)
     groups = [

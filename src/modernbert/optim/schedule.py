@@ -82,7 +82,9 @@ class BatchWarmup:
         size of n rows lasts n times as many tokens as a size of one.
         """
         full = max(1, round(batch_tokens / row_tokens))
-        first = max(1, min(full, round(self.first_tokens / row_tokens))) if self.first_tokens else full
+        first = (
+            max(1, min(full, round(self.first_tokens / row_tokens))) if self.first_tokens else full
+        )
         if first == full or tokens >= self.warmup_tokens:
             return full
         area = (first + full - 1) * (full - first) / 2  # rows summed over the sizes below full

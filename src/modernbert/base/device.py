@@ -1,0 +1,90 @@
+"""Which device and which precision: chosen once, measured where it is not known, said aloud."""
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from modernbert.base.errors import MachineError
+
+Precision = Literal["float32", "bfloat16"]
+
+_WORTHWHILE = 1.3
+_PROBE = 1024
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of a name; "auto" takes CUDA, then Apple's, then the CPU.
+
+    Raises:
+        MachineError: the device asked for is not there.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(kind for kind, present in there.items() if present)
+    if not there.get(name.split(":")[0], False):
+        raise MachineError(
+            f"device {name!r} is not available to torch {torch.__version__}: "
+            "use --device cpu, or see `modernbert doctor`"
+        )
+    return torch.device(name)
+
+
+def choose_precision(name: str, device: torch.device) -> Precision:
+    """Return the precision of a name; "auto" takes bfloat16 where this machine gains by it."""
+    if name == "float32" or (name == "auto" and not _gains_by_bfloat16(device)):
+        return "float32"
+    return "bfloat16"
+
+
+@dataclass(frozen=True, slots=True)
+class Autocast:
+    """How forward passes are run on a device; weights stay float32."""
+
+    device: torch.device
+    precision: Precision
+
+    def __call__(self) -> torch.autocast:
+        """Return the context of one forward pass."""
+        return torch.autocast(
+            self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"
+        )
+
+
+def multiply_rate(device: torch.device, precision: Precision) -> float:
+    """Measure the device's own rate of a training-like matrix product, in FLOP/s.
+
+    It takes about a third of a second and is the yardstick that utilisation is measured by.
+    """
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    layer = nn.Linear(_PROBE, _PROBE, bias=False, device=device, dtype=dtype)
+    x = torch.ones(_PROBE, _PROBE, device=device, dtype=dtype)
+    with torch.no_grad():
+        layer(x)
+        best, until = float("inf"), time.perf_counter() + 0.3
+        while time.perf_counter() < until:
+            best = min(best, _seconds(layer, x))
+    return 2.0 * _PROBE**3 / best
+
+
+def _seconds(layer: nn.Linear, x: torch.Tensor) -> float:
+    start = time.perf_counter()
+    layer(x)
+    if x.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def _gains_by_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu":
+        return False
+    rates = [multiply_rate(device, precision) for precision in ("bfloat16", "float32")]
+    return rates[0] > _WORTHWHILE * rates[1]

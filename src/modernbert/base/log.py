@@ -1,0 +1,87 @@
+"""What a person reads while a command works: lines on standard error, a bar on a terminal."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+"""Standard error: results of a command go to standard output, so that a pipe sees them alone."""
+
+_QUIET_SECONDS = 5.0
+
+
+class Meter(Protocol):
+    """What a long job tells how far it is."""
+
+    def at(self, done: float) -> None:
+        """Say how much of the total is done."""
+
+
+def say(text: str) -> None:
+    """Print a line for a person."""
+    console.print(text, markup=False)
+
+
+@contextmanager
+def meter(title: str, total: float, unit: str) -> Iterator[Meter]:
+    """Show how far a job is: a bar on a terminal, a plain line every five seconds elsewhere."""
+    if not console.is_terminal:
+        yield _Lines(title, total, unit)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield _Bar(progress, progress.add_task(title, total=total))
+
+
+class _Bar:
+    def __init__(self, progress: Progress, task: object) -> None:
+        self._progress, self._task = progress, task
+
+    def at(self, done: float) -> None:
+        self._progress.update(self._task, completed=done)  # type: ignore[arg-type]
+
+
+class _Lines:
+    def __init__(self, title: str, total: float, unit: str) -> None:
+        self._title, self._total, self._unit = title, total, unit
+        self._spoke = time.monotonic()
+
+    def at(self, done: float) -> None:
+        now = time.monotonic()
+        if now - self._spoke >= _QUIET_SECONDS:
+            self._spoke = now
+            say(f"{self._title}: {done:.0f} of {self._total:.0f} {self._unit}")
+
+
+def count(number: float) -> str:
+    """Spell a large number shortly: 1.2k, 3.4M, 5.6B."""
+    for limit, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= limit:
+            return f"{number / limit:.3g}{suffix}"
+    return f"{number:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Spell a time shortly: 42 s, 3 min 20 s, 5 h 12 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

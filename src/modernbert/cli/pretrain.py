@@ -1,0 +1,105 @@
+"""`modernbert pretrain`: a recipe with its numbers as options, or a run to repeat or go on with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from modernbert.base.errors import ConfigError
+from modernbert.base.log import say
+from modernbert.recipes import RECIPES, recipe
+from modernbert.train.config import RunConfig
+
+_EXAMPLES = """
+Train an encoder on a prepared corpus, or go on with a run that stopped.
+
+Examples:
+  modernbert pretrain tiny --corpus corpus --out run
+  modernbert pretrain tiny --corpus corpus --out run --total 200M --phases.0.peak-lr 1e-3
+  modernbert pretrain --resume run
+  modernbert pretrain run/run.json --out again      (repeats a run)
+
+Stretches of tokens such as warm-up and decay scale with --total.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pretrain:
+    """What the command takes."""
+
+    start: tyro.conf.Positional[str] = "tiny"
+    """Name of a recipe, or the run.json of a run to repeat."""
+    out: Path | None = None
+    """Folder of the new run."""
+    resume: Path | None = None
+    """Folder of a run to continue; takes no other option."""
+    total: str = ""
+    """Tokens of all phases together, such as 50M; empty keeps the recipe's."""
+    config: Annotated[RunConfig, tyro.conf.arg(name="")]
+
+
+def pretrain(given: Sequence[str]) -> int:
+    """Run the command."""
+    named = given[0] if given and not given[0].startswith("-") else "tiny"
+    parsed = tyro.cli(
+        Pretrain,
+        prog="modernbert pretrain",
+        description=_EXAMPLES,
+        args=given,
+        default=Pretrain(start=named, config=_start(named)),
+    )
+    if parsed.resume:
+        if list(given) not in (["--resume", str(parsed.resume)], [f"--resume={parsed.resume}"]):
+            raise ConfigError("--resume takes no other option: a run goes on as it began")
+        return _finished(parsed.resume, parsed, is_new=False)
+    if not parsed.out or not parsed.config.corpus:
+        raise ConfigError(
+            "a new run needs --corpus (made by `modernbert prepare`) and --out; "
+            "to go on with one, give --resume RUN"
+        )
+    return _finished(parsed.out, parsed, is_new=True)
+
+
+def tokens_of(text: str) -> int:
+    """Read a number of tokens such as 500000, 50M or 1.5B.
+
+    Raises:
+        ConfigError: it is not one.
+    """
+    units = {"k": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
+    digits, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1.0)
+    try:
+        tokens = int(float(digits) * unit)
+    except ValueError:
+        tokens = 0
+    if tokens < 1:
+        raise ConfigError(f"{text!r} is not a number of tokens: write it like 500000, 50M or 1.5B")
+    return tokens
+
+
+def _start(named: str) -> RunConfig:
+    if named in RECIPES or not named.endswith(".json"):
+        return recipe(named)
+    from modernbert.base.records import from_plain
+    from modernbert.train.run import read_description
+
+    return from_plain(RunConfig, read_description(Path(named).parent)["config"], named)
+
+
+def _finished(folder: Path, parsed: Pretrain, *, is_new: bool) -> int:
+    from modernbert.train import run as runs
+    from modernbert.train.loop import train
+
+    if is_new:
+        config = parsed.config
+        if parsed.total:
+            config = config.scaled_to(tokens_of(parsed.total))
+        run = runs.create(config, folder)
+    else:
+        run = runs.resume(folder)
+    if not train(run):
+        return 130
+    say(f"the model is in {run.finish()}")
+    return 0

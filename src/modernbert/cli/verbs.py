@@ -1,0 +1,144 @@
+"""One short function a verb; what a verb needs is imported inside it, so that --help is quick."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from modernbert.base.errors import ConfigError
+from modernbert.base.log import say
+
+Paths = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH...")]
+Given = Annotated[str, tyro.conf.Positional]
+
+
+def train_tokenizer(
+    paths: Paths,
+    /,
+    *,
+    out: Path,
+    vocab_size: int = 32_768,
+    sample_mb: int = 200,
+    text_key: str = "text",
+) -> int:
+    """Train a byte-level BPE tokenizer on text files, folders, jsonl or parquet.
+
+    Args:
+        paths: Text files, folders, .jsonl(.gz, .zst) or .parquet.
+        out: Folder for tokenizer.json and its companions.
+        vocab_size: Entries, special tokens included; a multiple of 64.
+        sample_mb: Megabytes of text to learn from, spread evenly; memory grows with it.
+        text_key: Key or column that holds the text.
+    """
+    from modernbert.data.documents import read
+    from modernbert.data.train_tokenizer import train
+
+    documents = read([Path(path) for path in paths], key=text_key)
+    texts = (document.text for document in documents)
+    tokenizer = train(texts, vocab_size, sample_bytes=sample_mb * 1_000_000)
+    tokenizer.save(out)
+    say(f"a vocabulary of {tokenizer.vocab_size} is in {out}")
+    return 0
+
+
+def prepare(
+    paths: Paths,
+    /,
+    *,
+    tokenizer: Path,
+    out: Path,
+    heldout: float = 0.01,
+    text_key: str = "text",
+    invalid_utf8: Literal["replace", "stop"] = "replace",
+) -> int:
+    """Turn text into shards of tokens that training maps into memory.
+
+    A killed run is continued by the same command. A path may be written NAME=PATH: paths of one
+    name form one source; otherwise each path is a source of its own.
+
+    Args:
+        paths: Text files, folders, .jsonl(.gz, .zst) or .parquet.
+        tokenizer: Folder of the tokenizer.
+        out: Folder for the corpus.
+        heldout: Share of the documents kept for evaluation, chosen by a hash of their text.
+        text_key: Key or column that holds the text.
+        invalid_utf8: Replace bytes that are not UTF-8 and count them, or stop at the first.
+    """
+    from modernbert.data.build import BuildOptions, build
+    from modernbert.data.tokenizer import Tokenizer
+
+    options = BuildOptions(heldout_fraction=heldout, text_key=text_key, invalid_utf8=invalid_utf8)
+    build(_sources(paths), Tokenizer.load(tokenizer), out, options=options)
+    return 0
+
+
+def pretrain_help() -> int:
+    """Train an encoder on a prepared corpus, or continue a run that stopped."""
+    raise AssertionError("`modernbert pretrain` is parsed by cli.pretrain")
+
+
+def fill(model: Given, text: Given, /, *, top: int = 5, as_json: bool = False) -> int:
+    """Guess the [MASK]s of a text.
+
+    Args:
+        model: Folder of a model, or a hub id.
+        text: Text with one [MASK] or more; "-" reads standard input.
+        top: Candidates to show.
+        as_json: Print JSON: a list of candidates for each [MASK].
+    """
+    from modernbert.base.records import to_plain
+    from modernbert.infer.fill import fill as guess
+    from modernbert.infer.pretrained import load
+
+    guesses = guess(load(model), sys.stdin.read() if text == "-" else text, top)
+    if as_json:
+        print(json.dumps(to_plain(guesses), ensure_ascii=False))
+        return 0
+    for number, candidates in enumerate(guesses, start=1):
+        shown = "  ".join(f"{each.token!r} {each.probability:.1%}" for each in candidates)
+        print(f"[MASK] {number}: {shown}")
+    return 0
+
+
+def doctor(*, as_json: bool = False) -> int:
+    """Say what is installed, which device and attention backend are used, and how fast they are.
+
+    Args:
+        as_json: Print JSON.
+    """
+    from modernbert.cli.doctor import examine, spelled
+
+    found = examine()
+    print(json.dumps(found, indent=2) if as_json else spelled(found))
+    return 0
+
+
+def demo(*, out: Path = Path("demo"), minutes: float = 5.0) -> int:
+    """Train an encoder on the Python code that is installed here, and look at what it learned.
+
+    Tokenizer, shards, three phases of pretraining, masks filled in held-out code, a report. A
+    second call goes on where the first one stopped.
+
+    Args:
+        out: Folder for everything the demo makes.
+        minutes: Time to aim for, on this machine.
+    """
+    from modernbert.recipes.demo import run_demo
+
+    return run_demo(out, minutes)
+
+
+def _sources(paths: tuple[str, ...]) -> dict[str, list[Path]]:
+    sources: dict[str, list[Path]] = {}
+    for each in paths:
+        name, _, path = each.rpartition("=")
+        if not name:
+            name = Path(path).name.split(".")[0] or Path(path).resolve().name
+            if name in sources:
+                raise ConfigError(
+                    f"two sources would be called {name!r}: write one of them as NAME={path}"
+                )
+        sources.setdefault(name, []).append(Path(path))
+    return sources

@@ -1,0 +1,52 @@
+"""A text with [MASK] in, the likeliest tokens of each place out."""
+
+from dataclasses import dataclass
+
+import torch
+
+from modernbert.base.errors import ConfigError, DataError
+from modernbert.batch import pack
+from modernbert.infer.pretrained import Pretrained
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """One candidate for a hidden token."""
+
+    token: str
+    probability: float
+
+
+def fill(model: Pretrained, text: str, top: int = 5) -> list[list[Guess]]:
+    """Rank candidates for every [MASK] of a text, in the order of the masks.
+
+    Raises:
+        ConfigError: the model has no masked-LM head, or `top` is less than 1.
+        DataError: the text has no [MASK], or is longer than the model reads.
+    """
+    ids = model.tokenizer.encode(text).tolist()
+    masked = [at for at, token in enumerate(ids) if token == model.tokenizer.mask_id]
+    _check(model, len(ids), len(masked), top)
+    assert model.head is not None
+    with torch.no_grad():
+        x = model.encoder(pack([ids]))
+        shares = model.head.logits(x[masked]).float().softmax(-1)
+    best = shares.topk(min(top, shares.shape[-1]))
+    return [
+        [Guess(model.tokenizer.decode([token]), share) for token, share in zip(*row, strict=True)]
+        for row in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    ]
+
+
+def _check(model: Pretrained, num_tokens: int, num_masks: int, top: int) -> None:
+    if model.head is None:
+        raise ConfigError("this model has no masked-LM head, so it cannot fill [MASK]")
+    if top < 1:
+        raise ConfigError(f"top is {top}: ask for at least 1 candidate")
+    if not num_masks:
+        raise DataError("the text has no [MASK]: write [MASK] where a token is to be guessed")
+    if num_tokens > model.config.max_length:
+        raise DataError(
+            f"the text has {num_tokens} tokens, the model reads {model.config.max_length}: "
+            "shorten it"
+        )

@@ -1,0 +1,185 @@
+"""The main job on the Python that is installed here: text, tokenizer, shards, model, report.
+
+Every stage leaves a whole result behind and is skipped when it is there, so a second call goes
+on where the first one stopped.
+"""
+
+import dataclasses
+import sysconfig
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from modernbert.base import files
+from modernbert.base.device import choose_device, choose_precision
+from modernbert.base.errors import DataError
+from modernbert.base.log import count, duration, say
+from modernbert.base.records import to_plain
+from modernbert.base.rng import key
+from modernbert.data.build import BuildOptions, build
+from modernbert.data.documents import read
+from modernbert.data.tokenizer import Tokenizer
+from modernbert.data.train_tokenizer import train as train_tokenizer
+from modernbert.recipes.tiny import tiny
+from modernbert.train import run as runs
+from modernbert.train.evaluate import overall
+from modernbert.train.examples import examples_of
+from modernbert.train.hooks import measure
+from modernbert.train.loop import train
+from modernbert.train.report import Example, steps_of, write_report
+from modernbert.train.run import Run
+from modernbert.train.trial import tokens_per_second
+
+VOCAB_SIZE = 8192
+_TEXT_BYTES = 24_000_000
+_SAMPLE_BYTES = 8_000_000
+_HELDOUT = 0.02
+_LEFT_OUT = ("site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3")
+_TRAINING_SHARE = 0.85
+"""Share of what is left after the shards that is training's; the rest evaluates and reports."""
+_LEAST_MINUTES = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What `summary.json` says."""
+
+    seconds: float
+    tokens: int
+    tokens_per_second: float
+    heldout_loss: float
+    heldout_masked_accuracy: float
+    most_frequent_token_accuracy: float
+    packing_fill: float
+    model: str
+
+
+def run_demo(folder: Path, minutes: float) -> int:
+    """Do every stage that is not done yet; return 130 when stopped before the end."""
+    started = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = _tokenizer(folder)
+    _corpus(folder, tokenizer)
+    run = _run(folder, minutes - (time.monotonic() - started) / 60)
+    earlier = sum(row["seconds"] for row in steps_of(run.folder))
+    if not train(run):
+        say(f"or go on with the demo: modernbert demo --out {folder}")
+        return 130
+    model = run.finish()
+    examples = examples_of(run, num_examples=8)
+    summary = _summary(run, model, earlier + time.monotonic() - started)
+    files.write_json(folder / "summary.json", to_plain(summary))
+    write_report(run.folder, folder / "report.html", examples)
+    _say(summary, examples, folder)
+    return 0
+
+
+def _tokenizer(folder: Path) -> Tokenizer:
+    target = folder / "tokenizer"
+    if not target.exists():
+        sources = _sources(folder)
+        paths = [path for paths in sources.values() for path in paths]
+        say(f"training a tokenizer of {VOCAB_SIZE} entries on {len(paths)} Python files")
+        texts = (document.text for document in read(paths))
+        trained = train_tokenizer(texts, VOCAB_SIZE, sample_bytes=_SAMPLE_BYTES)
+        with files.whole_folder(target) as aside:
+            trained.save(aside)
+    return Tokenizer.load(target)
+
+
+def _corpus(folder: Path, tokenizer: Tokenizer) -> None:
+    options = BuildOptions(heldout_fraction=_HELDOUT)
+    build(_sources(folder), tokenizer, folder / "corpus", options=options, report=say)
+
+
+def _sources(folder: Path) -> dict[str, list[Path]]:
+    """Return the files of each source; chosen once, since what is installed may change."""
+    listed = folder / "files.json"
+    if not listed.exists():
+        paths = sysconfig.get_paths()
+        installed = [Path(paths["stdlib"]), *{Path(paths["purelib"]), Path(paths["platlib"])}]
+        chosen = {
+            "standard-library": _chosen(installed[:1], _TEXT_BYTES // 2),
+            "site-packages": _chosen(installed[1:], _TEXT_BYTES // 2),
+        }
+        if not any(chosen.values()):
+            raise DataError(f"no Python source below {', '.join(map(str, installed))}")
+        files.write_json(listed, {name: list(map(str, each)) for name, each in chosen.items()})
+    return {
+        name: [Path(path) for path in paths]
+        for name, paths in files.read_json(listed).items()
+        if paths
+    }
+
+
+def _chosen(roots: list[Path], most_bytes: int) -> list[Path]:
+    """Take files in an order that is random but always the same, up to a size."""
+    found = [
+        (path, path.relative_to(root).as_posix())
+        for root in roots
+        for path in root.rglob("*.py")
+        if not set(path.relative_to(root).parts) & set(_LEFT_OUT)
+    ]
+    taken, size_bytes = [], 0
+    for path, _ in sorted(found, key=lambda each: key(0, "demo", each[1])):
+        size_bytes += path.stat().st_size
+        if size_bytes > most_bytes:
+            break
+        taken.append(path)
+    return sorted(taken)
+
+
+def _run(folder: Path, minutes: float) -> Run:
+    target = folder / "run"
+    if (target / "run.json").exists():
+        return runs.resume(target)
+    minutes = max(minutes, _LEAST_MINUTES)
+    device = choose_device("auto")
+    config = dataclasses.replace(
+        tiny(),
+        corpus=str(folder / "corpus"),
+        precision=choose_precision("auto", device),
+        evaluate_tokens=50_000,
+    )
+    rate = tokens_per_second(config)
+    tokens = int(rate * minutes * 60 * _TRAINING_SHARE)
+    say(f"{rate:.0f} tokens a second here: {minutes:g} minutes allow {tokens / 1e6:.1f} M tokens")
+    config = config.scaled_to(tokens)
+    every = max(1, tokens // 8)
+    return runs.create(
+        dataclasses.replace(config, save_every_tokens=every, evaluate_every_tokens=every), target
+    )
+
+
+def _summary(run: Run, model: Path, seconds: float) -> Summary:
+    rows = steps_of(run.folder)
+    tokens = sum(row["batch_tokens"] for row in rows)
+    heldout = overall(measure(run))
+    return Summary(
+        seconds=seconds,
+        tokens=tokens,
+        tokens_per_second=tokens / sum(row["seconds"] for row in rows),
+        heldout_loss=heldout.loss,
+        heldout_masked_accuracy=heldout.masked_accuracy,
+        most_frequent_token_accuracy=heldout.most_frequent_token_accuracy,
+        packing_fill=sum(row["fill"] * row["batch_tokens"] for row in rows) / tokens,
+        model=str(model),
+    )
+
+
+def _say(summary: Summary, examples: list[Example], folder: Path) -> None:
+    for each in examples:
+        line = " ".join(each.before.split())[-48:]
+        guess, share = each.guesses[0]
+        say(f"  ...{line} [{each.answer.strip()}]  guessed {guess.strip()!r} ({share:.0%})")
+    say(
+        f"held-out code: masked accuracy {summary.heldout_masked_accuracy:.1%}, always guessing "
+        f"the most frequent token {summary.most_frequent_token_accuracy:.1%}, "
+        f"loss {summary.heldout_loss:.3f}"
+    )
+    say(
+        f"{count(summary.tokens)} tokens in {duration(summary.seconds)} "
+        f"({count(summary.tokens_per_second)} tok/s, packing fill {summary.packing_fill:.2%})"
+    )
+    say(f"report: {folder / 'report.html'}")
+    say(f'try: modernbert fill {summary.model} "import numpy as [MASK]"')

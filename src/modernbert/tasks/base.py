@@ -1,0 +1,33 @@
+"""What the loop asks of a task: label rows, and give a loss that can be summed."""
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from modernbert.data.stream import Rows
+from modernbert.model.model import Model
+
+Batch = TypeVar("Batch")
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A sum with its count: the mean is taken once, over all rows and all devices."""
+
+    total: Float[Tensor, ""]
+    num_correct: Int[Tensor, ""]
+
+
+class Task(Protocol[Batch]):
+    """One thing to learn."""
+
+    def collate(self, rows: Rows) -> Batch:
+        """Label one packed row; no randomness but what the rows' addresses give."""
+
+    def count(self, batch: Batch) -> int:
+        """Return how many predictions a batch asks for."""
+
+    def loss(self, model: Model, batch: Batch) -> Loss:
+        """Run the model on a batch."""

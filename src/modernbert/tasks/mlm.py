@@ -1,0 +1,66 @@
+"""Masked language modelling: packed rows in, the summed loss of their hidden tokens out."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from modernbert.batch import Layout, PackedBatch
+from modernbert.data.masking import MaskingRule, hide
+from modernbert.data.stream import Rows
+from modernbert.data.tokenizer import Tokenizer
+from modernbert.model.model import Model
+from modernbert.tasks.base import Loss
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedBatch:
+    """A packed batch with some tokens hidden."""
+
+    packed: PackedBatch
+    positions: Int[Tensor, "M"]
+    """Where the hidden tokens are on the flat axis."""
+    targets: Int[Tensor, "M"]
+    """What they were."""
+
+    def to(self, device: torch.device) -> "MaskedBatch":
+        """Move to a device."""
+        moved = (x.to(device, non_blocking=True) for x in (self.positions, self.targets))
+        return MaskedBatch(self.packed.to(device), *moved)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedLM:
+    """The task of pretraining (ModernBERT paper, section 2.2)."""
+
+    rule: MaskingRule
+    key: int
+    """Address of the masks' randomness: they depend on it and on each sample alone."""
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, rate: float, key: int) -> "MaskedLM":
+        """Hide this share of a tokenizer's ordinary tokens, 80/10/10."""
+        rule = MaskingRule(
+            rate=rate,
+            mask_id=tokenizer.mask_id,
+            special_ids=tokenizer.special_ids,
+            ordinary_ids=tokenizer.ordinary_ids,
+        )
+        return cls(rule, key)
+
+    def collate(self, rows: Rows) -> MaskedBatch:
+        """Hide tokens; the layout stays as the rows have it."""
+        hidden = hide(rows, rule=self.rule, key=self.key)
+        ids, positions, targets = (
+            torch.from_numpy(x) for x in (hidden.ids, hidden.positions, hidden.targets)
+        )
+        return MaskedBatch(PackedBatch(ids, Layout.of(rows.lengths)), positions, targets)
+
+    def count(self, batch: MaskedBatch) -> int:
+        """Return how many tokens are hidden."""
+        return batch.positions.numel()
+
+    def loss(self, model: Model, batch: MaskedBatch) -> Loss:
+        """Return the cross-entropy summed over the hidden tokens alone."""
+        return Loss(*model.masked_lm(batch.packed, batch.positions, batch.targets))

@@ -1,0 +1,121 @@
+"""A run's state in, a folder out that `transformers` opens and this package resumes; and back.
+
+A checkpoint is a model folder with a `trainer` folder inside: moments as safetensors, the place
+in the run as JSON. Nothing is pickled. A checkpoint is whole or absent: see `base.files`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from modernbert.base import files
+from modernbert.base.errors import CheckpointError
+from modernbert.base.records import from_plain, to_plain
+from modernbert.data.tokenizer import Tokenizer
+from modernbert.model import folder as model_folder
+from modernbert.model.model import Model
+from modernbert.optim.stable_adamw import StableAdamW
+from modernbert.train.feed import Progress
+
+FORMAT = 1
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerState:
+    """What `trainer/state.json` holds."""
+
+    progress: Progress
+    optimizer_steps: int
+    ends_phase: bool
+    format: int = FORMAT
+
+
+def save(
+    checkpoints: Path, model: Model, optimizer: StableAdamW, state: TrainerState, tokens: Tokenizer
+) -> Path:
+    """Write a checkpoint beside the others and return its folder.
+
+    Raises:
+        MachineError: it could not be written; earlier checkpoints are as they were.
+    """
+    target = checkpoints / f"step-{state.progress.step:08d}"
+    with files.whole_folder(target) as aside:
+        model_folder.write(model, aside)
+        tokens.save(aside)
+        (aside / "trainer").mkdir()
+        save_file(_moments(model, optimizer), aside / "trainer" / "optimizer.safetensors")
+        files.write_json(aside / "trainer" / "state.json", to_plain(state))
+    return target
+
+
+def found(checkpoints: Path) -> list[Path]:
+    """Return the whole checkpoints of a run, oldest first."""
+    return sorted(checkpoints.glob("step-*"))
+
+
+def read_state(checkpoint: Path) -> TrainerState:
+    """Read where a checkpoint stands.
+
+    Raises:
+        CheckpointError: it has no trainer state, or one of another format.
+    """
+    path = checkpoint / "trainer" / "state.json"
+    if not path.exists():
+        raise CheckpointError(f"{checkpoint} has no trainer state: training cannot go on from it")
+    plain = files.read_json(path)
+    if plain.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} has format {plain.get('format')!r}, this version reads format {FORMAT}: "
+            "use the version of modernbert that wrote it"
+        )
+    return from_plain(TrainerState, plain)
+
+
+def restore_moments(checkpoint: Path, model: nn.Module, optimizer: StableAdamW) -> None:
+    """Give an optimizer the moments and the step count of a checkpoint.
+
+    Raises:
+        CheckpointError: the file is damaged, or belongs to another model.
+    """
+    path = checkpoint / "trainer" / "optimizer.safetensors"
+    try:
+        moments = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    for name, weight in model.named_parameters():
+        optimizer.state[weight] = {m: _moment(moments, f"{name}.{m}", weight) for m in _MOMENTS}
+    for group in optimizer.param_groups:
+        group["step"] = read_state(checkpoint).optimizer_steps
+
+
+def retire(checkpoints: Path, keep: int) -> None:
+    """Delete all but the newest few; the ends of phases stay, since runs branch from them."""
+    passing = [each for each in found(checkpoints) if not read_state(each).ends_phase]
+    for old in passing[:-keep]:
+        files.remove_folder(old)
+
+
+def _moments(model: nn.Module, optimizer: StableAdamW) -> dict[str, Tensor]:
+    return {
+        f"{name}.{moment}": optimizer.state[weight][moment].contiguous()
+        for name, weight in model.named_parameters()
+        for moment in _MOMENTS
+        if weight in optimizer.state
+    }
+
+
+def _moment(moments: Mapping[str, Tensor], name: str, weight: Tensor) -> Tensor:
+    if not moments:
+        return torch.zeros_like(weight)  # a checkpoint of step 0: nothing has moved yet
+    if name not in moments or moments[name].shape != weight.shape:
+        raise CheckpointError(
+            f"the optimizer's state has no {name} of shape {tuple(weight.shape)}: "
+            "it belongs to another model"
+        )
+    return moments[name].to(weight.device)

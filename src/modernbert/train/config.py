@@ -1,0 +1,131 @@
+"""A whole run, as data: `run.json` in its folder is exactly this.
+
+Importing it costs nothing: the command line is made from it.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Literal
+
+from modernbert.base.errors import ConfigError
+from modernbert.model.config import EncoderConfig
+from modernbert.optim.schedule import BatchWarmup, Schedule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """One stretch of pretraining: a row of the recipe's table (ModernBERT paper, table 3)."""
+
+    name: str
+    """Part of the address of the phase's data order and masks."""
+    tokens: int
+    """Tokens to train on, over all devices."""
+    context_length: int
+    """Longest chunk of a document, its [CLS] and [SEP] included."""
+    batch_tokens: int
+    """Tokens in one optimizer step, over all devices."""
+    row_tokens: int
+    """Tokens in one row: documents are packed into rows, and a row is one forward pass."""
+    peak_lr: float
+    weight_decay: float
+    schedule: Schedule = field(default_factory=Schedule)
+    batch_warmup: BatchWarmup = field(default_factory=BatchWarmup)
+    global_rope_theta: float = 10_000.0
+    local_rope_theta: float = 10_000.0
+    mask_rate: float = 0.3
+    """Share of the ordinary tokens that is hidden."""
+    source_weights: dict[str, float] = field(default_factory=dict)
+    """Share of each source in the tokens seen; empty takes every document once an epoch."""
+
+    def __post_init__(self) -> None:
+        """Reject rows that cannot hold a chunk and batches that cannot hold a row."""
+        if self.context_length > self.row_tokens:
+            raise ConfigError(
+                f"phase {self.name}: a chunk of context_length {self.context_length} does not "
+                f"fit into row_tokens {self.row_tokens}: raise row_tokens"
+            )
+        if self.row_tokens > self.batch_tokens:
+            raise ConfigError(
+                f"phase {self.name}: row_tokens {self.row_tokens} is more than batch_tokens "
+                f"{self.batch_tokens}: raise batch_tokens, or lower row_tokens"
+            )
+        if not 0 < self.mask_rate < 1 or self.context_length < 3 or self.tokens < 1:
+            raise ConfigError(
+                f"phase {self.name}: mask_rate {self.mask_rate} must lie between 0 and 1, "
+                f"context_length {self.context_length} be at least 3, tokens {self.tokens} "
+                "at least 1"
+            )
+        self.schedule.at(0, self.tokens)
+
+    def scaled(self, factor: float) -> "Phase":
+        """Return the phase with every stretch of tokens multiplied, batch sizes as they are."""
+
+        def times(tokens: int) -> int:
+            return round(tokens * factor)
+
+        schedule = dataclasses.replace(
+            self.schedule,
+            warmup_tokens=int(self.schedule.warmup_tokens * factor),
+            decay_tokens=int(self.schedule.decay_tokens * factor),
+        )
+        warmup = dataclasses.replace(
+            self.batch_warmup, warmup_tokens=times(self.batch_warmup.warmup_tokens)
+        )
+        tokens = max(1, times(self.tokens))
+        return dataclasses.replace(self, tokens=tokens, schedule=schedule, batch_warmup=warmup)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """One pretraining run."""
+
+    model: EncoderConfig
+    phases: tuple[Phase, ...]
+    corpus: str = ""
+    """Folder made by `modernbert prepare`."""
+    seed: int = 17
+    """Decides the initial weights, the data order, the masks and the dropout."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = 1e-6
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the matrix products; weights stay float32. auto measures both on a CPU."""
+    backend: Literal["auto", "banded", "padded", "varlen", "oracle"] = "auto"
+    """Attention backend; auto takes the device's own."""
+    checkpoint_activations: bool = False
+    """Recompute each layer in the backward pass: less memory, about a third more time."""
+    compile: bool = False
+    """Compile each layer with torch.compile before training."""
+    threads: int = 0
+    """CPU threads; 0 takes torch's own choice."""
+    save_every_tokens: int = 0
+    """Tokens between checkpoints; 0 saves at the ends of phases alone."""
+    keep_checkpoints: int = 2
+    """How many of the newest checkpoints stay on disk, besides the end of each phase."""
+    evaluate_every_tokens: int = 0
+    """Tokens between evaluations on held-out text; 0 evaluates at the ends of phases alone."""
+    evaluate_tokens: int = 100_000
+    """Held-out tokens of each source that an evaluation reads; 0 reads none."""
+
+    def __post_init__(self) -> None:
+        """Reject runs without phases and phases that share a name."""
+        names = [phase.name for phase in self.phases]
+        if not names or len(set(names)) < len(names):
+            raise ConfigError(
+                f"phases are named {', '.join(names) or 'nothing'}: a run needs at least one, "
+                "each with a name of its own"
+            )
+        if self.keep_checkpoints < 1:
+            raise ConfigError(
+                f"keep_checkpoints is {self.keep_checkpoints}: at least 1 is needed to resume"
+            )
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all phases together."""
+        return sum(phase.tokens for phase in self.phases)
+
+    def scaled_to(self, tokens: int) -> "RunConfig":
+        """Return the same run with every stretch of tokens scaled so that they sum to this."""
+        factor = tokens / self.tokens
+        return dataclasses.replace(self, phases=tuple(p.scaled(factor) for p in self.phases))

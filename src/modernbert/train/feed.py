@@ -1,0 +1,112 @@
+"""A configuration and a place in the run in, one step's work after another out.
+
+It runs ahead in a thread, knows no model and holds no state: where a run is, is a `Progress`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from modernbert.base.rng import key
+from modernbert.data.corpus import Corpus
+from modernbert.data.stream import Rows, Stream, StreamConfig, StreamState
+from modernbert.tasks.mlm import MaskedBatch, MaskedLM
+from modernbert.train.config import Phase, RunConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run is: everything that resume needs besides weights and moments."""
+
+    step: int = 0
+    tokens: int = 0
+    phase: int = 0
+    phase_tokens: int = 0
+    stream: StreamState = field(default_factory=StreamState)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one optimizer step is made of, on this rank."""
+
+    step: int
+    phase: Phase
+    task: MaskedLM
+    batches: tuple[MaskedBatch, ...]
+    rows: tuple[Rows, ...]
+    """The rows behind the batches: they name the documents when something is wrong."""
+    num_tokens: int
+    """Over all ranks."""
+    fill: float
+    """Share of the rows' places that hold a token."""
+    lr: float
+    after: Progress
+    """Where the run is once this step is taken."""
+
+    @property
+    def ends_phase(self) -> bool:
+        """Return whether the next step belongs to another phase, or there is none."""
+        return self.after.phase_tokens == 0
+
+
+def feed(
+    config: RunConfig, corpus: Corpus, progress: Progress, rank: int = 0, world_size: int = 1
+) -> Iterator[Work]:
+    """Yield the work of every step that is left, in order.
+
+    The rate of a step is the schedule's at the middle of its tokens, so that neither the first
+    nor the last step is lost to a rate of zero.
+    """
+    while progress.phase < len(config.phases):
+        phase = config.phases[progress.phase]
+        stream = stream_of(config, corpus, phase)
+        task = task_of(config, corpus, phase)
+        ended = False
+        while not ended:
+            work = _next(stream, task, phase, progress, (rank, world_size))
+            yield work
+            progress, ended = work.after, work.ends_phase
+
+
+def stream_of(config: RunConfig, corpus: Corpus, phase: Phase) -> Stream:
+    """Return the stream of a phase's rows."""
+    shape = StreamConfig(
+        context_length=phase.context_length,
+        micro_batch_tokens=phase.row_tokens,
+        seed=config.seed,
+        purpose=phase.name,
+        weights=phase.source_weights or None,
+    )
+    return Stream(corpus, shape)
+
+
+def task_of(config: RunConfig, corpus: Corpus, phase: Phase) -> MaskedLM:
+    """Return the task of a phase, its masks addressed by the phase's name."""
+    return MaskedLM.of(corpus.tokenizer, phase.mask_rate, key(config.seed, "masks", phase.name))
+
+
+def _next(
+    stream: Stream, task: MaskedLM, phase: Phase, progress: Progress, place: tuple[int, int]
+) -> Work:
+    rows = phase.batch_warmup.rows_at(progress.phase_tokens, phase.row_tokens, phase.batch_tokens)
+    taken = stream.take(progress.stream, rows, *place)
+    seen = progress.phase_tokens + taken.num_tokens
+    ended = seen >= phase.tokens
+    after = Progress(
+        step=progress.step + 1,
+        tokens=progress.tokens + taken.num_tokens,
+        phase=progress.phase + ended,
+        phase_tokens=0 if ended else seen,
+        stream=StreamState() if ended else taken.state,
+    )
+    middle = min(progress.phase_tokens + taken.num_tokens / 2, phase.tokens)
+    return Work(
+        step=after.step,
+        phase=phase,
+        task=task,
+        batches=tuple(task.collate(row) for row in taken.rows),
+        rows=taken.rows,
+        num_tokens=taken.num_tokens,
+        fill=taken.num_tokens / taken.capacity,
+        lr=phase.peak_lr * phase.schedule.at(middle, phase.tokens),
+        after=after,
+    )

@@ -1,0 +1,79 @@
+"""What happens after a step besides the step: saving and evaluating. Hooks change no number."""
+
+import json
+from typing import Protocol
+
+from modernbert.base.log import say
+from modernbert.base.records import to_plain
+from modernbert.train.evaluate import Evaluation, evaluate, overall
+from modernbert.train.metrics import StepRow
+from modernbert.train.run import Run
+
+
+class Hook(Protocol):
+    """Something that looks on."""
+
+    def after_step(self, row: StepRow) -> None:
+        """Look at a step that was taken; the run stands after it."""
+
+    def close(self) -> None:
+        """Let go of files and terminals, however the run ended."""
+
+
+class Evaluator:
+    """Measures held-out text every so many tokens and at the ends of phases."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def after_step(self, row: StepRow) -> None:
+        """Evaluate when it is time, and append a row a source to `evaluations.jsonl`."""
+        config = self._run.config
+        if config.evaluate_tokens and is_due(row, config.evaluate_every_tokens):
+            report(self._run, row, measure(self._run))
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+
+class Saver:
+    """Writes a checkpoint every so many tokens and at the ends of phases."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def after_step(self, row: StepRow) -> None:
+        """Save when it is time."""
+        if is_due(row, self._run.config.save_every_tokens):
+            self._run.save(ends_phase=row.ends_phase)
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+
+def is_due(row: StepRow, every_tokens: int) -> bool:
+    """Return whether this step crossed a multiple of `every_tokens`, or ended a phase."""
+    if row.ends_phase or not every_tokens:
+        return row.ends_phase
+    return row.tokens // every_tokens > (row.tokens - row.batch_tokens) // every_tokens
+
+
+def measure(run: Run) -> list[Evaluation]:
+    """Evaluate a run's model as it stands, at the context length it has reached."""
+    context = run.model.config.max_length
+    return evaluate(run.model, run.corpus, run.autocast, context, run.config.evaluate_tokens)
+
+
+def report(run: Run, row: StepRow, parts: list[Evaluation]) -> None:
+    """Write an evaluation down and say its mean."""
+    if not parts:
+        return
+    mean = overall(parts)
+    with (run.folder / "evaluations.jsonl").open("a", encoding="utf-8") as file:
+        for part in [*parts, mean]:
+            place = {"step": row.step, "tokens": row.tokens, "phase": row.phase}
+            file.write(json.dumps({**place, **to_plain(part)}) + "\n")
+    say(
+        f"held out: loss {mean.loss:.3f}, masked accuracy {mean.masked_accuracy:.1%} "
+        f"(most frequent token {mean.most_frequent_token_accuracy:.1%})"
+    )

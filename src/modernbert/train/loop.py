@@ -1,0 +1,112 @@
+"""The loop: work in, moved weights out, until the phases are done or someone stops it."""
+
+import time
+from collections.abc import Generator
+from contextlib import ExitStack, closing
+
+from modernbert.base import dist
+from modernbert.base.device import multiply_rate
+from modernbert.base.log import say
+from modernbert.data.prefetch import prefetch
+from modernbert.model.count import training_flops
+from modernbert.train import parallel
+from modernbert.train.diagnose import not_finite
+from modernbert.train.feed import Work, feed, stream_of
+from modernbert.train.hooks import Evaluator, Hook, Saver
+from modernbert.train.metrics import Console, MetricsFile, StepRow, TensorBoard, has_tensorboard
+from modernbert.train.run import Run
+from modernbert.train.step import StepResult, accumulate, move
+from modernbert.train.stop import StopRequest
+
+_AHEAD = 2
+
+
+def train(run: Run) -> bool:
+    """Take every step that is left; return False when stopped before the end.
+
+    Raises:
+        TrainingError: the loss or a gradient is not finite; the weights have not moved.
+    """
+    config = run.config
+    parallel.prepare(
+        run.model,
+        checkpoint_activations=config.checkpoint_activations,
+        compile_layers=config.compile,
+    )
+    run.model.train()
+    with ExitStack() as open_things, StopRequest() as stop:
+        hooks = _hooks(run)
+        for hook in hooks:
+            open_things.callback(hook.close)
+        works = open_things.enter_context(closing(_works(run)))
+        clock = _Clock(run)
+        for work in works:
+            run.enter(work.phase)
+            result = accumulate(run.model, work, run.autocast, config.seed)
+            if not result.is_finite:
+                stream = stream_of(config, run.corpus, work.phase)
+                raise not_finite(run.model, work, stream, run.autocast, config.seed)
+            move(run.optimizer, work.lr)
+            run.progress = work.after
+            row = clock.row(work, result)
+            for hook in hooks:
+                hook.after_step(row)
+            if stop.is_made and run.progress.phase < len(config.phases):
+                return _stopped(run)
+            clock.restart()
+    return True
+
+
+def _works(run: Run) -> Generator[Work, None, None]:
+    return prefetch(
+        feed(run.config, run.corpus, run.progress, dist.rank(), dist.world_size()), _AHEAD
+    )
+
+
+def _hooks(run: Run) -> list[Hook]:
+    hooks: list[Hook] = [MetricsFile(run.folder), Console(run), Evaluator(run), Saver(run)]
+    if has_tensorboard():
+        hooks.append(TensorBoard(run.folder))
+    return hooks
+
+
+def _stopped(run: Run) -> bool:
+    run.save(ends_phase=False)
+    say(
+        f"stopped after step {run.progress.step}; "
+        f"continue with: modernbert pretrain --resume {run.folder}"
+    )
+    return False
+
+
+class _Clock:
+    """Times a step from the end of the one before, so that waiting for data is counted."""
+
+    def __init__(self, run: Run) -> None:
+        self._config = run.model.config
+        self._peak = multiply_rate(run.autocast.device, run.autocast.precision)
+        self._start = time.perf_counter()
+
+    def restart(self) -> None:
+        """Begin a step; what hooks took is not counted."""
+        self._start = time.perf_counter()
+
+    def row(self, work: Work, result: StepResult) -> StepRow:
+        seconds = time.perf_counter() - self._start
+        rate = work.num_tokens / seconds
+        flops = training_flops(self._config, work.phase.context_length, work.phase.mask_rate)
+        return StepRow(
+            step=work.step,
+            tokens=work.after.tokens,
+            phase=work.phase.name,
+            loss=result.loss,
+            masked_accuracy=result.accuracy,
+            lr=work.lr,
+            tokens_per_second=rate,
+            fill=work.fill,
+            grad_norm=result.grad_norm,
+            batch_tokens=work.num_tokens,
+            mfu=rate * flops / self._peak / dist.world_size(),
+            seconds=seconds,
+            ends_phase=work.ends_phase,
+        )

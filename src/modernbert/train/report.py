@@ -1,0 +1,241 @@
+"""A run folder in, one self-contained HTML page out: curves, phases, throughput, examples."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from modernbert.base import files
+from modernbert.base.log import count, duration
+from modernbert.train.chart import Band, Series, chart
+from modernbert.train.run import read_description
+
+_SMOOTH = 0.9
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1c2430; --paper: #fdfdfc; --soft: #6b7686;
+  --line: #dde2e8; --band: #f1f4f8; --s0: #1f6feb; --s1: #d4572a; --s2: #2a8a57; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e4e8ee; --paper: #14181f; --soft: #94a0b0;
+  --line: #2b333f; --band: #1b212a; --s0: #6ea8fe; --s1: #ff9466; --s2: #6fcf97; } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 780px; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .25rem .6rem;
+  border-bottom: 1px solid var(--line); } td.n, th.n { text-align: right;
+  font-variant-numeric: tabular-nums; }
+figure { margin: 1rem 0; } figcaption { font-weight: 600; } svg { width: 100%; height: auto; }
+svg text { font-size: 11px; fill: var(--soft); } .middle { text-anchor: middle; }
+.end { text-anchor: end; } svg line { stroke: var(--line); }
+polyline { fill: none; stroke-width: 1.6; } .b0 { fill: var(--band); } .b1 { fill: none; }
+polyline.s0 { stroke: var(--s0); } polyline.s1 { stroke: var(--s1); }
+circle.s0 { fill: var(--s0); } circle.s1 { fill: var(--s1); } circle.s2 { fill: var(--s2); }
+.key { font-weight: 400; margin-left: .8rem; } .key.s0 { color: var(--s0); }
+.key.s1 { color: var(--s1); } .key.s2 { color: var(--s2); }
+pre { background: var(--band); padding: .7rem; overflow-x: auto; white-space: pre-wrap; }
+mark { background: var(--s0); color: var(--paper); border-radius: 3px; padding: 0 .2em; }
+.right { color: var(--s2); } .wrong { color: var(--s1); } .soft { color: var(--soft); }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A hidden token of a held-out text, and what the model took it for."""
+
+    where: str
+    before: str
+    answer: str
+    after: str
+    guesses: Sequence[tuple[str, float]]
+    """Tokens with their probabilities, best first."""
+
+
+def write_report(run: Path, target: Path, examples: Sequence[Example] = ()) -> None:
+    """Write the page; works while the run goes on.
+
+    Raises:
+        CheckpointError: the folder holds no run.
+        MachineError: the page cannot be written.
+    """
+    description = read_description(run)
+    rows, evaluations = steps_of(run), _rows(run / "evaluations.jsonl")
+    with files.whole_file(target) as aside:
+        aside.write_text(page(description, rows, evaluations, examples), encoding="utf-8")
+
+
+def page(
+    description: dict[str, Any],
+    rows: list[dict[str, Any]],
+    evaluations: list[dict[str, Any]],
+    examples: Sequence[Example] = (),
+) -> str:
+    """Return the page's HTML."""
+    body = [
+        f"<h1>{escape(Path(description['config']['corpus']).name)}: a pretraining run</h1>",
+        _summary(description, rows),
+        *(_curves(rows, evaluations) if rows else ["<p>No step was taken yet.</p>"]),
+        _phases(description, rows),
+        _heldout(evaluations),
+        _examples(examples),
+        f"<h2>Configuration</h2><pre>{escape(json.dumps(description, indent=2))}</pre>",
+    ]
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>modernbert run</title><style>{_STYLE}</style></head>"
+        f"<body>{''.join(body)}</body></html>\n"
+    )
+
+
+def steps_of(run: Path) -> list[dict[str, Any]]:
+    """Return the whole rows of a run's metrics, oldest first."""
+    return _rows(run / "metrics.jsonl")
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    whole = [line for line in path.read_text().splitlines(True) if line.endswith("\n")]
+    return [json.loads(line) for line in whole]
+
+
+def _summary(description: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    tokens, seconds = sum(r["batch_tokens"] for r in rows), sum(r["seconds"] for r in rows)
+    fill = sum(r["fill"] * r["batch_tokens"] for r in rows) / tokens if tokens else 0.0
+    host = description["machine"]
+    facts = {
+        "tokens": count(tokens),
+        "steps": len(rows),
+        "time in steps": duration(seconds),
+        "tokens a second": count(tokens / seconds) if seconds else "-",
+        "packing fill": f"{fill:.2%}",
+        "machine": f"{host['processor']}, {host['cores']} cores",
+        "versions": ", ".join(f"{k} {v}" for k, v in description["versions"].items()),
+        "command": " ".join(description["command"]),
+    }
+    return _table([(escape(str(k)), escape(str(v))) for k, v in facts.items()])
+
+
+def _curves(rows: list[dict[str, Any]], evaluations: list[dict[str, Any]]) -> list[str]:
+    tokens, bands = [r["tokens"] for r in rows], _bands(rows)
+    mean = [e for e in evaluations if e["source"] == "all"]
+    when = [e["tokens"] for e in mean]
+
+    def column(name: str) -> list[float]:
+        return [r[name] for r in rows]
+
+    return [
+        "<h2>Curves, against tokens</h2>",
+        chart(
+            "Loss (nats a hidden token)",
+            [
+                Series("training", tokens, _smoothed(column("loss"))),
+                Series("held out", when, [e["loss"] for e in mean], is_dots=True),
+            ],
+            bands,
+        ),
+        chart(
+            "Masked accuracy",
+            [
+                Series("training", tokens, _smoothed(column("masked_accuracy"))),
+                Series("held out", when, [e["masked_accuracy"] for e in mean], is_dots=True),
+            ],
+            bands,
+        ),
+        chart("Learning rate", [Series("rate", tokens, column("lr"))], bands),
+        chart("Gradient norm", [Series("norm", tokens, _smoothed(column("grad_norm")))], bands),
+        chart(
+            "Tokens a second",
+            [Series("rate", tokens, _smoothed(column("tokens_per_second")))],
+            bands,
+        ),
+        chart("Packing fill", [Series("fill", tokens, column("fill"))], bands),
+    ]
+
+
+def _bands(rows: list[dict[str, Any]]) -> list[Band]:
+    bands, start = [], 0.0
+    for name, group in groupby(rows, key=lambda row: str(row["phase"])):
+        end = float(list(group)[-1]["tokens"])
+        bands.append(Band(name, start, end))
+        start = end
+    return bands
+
+
+def _smoothed(values: Sequence[float]) -> list[float]:
+    smooth, weight, out = 0.0, 0.0, []
+    for value in values:
+        smooth = _SMOOTH * smooth + (1 - _SMOOTH) * value
+        weight = _SMOOTH * weight + (1 - _SMOOTH)
+        out.append(smooth / weight)
+    return out
+
+
+def _phases(description: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    head = ("phase", "tokens", "context", "theta, global", "peak rate", "mask", "last loss")
+    lines = []
+    for phase in description["config"]["phases"]:
+        inside = [r["loss"] for r in rows if r["phase"] == phase["name"]]
+        last = f"{sum(inside[-20:]) / len(inside[-20:]):.3f}" if inside else "-"
+        lines.append(
+            (
+                escape(phase["name"]),
+                count(phase["tokens"]),
+                str(phase["context_length"]),
+                count(phase["global_rope_theta"]),
+                f"{phase['peak_lr']:.1e}",
+                f"{phase['mask_rate']:.0%}",
+                last,
+            )
+        )
+    return "<h2>Phases</h2>" + _table(lines, head)
+
+
+def _heldout(evaluations: list[dict[str, Any]]) -> str:
+    if not evaluations:
+        return ""
+    last = max(e["step"] for e in evaluations)
+    lines = [
+        (
+            escape(e["source"]),
+            f"{e['loss']:.3f}",
+            f"{e['masked_accuracy']:.1%}",
+            f"{e['most_frequent_token_accuracy']:.1%}",
+            str(e["hidden"]),
+        )
+        for e in evaluations
+        if e["step"] == last
+    ]
+    head = ("source", "loss", "masked accuracy", "most frequent token", "hidden tokens")
+    return f"<h2>Held-out text, step {last}</h2>" + _table(lines, head)
+
+
+def _examples(examples: Sequence[Example]) -> str:
+    if not examples:
+        return ""
+    shown = ["<h2>Hidden tokens in held-out text</h2>"]
+    for each in examples:
+        guesses = ", ".join(
+            f'<span class="{"right" if token == each.answer else "wrong"}">'
+            f"<code>{escape(token)}</code> {share:.0%}</span>"
+            for token, share in each.guesses
+        )
+        shown.append(
+            f'<p class="soft">{escape(each.where)}</p><pre>{escape(each.before)}'
+            f"<mark>{escape(each.answer)}</mark>{escape(each.after)}</pre><p>{guesses}</p>"
+        )
+    return "".join(shown)
+
+
+def _table(lines: Sequence[Sequence[str]], head: Sequence[str] = ()) -> str:
+    def row(cells: Sequence[str], tag: str) -> str:
+        kinds = ("", *(' class="n"' for _ in cells[1:])) if len(cells) > 2 else ("", "")
+        return "".join(
+            f"<{tag}{kind}>{cell}</{tag}>" for kind, cell in zip(kinds, cells, strict=True)
+        )
+
+    top = f"<tr>{row(head, 'th')}</tr>" if head else ""
+    rest = "".join(f"<tr>{row(line, 'td')}</tr>" for line in lines)
+    return f"<table>{top}{rest}</table>"

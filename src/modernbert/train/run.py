@@ -1,0 +1,259 @@
+"""A run folder: made from a configuration, or opened again exactly where it stopped.
+
+RUN/run.json           configuration, versions, machine, command, commit
+RUN/metrics.jsonl      a row a step
+RUN/evaluations.jsonl  a row a source and evaluation
+RUN/checkpoints/       step-00000120/ and so on, each a model folder with a trainer's state
+RUN/model/             the finished model
+"""
+
+import dataclasses
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+
+from modernbert.base import files, machine
+from modernbert.base.device import Autocast, choose_device, choose_precision
+from modernbert.base.errors import CheckpointError, ConfigError, DataError
+from modernbert.base.log import say
+from modernbert.base.records import from_plain, to_plain
+from modernbert.data.corpus import Corpus
+from modernbert.kernels.attention import backend_for
+from modernbert.model import folder as model_folder
+from modernbert.model.config import EncoderConfig
+from modernbert.model.init import build
+from modernbert.model.model import Model
+from modernbert.optim.groups import decay_groups
+from modernbert.optim.stable_adamw import StableAdamW
+from modernbert.train import checkpoint
+from modernbert.train.checkpoint import TrainerState
+from modernbert.train.config import Phase, RunConfig
+from modernbert.train.feed import Progress
+
+FORMAT = 1
+
+
+@dataclass(slots=True)
+class Run:
+    """Everything that moves while training: the weights, the moments, the place."""
+
+    folder: Path
+    config: RunConfig
+    corpus: Corpus
+    model: Model
+    optimizer: StableAdamW
+    autocast: Autocast
+    progress: Progress
+    lock: TextIO
+
+    def enter(self, phase: Phase) -> None:
+        """Give model and optimizer the settings of a phase."""
+        self.model.set_rope(
+            global_theta=phase.global_rope_theta,
+            local_theta=phase.local_rope_theta,
+            max_length=phase.context_length,
+        )
+        for group in self.optimizer.param_groups:
+            group["peak_lr"] = phase.peak_lr
+            group["weight_decay"] = phase.weight_decay if group["weight_decay"] else 0.0
+
+    def save(self, *, ends_phase: bool) -> Path:
+        """Write a checkpoint of this moment and retire old ones."""
+        state = TrainerState(
+            progress=self.progress,
+            optimizer_steps=self.progress.step,
+            ends_phase=ends_phase,
+        )
+        saved = checkpoint.save(
+            self.folder / "checkpoints", self.model, self.optimizer, state, self.corpus.tokenizer
+        )
+        checkpoint.retire(self.folder / "checkpoints", self.config.keep_checkpoints)
+        return saved
+
+    def finish(self) -> Path:
+        """Write the finished model without the trainer's state and return its folder."""
+        with files.whole_folder(self.folder / "model") as aside:
+            model_folder.write(self.model, aside)
+            self.corpus.tokenizer.save(aside)
+        return self.folder / "model"
+
+
+def create(config: RunConfig, folder: Path) -> Run:
+    """Start a run: decide what was left open, write it down, draw the first weights.
+
+    Raises:
+        ConfigError: the folder already holds something, or the model does not fit the corpus.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(
+            f"{folder} is not empty: continue it with `modernbert pretrain --resume {folder}`, "
+            "or give another folder"
+        )
+    corpus = Corpus.open(Path(config.corpus))
+    config = decided(config, corpus)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = _locked(folder)
+    run = _assembled(config, corpus, folder, lock)
+    files.write_json(folder / "run.json", _description(config, corpus))
+    run.enter(config.phases[0])
+    run.save(ends_phase=False)
+    return run
+
+
+def resume(folder: Path) -> Run:
+    """Open a run at its newest whole checkpoint; nothing is replayed.
+
+    Raises:
+        CheckpointError: the folder holds no run.
+        DataError: the corpus is not the one the run began with.
+    """
+    plain = read_description(folder)
+    config = from_plain(RunConfig, plain["config"], f"{folder / 'run.json'}: config")
+    lock = _locked(folder)
+    files.sweep(folder)
+    files.sweep(folder / "checkpoints")
+    corpus = Corpus.open(Path(config.corpus))
+    if corpus.fingerprint != plain["corpus_fingerprint"]:
+        raise DataError(
+            f"{config.corpus} is not the corpus that {folder} began with: "
+            "prepare it again from the same text and tokenizer, or start a new run"
+        )
+    run = _assembled(config, corpus, folder, lock)
+    saved = checkpoint.found(folder / "checkpoints")
+    if saved:
+        _restore(run, saved[-1])
+    _truncate(folder, run.progress.step)
+    if run.progress.phase < len(config.phases):
+        run.enter(config.phases[run.progress.phase])
+    return run
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Read the `run.json` of a run folder.
+
+    Raises:
+        CheckpointError: there is none, or it has another format.
+    """
+    path = folder / "run.json"
+    if not path.exists():
+        raise CheckpointError(f"{folder} holds no run: it has no run.json")
+    plain: dict[str, Any] = files.read_json(path)
+    if plain.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} has format {plain.get('format')!r}, this version reads format {FORMAT}: "
+            "use the version of modernbert that wrote it"
+        )
+    return plain
+
+
+def decided(config: RunConfig, corpus: Corpus) -> RunConfig:
+    """Fill in what depends on the corpus and on the machine, once: resume must not decide anew."""
+    device = choose_device(config.device)
+    tokens = corpus.tokenizer
+    model = dataclasses.replace(
+        config.model,
+        vocab_size=corpus.vocab_size,
+        pad_id=tokens.pad_id,
+        cls_id=tokens.cls_id,
+        sep_id=tokens.sep_id,
+    )
+    return dataclasses.replace(
+        config,
+        model=model,
+        corpus=str(Path(config.corpus).resolve()),
+        precision=choose_precision(config.precision, device),
+        threads=config.threads or torch.get_num_threads(),
+    )
+
+
+def _assembled(config: RunConfig, corpus: Corpus, folder: Path, lock: TextIO) -> Run:
+    device = choose_device(config.device)
+    torch.set_num_threads(config.threads)
+    model = build(config.model, config.seed)
+    model.encoder.backend = None if config.backend == "auto" else config.backend
+    model.to(device)
+    first = config.phases[0]
+    groups = decay_groups(model.named_parameters(), first.weight_decay)
+    optimizer = StableAdamW(groups, lr=first.peak_lr, betas=config.betas, eps=config.eps)
+    precision = choose_precision(config.precision, device)
+    say(
+        f"{device.type} with {config.threads} threads, {precision}, attention "
+        f"{model.encoder.backend or backend_for(device)}"
+    )
+    return Run(
+        folder=folder,
+        config=config,
+        corpus=corpus,
+        model=model,
+        optimizer=optimizer,
+        autocast=Autocast(device, precision),
+        progress=Progress(),
+        lock=lock,
+    )
+
+
+def _restore(run: Run, saved: Path) -> None:
+    state = checkpoint.read_state(saved)
+    weights = model_folder.read(saved)
+    if _shape(weights.config) != _shape(run.model.config):
+        raise CheckpointError(f"{saved} holds a model of another shape than {run.folder} trains")
+    run.model.load_state_dict(weights.state_dict())
+    checkpoint.restore_moments(saved, run.model, run.optimizer)
+    run.progress = state.progress
+    say(f"resuming {run.folder} after step {state.progress.step}")
+
+
+def _shape(config: EncoderConfig) -> tuple[int, ...]:
+    return (config.vocab_size, config.dim, config.mlp_dim, config.num_layers, config.num_heads)
+
+
+def _description(config: RunConfig, corpus: Corpus) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "config": to_plain(config),
+        "corpus_fingerprint": corpus.fingerprint,
+        "versions": machine.versions(),
+        "machine": machine.machine(),
+        "command": machine.command(),
+        "commit": machine.commit(),
+    }
+
+
+def _locked(folder: Path) -> TextIO:
+    """Hold the folder for this process; the system lets go of it however the process ends."""
+    handle = (folder / ".lock").open("a+")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        handle.seek(0)
+        raise ConfigError(
+            f"{folder} is being trained by process {handle.read().strip() or 'unknown'}: "
+            "stop that one first"
+        ) from error
+    handle.truncate(0)
+    handle.write(str(os.getpid()))
+    handle.flush()
+    return handle
+
+
+def _truncate(folder: Path, step: int) -> None:
+    """Drop the rows of steps that will be taken again."""
+    for name in ("metrics.jsonl", "evaluations.jsonl"):
+        path = folder / name
+        if path.exists():
+            kept = [line for line in path.read_text().splitlines(True) if _step_of(line) <= step]
+            with files.whole_file(path) as aside:
+                aside.write_text("".join(kept))
+
+
+def _step_of(line: str) -> float:
+    """Return the step of a row; one that was cut off by a kill counts as the last of all."""
+    try:
+        return float(json.loads(line)["step"])
+    except (json.JSONDecodeError, KeyError):
+        return float("inf")

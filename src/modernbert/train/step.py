@@ -1,0 +1,68 @@
+"""One step's work in, moved weights and three numbers out."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from modernbert.base import dist
+from modernbert.base.device import Autocast
+from modernbert.base.rng import key
+from modernbert.model.model import Model
+from modernbert.optim.stable_adamw import StableAdamW
+from modernbert.train.feed import Work
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What a step measured, over all ranks."""
+
+    loss: float
+    """Mean cross-entropy of the hidden tokens, in nats."""
+    accuracy: float
+    """Share of the hidden tokens that were guessed."""
+    grad_norm: float
+
+    @property
+    def is_finite(self) -> bool:
+        """Return whether the weights may be moved by it."""
+        return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
+
+
+def accumulate(model: Model, work: Work, autocast: Autocast, seed: int) -> StepResult:
+    """Run every row forward and backward; the gradients are of the mean over all hidden tokens.
+
+    The sum is divided by the global count before the backward pass, so neither the number of
+    rows nor of ranks changes the gradient's scale (transformers#38982 shows the usual mistake).
+    Dropout is addressed by step and rank.
+    """
+    device = autocast.device
+    torch.manual_seed(key(seed, "dropout", work.step, dist.rank()) >> 1)
+    counted = float(sum(work.task.count(batch) for batch in work.batches))
+    (count,) = dist.total([counted], device)
+    sums = torch.zeros(2, dtype=torch.float64, device=device)
+    for batch in work.batches:
+        with autocast():
+            loss = work.task.loss(model, batch.to(device))
+        (loss.total / max(count, 1.0)).backward()
+        sums += torch.stack([loss.total.detach().double(), loss.num_correct.double()])
+    norm = gradient_norm(model)
+    total, correct, norm_value = torch.cat([sums, norm.double()[None]]).tolist()
+    total, correct = dist.total([total, correct], device)
+    return StepResult(total / max(count, 1.0), correct / max(count, 1.0), norm_value)
+
+
+def gradient_norm(model: nn.Module) -> torch.Tensor:
+    """Return the Euclidean norm over all gradients, without waiting for the device."""
+    grads = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    norm: torch.Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+    return norm
+
+
+def move(optimizer: StableAdamW, lr: float) -> None:
+    """Move the weights along their gradients, and forget the gradients."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)

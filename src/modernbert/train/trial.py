@@ -1,0 +1,40 @@
+"""A configuration in, the speed this machine trains it with out: a few steps, thrown away."""
+
+import time
+from pathlib import Path
+
+from modernbert.base.device import Autocast, choose_device, choose_precision
+from modernbert.data.corpus import Corpus
+from modernbert.model.init import build
+from modernbert.optim.groups import decay_groups
+from modernbert.optim.stable_adamw import StableAdamW
+from modernbert.train.config import RunConfig
+from modernbert.train.feed import Progress, feed
+from modernbert.train.run import decided
+from modernbert.train.step import accumulate, move
+
+
+def tokens_per_second(config: RunConfig, seconds: float = 5.0) -> float:
+    """Take steps of the first phase for a while and return their speed.
+
+    The first step is left out: it warms up allocators and caches.
+    """
+    corpus = Corpus.open(Path(config.corpus))
+    config = decided(config, corpus)
+    device = choose_device(config.device)
+    model = build(config.model, config.seed).to(device).train()
+    groups = decay_groups(model.named_parameters(), config.phases[0].weight_decay)
+    optimizer = StableAdamW(groups, lr=config.phases[0].peak_lr)
+    autocast = Autocast(device, choose_precision(config.precision, device))
+    tokens, start = 0, 0.0
+    for work in feed(config, corpus, Progress()):
+        accumulate(model, work, autocast, config.seed)
+        move(optimizer, work.lr)
+        now = time.perf_counter()
+        if not start:
+            start = now
+            continue
+        tokens += work.num_tokens
+        if now - start > seconds:
+            break
+    return tokens / (now - start)
