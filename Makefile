@@ -58,9 +58,10 @@ clean: ## Remove what the commands above left behind; the runs in demo/ stay.
 
 # Two stamps: a changed lock builds the environment anew, a changed pyproject.toml only re-installs the package.
 .venv/locked: requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "modernbert needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) --version 2>&1 || true): install one and run make install PYTHON=python3.11" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' || { \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { \
+	  found=$$($(PYTHON) --version 2>&1) || found="not on this machine"; \
+	  echo "modernbert needs Python 3.11 or newer, $(PYTHON) is $$found: install one and run make install PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { \
 	  echo "$(PYTHON) cannot make a virtual environment: install its venv package (Debian and Ubuntu: python3-venv)" >&2; exit 1; }
 	@echo "installing $$(grep -c == requirements.lock) pinned packages into .venv; the first time takes minutes"
 	$(PYTHON) -m venv --clear .venv
