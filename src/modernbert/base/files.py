@@ -113,7 +113,7 @@ def _flush(path: Path) -> None:
 
 
 def _explained(error: OSError, path: Path) -> MachineError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         free = shutil.disk_usage(_nearest(path)).free
         return MachineError(
             f"the disk is full: {path} was not written ({free / 1e6:.0f} MB are free); "

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from modernbert.base.errors import DataError
 from modernbert.base.files import digest, read_json, write_json
+from modernbert.data.documents import InvalidUtf8
 from modernbert.data.shards import ShardFacts
 
 FORMAT = 1
@@ -23,7 +24,7 @@ class BuildOptions:
     shard_bytes: int = 64 << 20
     """A shard is closed when its documents, in both splits, reach this size; a build that was
     stopped repeats at most one."""
-    invalid_utf8: Literal["replace", "stop"] = "replace"
+    invalid_utf8: InvalidUtf8 = "replace"
     """Replace and count bytes that are not UTF-8, or stop at the first."""
     text_key: str = "text"
     """Key or column that holds the text in .jsonl and .parquet files."""

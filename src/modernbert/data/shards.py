@@ -95,7 +95,7 @@ class Shard:
         if zlib.crc32(index) != facts.index_crc32:
             raise DataError(
                 f"{name}: its index {index_path} was altered since it was built (checksum): "
-                "build the corpus anew, or restore the file"
+                "restore the file, or build the corpus anew"
             )
         self._offsets = np.frombuffer(index[:split], dtype=_OFFSET).astype(np.int64)
         self._crcs = np.frombuffer(index[split:], dtype=_CRC)
@@ -132,14 +132,17 @@ class Shard:
         if zlib.crc32(ids.data) != self._crcs[document]:
             raise DataError(
                 f"{self.name}/document {document} was altered on disk since it was built "
-                f"(checksum of {self._path}): build the corpus anew, or restore the file"
+                f"(checksum of {self._path}): restore the file, or build the corpus anew"
             )
         self._is_checked[document] = True
 
 
 def _check_size(path: Path, size: int, name: str) -> None:
     if not path.is_file():
-        raise DataError(f"{name}: {path} is missing: build the corpus again to restore it")
+        raise DataError(f"{name}: {path} is missing: restore it, or build the corpus anew")
     actual = path.stat().st_size
     if actual != size:
-        raise DataError(f"{name}: {path} has {actual} bytes, the manifest says {size}: build anew")
+        raise DataError(
+            f"{name}: {path} has {actual} bytes, the manifest says {size}: "
+            "restore the file, or build the corpus anew"
+        )

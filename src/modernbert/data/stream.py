@@ -19,8 +19,10 @@ __all__ = ["Rows", "Step", "Stream", "StreamConfig", "StreamState"]
 
 Ints = NDArray[np.int64]
 
-_LOOK_AHEAD = 0.5
-_LOOK_AHEAD_CHUNKS = 64
+# What a step looks at beyond its capacity: a share of it, and some chunks. More choice fills rows
+# better but carries more; these fill 99.9% of rows of 98,304 tokens and 99.2% of rows of 8,192.
+_LOOK_AHEAD = 0.1
+_LOOK_AHEAD_CHUNKS = 192
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ class Stream:
         lengths = self._chunks.lengths(chunks)
         cursor = state.cursor
         while (missing := wanted - lengths.sum()) > 0:
-            count = int(missing / self._config.context_length) + 1
+            count = int(missing / self._mean_tokens) + 1
             more = np.arange(cursor, cursor + count)
             more_chunks = self._chunks_at(more)
             positions = np.concatenate([positions, more])

@@ -1,0 +1,109 @@
+"""A file in, its bytes or rows out, whatever it is packed in."""
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, cast, final
+
+from modernbert.base.errors import DataError, MachineError
+
+LINES, PARQUET, PLAIN = "lines", "parquet", "plain"
+
+_BATCH_ROWS = 256
+
+
+def kind_of(path: Path) -> str:
+    """Tell from the name how a file holds documents: one a line, one a row, or one in all."""
+    name = path.name.lower()
+    if name.endswith((".jsonl", ".jsonl.gz", ".jsonl.zst")):
+        return LINES
+    return PARQUET if name.endswith(".parquet") else PLAIN
+
+
+@final
+class Unpacked:
+    """A context that gives a file's bytes, decompressed where its name says .gz or .zst.
+
+    Raises:
+        DataError: the packing is broken or ends too early.
+        MachineError: the package that unpacks it is not installed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> IO[bytes]:
+        name = self._path.name.lower()
+        self._raw = self._path.open("rb")
+        if name.endswith(".jsonl.zst"):
+            self._file = _zstandard(self._raw, self._path)
+        elif name.endswith((".jsonl.gz", ".txt.gz")):
+            self._file = cast(IO[bytes], gzip.GzipFile(fileobj=self._raw))
+        else:
+            self._file = self._raw
+        return self._file
+
+    def position(self) -> int:
+        """Return how many bytes of the file as it lies on disk were read."""
+        return self._raw.tell()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        self._raw.close()
+        broken = (EOFError, gzip.BadGzipFile, zlib.error)
+        if isinstance(error, broken) or type(error).__name__ == "ZstdError":
+            raise DataError(
+                f"{self._path} cannot be unpacked ({error}): it is damaged or not complete"
+            ) from error
+
+
+def text_batches(path: Path, column: str) -> Iterator[list[Any]]:
+    """Yield the texts of a parquet file, some rows at a time.
+
+    Raises:
+        DataError: the file is broken or has no such column of texts.
+        MachineError: pyarrow is not installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise _lacking("pyarrow", path) from error
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            if column not in schema.names:
+                raise DataError(
+                    f"{path} has no column {column!r} (it has {', '.join(schema.names)}): "
+                    "name the column that holds the text"
+                )
+            kind = schema.field(column).type
+            if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
+                raise DataError(f"{path}: column {column!r} holds {kind}, not text: name another")
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[column]):
+                yield batch.column(0).to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{path} is not a parquet file that can be read: {error}") from error
+
+
+def _zstandard(raw: IO[bytes], path: Path) -> IO[bytes]:
+    try:
+        import zstandard
+    except ImportError as error:
+        raise _lacking("zstandard", path) from error
+    reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+    return io.BufferedReader(reader)
+
+
+def _lacking(package: str, path: Path) -> MachineError:
+    return MachineError(
+        f"{path} needs the package {package}: install it with `pip install 'modernbert[data]'`"
+    )
