@@ -25,10 +25,10 @@ def masked_lm_loss(
     do (Liger Kernel, arXiv 2410.10989, section 3.2). Softmax runs in float32. No row: zeros.
     """
     rows = chunk_rows or max(64, _CHUNK_BYTES // (4 * len(weight)))
-    given = (hidden, weight, bias)
+    given: tuple[Tensor | None, ...] = (hidden, weight, bias)
     if not torch.is_grad_enabled():
         given = tuple(x if x is None else x.detach() for x in given)
-    loss, correct = _ChunkedLoss.apply(*given, targets, rows)
+    loss, correct = _ChunkedLoss.apply(*given, targets, rows)  # type: ignore[no-untyped-call]
     return loss, correct
 
 
@@ -43,7 +43,7 @@ class _ChunkedLoss(Function):
         rows: int,
     ) -> tuple[Tensor, Tensor]:
         dtype = _compute_dtype(hidden)
-        given = (hidden, weight, bias)
+        given: tuple[Tensor | None, ...] = (hidden, weight, bias)
         with torch.autocast(hidden.device.type, enabled=False):
             cast = [None if x is None else x.to(dtype) for x in given]
             sums = _Sums(cast, ctx.needs_input_grad[:3])

@@ -29,7 +29,7 @@ def gated(both: Float[Tensor, "T J"], activation: str) -> Float[Tensor, "T I"]:
 
     Keeps only its input for the backward pass: the activation is cheaper to redo than to store.
     """
-    out: Tensor = _Gated.apply(both, activation)
+    out: Tensor = _Gated.apply(both, activation)  # type: ignore[no-untyped-call]
     return out
 
 

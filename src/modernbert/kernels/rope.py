@@ -32,7 +32,7 @@ def rotate(
 
     The turn is computed in float32 at least and rounded once to the dtype of `qkv`.
     """
-    q, k, v = _Rotate.apply(qkv, rope.cos, rope.sin)
+    q, k, v = _Rotate.apply(qkv, rope.cos, rope.sin)  # type: ignore[no-untyped-call]
     return q, k, v
 
 

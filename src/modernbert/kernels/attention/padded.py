@@ -19,9 +19,10 @@ def attend(
     window: int | None = None,
 ) -> Float[Tensor, "T H K"]:
     """Pad, attend under a mask, take the padding away; costs S x L x L mask memory."""
-    grid = [pad(x, layout).transpose(1, 2) for x in (q, k, v)]  # S H L K
+    grid = (pad(x, layout).transpose(1, 2) for x in (q, k, v))  # S H L K
+    queries, keys, values = grid
     with _safe_kernels(q.device):
-        mixed = F.scaled_dot_product_attention(*grid, attn_mask=_mask(layout, window))
+        mixed = F.scaled_dot_product_attention(queries, keys, values, _mask(layout, window))
     return mixed.transpose(1, 2)[real(layout)]
 
 
@@ -40,4 +41,4 @@ def _safe_kernels(device: torch.device) -> AbstractContextManager[None]:
         return nullcontext()
     # cuDNN's backward under a mask gives NaN at some lengths (huggingface/trl#7181).
     kernels = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-    return sdpa_kernel(kernels)  # type: ignore[no-any-return]
+    return sdpa_kernel(kernels)

@@ -32,5 +32,6 @@ def attend(
         ) from error
     near = -1 if window is None else window // 2
     starts, longest = layout.cu_seqlens, layout.max_seqlen
-    mixed: Tensor = varlen_attn(q, k, v, starts, starts, longest, longest, window_size=(near, near))
+    mixed = varlen_attn(q, k, v, starts, starts, longest, longest, window_size=(near, near))
+    assert isinstance(mixed, Tensor)
     return mixed

@@ -1,0 +1,152 @@
+"""How a CPU cuts a packed axis for attention: lengths in, stretches of it out, with masks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+_ROW = 64
+"""Documents up to here share rows of this many slots; a block of queries in a band is as long."""
+_STEP = 16
+"""Reaches are multiples of this, for the sake of vector instructions."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Whole:
+    """One document in which every token sees every other."""
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Band:
+    """Documents laid on slots so that no token sees further than `reach` slots.
+
+    Block b holds the queries of slots [b * block, (b + 1) * block); its keys begin `reach`
+    slots earlier and end `reach` later. A reach of 0 means that no document crosses a block.
+    """
+
+    source: Int[Tensor, "keys"]
+    """The token on each slot, with `reach` more slots at both ends; padding repeats a token."""
+    mask: Float[Tensor, "N 1 block reached"]
+    """0 where a query sees a key, else -inf."""
+    block: int
+    reach: int
+
+    @property
+    def num_blocks(self) -> int:
+        """How many blocks the slots make."""
+        return self.mask.shape[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """Stretches that together cover all tokens."""
+
+    stretches: tuple[Whole | Band, ...]
+    place: Int[Tensor, "T"]
+    """Where each token's row is when the slots of all stretches are laid end to end."""
+
+
+@lru_cache(maxsize=4)
+def plan_for(lengths: tuple[int, ...], window: int | None, dtype: torch.dtype) -> Plan:
+    """Cut the axis; all layers of a batch with this window share the plan and its masks."""
+    sight = max(lengths) - 1 if window is None else window // 2
+    # A document no longer than this is seen whole from each of its tokens.
+    short_limit = min(_ROW, sight + 1)
+    starts = _starts(lengths)
+    documents = range(len(lengths))
+    short = [index for index in documents if lengths[index] <= short_limit]
+    long = [index for index in documents if lengths[index] > short_limit]
+    makers = []
+    if short:
+        makers.append(_rows([(starts[i], lengths[i]) for i in short], dtype))
+    if long and window is not None:
+        makers.append(_band([(starts[i], lengths[i]) for i in long], sight, dtype))
+    elif long:
+        makers += [_whole(starts[i], lengths[i]) for i in long]
+    place = torch.empty(sum(lengths), dtype=torch.int64)
+    before = 0
+    for _, tokens, slots, num_slots in makers:
+        place[tokens] = slots + before
+        before += num_slots
+    return Plan(tuple(stretch for stretch, *_ in makers), place)
+
+
+_Laid = tuple[Whole | Band, Tensor, Tensor, int]
+"""A stretch, its tokens, the slot of each, and the number of slots."""
+
+
+def _whole(start: int, length: int) -> _Laid:
+    return Whole(start, start + length), *_run(start, length), length
+
+
+def _run(start: int, length: int) -> tuple[Tensor, Tensor]:
+    return torch.arange(start, start + length), torch.arange(length)
+
+
+def _rows(documents: Sequence[tuple[int, int]], dtype: torch.dtype) -> _Laid:
+    """Lay short documents on rows, longest first, each in the fullest row that can hold it."""
+    open_rows: list[list[int]] = [[] for _ in range(_ROW + 1)]
+    at, num_rows = [], 0
+    order = sorted(documents, key=lambda document: -document[1])
+    for _, length in order:
+        space = next((s for s in range(length, _ROW) if open_rows[s]), _ROW)
+        row = open_rows[space].pop() if open_rows[space] else num_rows
+        num_rows = max(num_rows, row + 1)
+        at.append(row * _ROW + _ROW - space)
+        open_rows[space - length].append(row)
+    return _laid(order, at, num_rows, (0, _ROW), dtype)
+
+
+def _band(documents: Sequence[tuple[int, int]], sight: int, dtype: torch.dtype) -> _Laid:
+    """Lay long documents end to end."""
+    at = _starts([length for _, length in documents])
+    block = max(_ROW, -(-sight // _STEP) * _STEP)
+    num_blocks = -(-sum(length for _, length in documents) // block)
+    return _laid(documents, at, num_blocks, (sight, block), dtype)
+
+
+def _laid(
+    documents: Sequence[tuple[int, int]],
+    at: Sequence[int],
+    num_blocks: int,
+    band: tuple[int, int],
+    dtype: torch.dtype,
+) -> _Laid:
+    sight, block = band
+    reach = -(-sight // _STEP) * _STEP
+    lengths = torch.tensor([length for _, length in documents])
+    within = torch.cat([torch.arange(length) for _, length in documents])
+    tokens = within + torch.tensor([start for start, _ in documents]).repeat_interleave(lengths)
+    slots = within + torch.tensor(at).repeat_interleave(lengths)
+    num_slots = num_blocks * block
+    source = tokens.new_full((num_slots + 2 * reach,), documents[0][0])
+    source[slots + reach] = tokens
+    # Padding is one more document: its queries see its keys, so no row of the mask is empty.
+    owner = torch.full_like(source, -1)
+    owner[slots + reach] = torch.arange(len(documents)).repeat_interleave(lengths)
+    mask = _mask(owner, (num_blocks, block, reach), sight or block, dtype)
+    return Band(source, mask, block, reach), tokens, slots, num_slots
+
+
+def _mask(
+    owner: Int[Tensor, "keys"], sizes: tuple[int, int, int], sight: int, dtype: torch.dtype
+) -> Float[Tensor, "N 1 block reached"]:
+    num_blocks, block, reach = sizes
+    keys = owner.as_strided((num_blocks, 1, block + 2 * reach), (block, 0, 1))
+    queries = owner.as_strided((num_blocks, block, 1), (block, 1, 0), reach)
+    distance = torch.arange(block + 2 * reach) - reach - torch.arange(block)[:, None]
+    seen = (queries == keys) & (distance.abs() <= sight)
+    return torch.zeros(seen.shape, dtype=dtype).masked_fill_(~seen, -torch.inf)[:, None]
+
+
+def _starts(lengths: Sequence[int]) -> list[int]:
+    starts = [0]
+    for length in lengths:
+        starts.append(starts[-1] + length)
+    return starts[:-1]
