@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modernbert.base.errors import ConfigError, DataError
+from modernbert.base.errors import ConfigError, DataError, MachineError
 from modernbert.base.files import sweep, whole_file, write_json
 from modernbert.data import manifest as manifests
 from modernbert.data.corpus import UNIGRAMS
@@ -90,7 +90,10 @@ def _check(sources: Mapping[str, Sequence[Path]], options: BuildOptions) -> None
 
 def _claim(out: Path, plan: Plan) -> bool:
     """Make `out` this build's folder; return whether it already holds the finished corpus."""
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MachineError(f"{out} cannot be made a folder: {error.strerror}") from error
     sweep(out)
     is_done = (out / manifests.NAME).is_file()
     if is_done:

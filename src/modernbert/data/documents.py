@@ -200,17 +200,15 @@ def _end_of_line(block: bytes) -> int:
 
 
 def _below(path: Path) -> Iterator[tuple[Path, str]]:
-    if path.is_dir():
-        for folder, folders, names in os.walk(path):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(names):
-                file = Path(folder, name)
-                if not name.startswith(".") and file.is_file():
-                    yield file, file.relative_to(path).as_posix()
-    elif path.is_file():
+    if path.is_file():
         yield path, path.name
-    else:
+        return
+    if not path.is_dir():
         raise DataError(f"{path} does not exist: give a file or a folder with text")
+    for folder, folders, names in os.walk(path):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files = [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
+        yield from ((file, file.relative_to(path).as_posix()) for file in files if file.is_file())
 
 
 def _content(path: Path) -> str | None:

@@ -3,7 +3,7 @@
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, cast, final
@@ -37,13 +37,13 @@ class Unpacked:
 
     def __enter__(self) -> IO[bytes]:
         name = self._path.name.lower()
-        self._raw = self._path.open("rb")
+        unpack: Callable[[IO[bytes]], IO[bytes]] = _as_it_is
         if name.endswith(".jsonl.zst"):
-            self._file = _zstandard(self._raw, self._path)
+            unpack = _zstandard_for(self._path)
         elif name.endswith((".jsonl.gz", ".txt.gz")):
-            self._file = cast(IO[bytes], gzip.GzipFile(fileobj=self._raw))
-        else:
-            self._file = self._raw
+            unpack = _gzip
+        self._raw = self._path.open("rb")
+        self._file = unpack(self._raw)
         return self._file
 
     def position(self) -> int:
@@ -94,13 +94,25 @@ def text_batches(path: Path, column: str) -> Iterator[list[Any]]:
         raise DataError(f"{path} is not a parquet file that can be read: {error}") from error
 
 
-def _zstandard(raw: IO[bytes], path: Path) -> IO[bytes]:
+def _as_it_is(raw: IO[bytes]) -> IO[bytes]:
+    return raw
+
+
+def _gzip(raw: IO[bytes]) -> IO[bytes]:
+    return cast(IO[bytes], gzip.GzipFile(fileobj=raw))
+
+
+def _zstandard_for(path: Path) -> Callable[[IO[bytes]], IO[bytes]]:
     try:
         import zstandard
     except ImportError as error:
         raise _lacking("zstandard", path) from error
-    reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-    return io.BufferedReader(reader)
+
+    def unpack(raw: IO[bytes]) -> IO[bytes]:
+        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+        return io.BufferedReader(reader)
+
+    return unpack
 
 
 def _lacking(package: str, path: Path) -> MachineError:

@@ -127,7 +127,8 @@ class Tokenizer:
 
     def encode(self, text: str) -> Ids:
         """Return the ids of a prompt with [CLS] and [SEP]; here "[MASK]" is the mask token."""
-        return np.array(self._prompting.encode(text).ids, dtype=np.int64)
+        ids = self._prompting.encode(text, add_special_tokens=False).ids
+        return np.array([self.cls_id, *ids, self.sep_id], dtype=np.int64)
 
     def decode(self, ids: Sequence[int] | Ids, *, keep_special: bool = False) -> str:
         """Return the text of some ids; special tokens are left out unless kept."""

@@ -1,0 +1,157 @@
+import itertools
+import tempfile
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modernbert.base.errors import DataError
+from modernbert.data import tokenizer as tokenizers
+from modernbert.data.masking import MaskingRule, hide
+from modernbert.data.mixture import interleave
+from modernbert.data.order import permuted
+from modernbert.data.packing import best_fit
+from modernbert.data.shards import Shard, write_shard
+from modernbert.data.stream import Rows, Stream, StreamConfig, StreamState
+from tests.corpora import make_corpus, tokenizer
+
+lengths = st.lists(st.integers(1, 64), max_size=200)
+documents = st.lists(st.lists(st.integers(0, 2**16 - 1), min_size=1, max_size=50), max_size=20)
+
+
+@given(lengths)
+def test_every_chunk_is_placed_once_and_rows_hold(lengths):
+    packing = best_fit(lengths, capacity=64)
+    assert sorted(index for row in packing.rows for index in row) == list(range(len(lengths)))
+    assert all(sum(lengths[index] for index in row) <= 64 for row in packing.rows)
+    assert packing.left == ()
+
+
+@given(lengths)
+def test_no_two_rows_could_have_been_one(lengths):
+    fills = sorted(sum(lengths[i] for i in row) for row in best_fit(lengths, capacity=64).rows)
+    assert len(fills) < 2 or fills[0] + fills[1] > 64
+
+
+@given(lengths, st.integers(1, 20), st.integers(0, 50))
+def test_what_is_left_fits_nowhere_and_the_first_go_first(lengths, num_rows, first):
+    first = min(first, len(lengths))
+    packing = best_fit(lengths, 64, num_rows, first=first)
+    placed = [index for row in packing.rows for index in row]
+    assert sorted([*placed, *packing.left]) == list(range(len(lengths)))
+    room = 64 - min(sum(lengths[i] for i in row) for row in packing.rows)
+    assert all(lengths[index] > room for index in packing.left)
+    alone = best_fit(lengths[:first], 64, num_rows, first=first)
+    assert {i for i in packing.left if i < first} == set(alone.left)
+
+
+@given(st.integers(65, 1000))
+def test_a_chunk_longer_than_a_row_is_refused(length):
+    with pytest.raises(DataError, match=rf"chunk 1 has {length} tokens, a row holds 64: split it"):
+        best_fit([3, length], 64)
+
+
+@given(st.integers(1, 3000), st.integers(0, 2**64 - 1))
+def test_a_shuffle_loses_nothing(size, key):
+    assert sorted(permuted(np.arange(size), size, key).tolist()) == list(range(size))
+
+
+@given(st.lists(st.floats(0.02, 1.0), min_size=1, max_size=8), st.integers(0, 50))
+def test_shares_are_realised_in_every_window(weights, cycles):
+    shares = np.array(weights) / sum(weights)
+    mixture = interleave(shares)
+    length = len(mixture.owners)
+    owners, ranks = mixture.at(np.arange(cycles * length + 17, (cycles + 1) * length + 17))
+    realised = np.bincount(owners, minlength=len(shares)) / length
+    np.testing.assert_allclose(realised, shares, rtol=0.01)
+    for source in range(len(shares)):
+        np.testing.assert_array_equal(np.diff(ranks[owners == source]), 1)
+
+
+@given(documents)
+def test_shards_give_back_what_was_written(documents):
+    with tempfile.TemporaryDirectory() as folder:
+        given = [np.array(ids) for ids in documents]
+        facts = write_shard(Path(folder) / "train-00000", given, 0, "uint16")
+        shard = Shard(Path(folder), facts, "uint16")
+        assert shard.lengths.tolist() == [len(ids) for ids in given]
+        for number, ids in enumerate(given):
+            np.testing.assert_array_equal(shard.read(number, 0, len(ids)), ids)
+
+
+@given(st.text(max_size=400))
+def test_text_survives_its_ids_but_for_unicode_composition(text):
+    (ids,) = tokenizer().encode_many([text])
+    assert not tokenizer().special_ids & set(ids.tolist())
+    assert tokenizer().decode(ids) == unicodedata.normalize("NFC", text)
+
+
+@given(st.text(alphabet="ab 1\n\t'é\u0301,s[]unused7日", max_size=200))
+def test_cutting_changes_no_id(text):
+    (whole,) = tokenizer().encode_many([text])
+    cuts = [0, *(found.start() for found in tokenizers._CUT.finditer(text)), len(text)]
+    pieces = [text[a:b] for a, b in itertools.pairwise(cuts)]
+    cut = np.concatenate([np.zeros(0, int), *tokenizer().encode_many(pieces)])
+    np.testing.assert_array_equal(cut, whole)
+
+
+RULE = MaskingRule(mask_id=4, special_ids=frozenset(range(5)), ordinary_ids=np.arange(5, 90))
+chunk_lists = st.lists(
+    st.lists(st.integers(0, 89), min_size=1, max_size=30), min_size=1, max_size=12
+)
+
+
+def masked_chunks(chunks, order):
+    rows = Rows(
+        np.concatenate([chunks[i] for i in order]),
+        tuple(len(chunks[i]) for i in order),
+        np.array([1000 + i for i in order]),
+    )
+    hidden = hide(rows, rule=RULE, key=9)
+    ends = np.cumsum(rows.lengths)
+    assert not np.isin(rows.ids[hidden.positions], range(5)).any()
+    return {
+        int(sample): ids.tolist()
+        for sample, ids in zip(rows.samples, np.split(hidden.ids, ends[:-1]), strict=True)
+    }
+
+
+@given(chunk_lists, st.randoms(use_true_random=False))
+def test_a_chunk_is_masked_alike_in_any_row(chunks, random):
+    order = list(range(len(chunks)))
+    together = masked_chunks(chunks, order)
+    random.shuffle(order)
+    assert masked_chunks(chunks, order) == together
+    for alone in order:
+        assert masked_chunks(chunks, [alone])[1000 + alone] == together[1000 + alone]
+
+
+@pytest.fixture(scope="module")
+def small_corpus(tmp_path_factory):
+    return make_corpus(tmp_path_factory.mktemp("property"), {"a": 12, "b": 8})
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    context_length=st.integers(8, 100),
+    extra=st.integers(0, 200),
+    world_size=st.integers(1, 3),
+    num_rows=st.lists(st.integers(1, 6), min_size=1, max_size=4),
+    weights=st.none() | st.just({"a": 1.0, "b": 0.5}),
+)
+def test_positions_come_once_each_whatever_the_ranks_and_batch_sizes(
+    small_corpus, context_length, extra, world_size, num_rows, weights
+):
+    config = StreamConfig(context_length, context_length + extra, 3, "property", weights)
+    stream = Stream(small_corpus, config)
+    state, seen = StreamState(), []
+    for count in num_rows:
+        shared = [stream.take(state, count, rank, world_size) for rank in range(world_size)]
+        state = shared[0].state
+        assert all(step.state == state for step in shared)
+        seen += [s for step in shared for rows in step.rows for s in rows.samples.tolist()]
+        assert all(len(r.ids) <= context_length + extra for step in shared for r in step.rows)
+    assert sorted([*seen, *state.carried]) == list(range(state.cursor))

@@ -1,0 +1,163 @@
+import json
+
+import numpy as np
+import pytest
+
+from modernbert.base.errors import DataError
+from modernbert.data import tokenizer as module
+from modernbert.data.tokenizer import Tokenizer
+from tests.corpora import SHARED, needs_shared_data, texts, tokenizer
+
+REAL = SHARED / "tokenizer" / "modernbert"
+
+
+@pytest.fixture(scope="module")
+def real():
+    return Tokenizer.load(REAL)
+
+
+def test_special_tokens_spelled_out_in_text_stay_text():
+    given = "a [MASK] and [SEP][CLS] or [PAD]"
+    (ids,) = tokenizer().encode_many([given])
+    assert not tokenizer().special_ids & set(ids.tolist())
+    assert tokenizer().decode(ids) == given
+
+
+def test_a_prompt_has_a_mask_and_its_frame():
+    ids = tokenizer().encode("the [MASK] batch")
+    assert ids[0] == tokenizer().cls_id
+    assert ids[-1] == tokenizer().sep_id
+    assert (ids == tokenizer().mask_id).sum() == 1
+    assert tokenizer().decode(ids, keep_special=True) == "[CLS]the[MASK] batch[SEP]"
+    assert tokenizer().decode(ids) == "the batch"
+
+
+def test_ordinary_ids_are_all_but_special_and_unused():
+    inner = json.loads(tokenizer()._spec)
+    unused = sum(token["content"].startswith("[unused") for token in inner["added_tokens"])
+    assert unused > 0
+    assert len(tokenizer().ordinary_ids) == tokenizer().vocab_size - 5 - unused
+    assert not tokenizer().special_ids & set(tokenizer().ordinary_ids.tolist())
+
+
+def test_saved_and_loaded_it_is_the_same(tmp_path):
+    tokenizer().save(tmp_path)
+    again = Tokenizer.load(tmp_path)
+    assert again.fingerprint == tokenizer().fingerprint
+    assert again.mask_id == tokenizer().mask_id
+    again.save(tmp_path / "twice")
+    for file in tmp_path.glob("*.json"):
+        assert file.read_bytes() == (tmp_path / "twice" / file.name).read_bytes()
+
+
+def test_transformers_opens_it_with_equal_ids(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    tokenizer().save(tmp_path, max_length=77)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert theirs.model_max_length == 77
+    assert theirs.model_input_names == ["input_ids", "attention_mask"]
+    assert theirs.mask_token_id == tokenizer().mask_id
+    for text in [*texts(5), "the [MASK] batch", "naïve  \n\t café 1a"]:
+        found = theirs(text)
+        assert found["input_ids"] == tokenizer().encode(text).tolist()
+        assert set(found) == {"input_ids", "attention_mask"}
+
+
+def test_truncation_in_the_file_is_ignored(tmp_path):
+    tokenizer().save(tmp_path)
+    value = json.loads((tmp_path / "tokenizer.json").read_text())
+    value["truncation"] = {
+        "direction": "Right",
+        "max_length": 4,
+        "strategy": "LongestFirst",
+        "stride": 0,
+    }
+    (tmp_path / "tokenizer.json").write_text(json.dumps(value))
+    again = Tokenizer.load(tmp_path)
+    assert len(again.encode("one two three four five")) > 4
+    assert again.fingerprint == tokenizer().fingerprint
+
+
+def test_special_tokens_may_have_other_names(tmp_path):
+    tokenizer().save(tmp_path)
+    for file in tmp_path.iterdir():
+        file.write_text(file.read_text().replace("[MASK]", "<mask>"))
+    assert Tokenizer.load(tmp_path).mask_id == tokenizer().mask_id
+
+
+def test_what_is_no_tokenizer_is_refused(tmp_path):
+    with pytest.raises(DataError, match="no tokenizer at"):
+        Tokenizer.load(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(DataError, match="not a tokenizer that can be read"):
+        Tokenizer.load(tmp_path)
+    tokenizer().save(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text("{")
+    with pytest.raises(DataError, match=r"tokenizer_config\.json is not JSON"):
+        Tokenizer.load(tmp_path)
+
+
+def test_a_tokenizer_without_mask_is_refused(tmp_path):
+    tokenizer().save(tmp_path)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    config["mask_token"] = "<blank>"
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(DataError, match=r"has no <blank>: masked language modelling needs"):
+        Tokenizer.load(tmp_path)
+
+
+def awkward_text():
+    parts = [
+        "It's 12a3b, isn't it?  Two spaces,\ttab\n\nlines \n mixed\r\n",
+        "Ünïcödé e\u0301 \u0301x 日本語。テスト 😀 a\u00a0b\u2028c \x1cd\x1f e ",
+        "[unused7] |||IP_ADDRESS||| x|||EMAIL_ADDRESS|||y [MASK]\n    def f(x):\n        pass\n",
+        "0x1f2e3d4c5b6a " * 3,
+    ]
+    rng = np.random.default_rng(0)
+    return "".join(rng.choice(parts, 60))
+
+
+@pytest.mark.parametrize("size", [60, 100, 333])
+def test_cutting_a_long_text_changes_no_id(monkeypatch, size):
+    check_cut(tokenizer(), size, monkeypatch)
+
+
+@needs_shared_data
+@pytest.mark.parametrize("size", [60, 100, 333])
+def test_cutting_changes_no_id_of_the_real_tokenizer(monkeypatch, real, size):
+    check_cut(real, size, monkeypatch)
+
+
+def check_cut(tokenizer, size, monkeypatch):
+    text = awkward_text()
+    (whole,) = tokenizer.encode_many([text])
+    monkeypatch.setattr(module, "PIECE_CHARS", size)
+    pieces = list(tokenizer._cut(text))
+    assert "".join(pieces) == text
+    assert len(pieces) > 5
+    assert max(map(len, pieces)) < 2 * size
+    np.testing.assert_array_equal(tokenizer.encode_many([text, "x"])[0], whole)
+
+
+def test_a_text_without_a_place_to_cut_is_cut_all_the_same(monkeypatch):
+    monkeypatch.setattr(module, "PIECE_CHARS", 10)
+    text = "日本語テスト" * 40
+    assert max(map(len, tokenizer()._cut(text))) == 20
+    assert tokenizer().decode(tokenizer().encode_many([text])[0]) == text
+
+
+@needs_shared_data
+def test_the_real_tokenizer_is_understood(real):
+    assert real.vocab_size == 50368
+    assert (real.unk_id, real.cls_id, real.sep_id, real.pad_id, real.mask_id) == (
+        50280,
+        50281,
+        50282,
+        50283,
+        50284,
+    )
+    assert len(real.ordinary_ids) == 50368 - 83 - 7
+    (ids,) = real.encode_many(["[MASK]<|endoftext|>[SEP]"])
+    assert not real.special_ids & set(ids.tolist())
+    assert real.encode_many(["|||IP_ADDRESS|||", "x    y"])[0].tolist() == [0]
+    assert real._is_cuttable
