@@ -47,7 +47,13 @@ def evaluate(
     measured = []
     for source in corpus.sources("heldout"):
         sums = torch.zeros(4, dtype=torch.float64)
-        for rows in heldout(corpus, source, context_length, _ROW_TOKENS, tokens):
+        for rows in heldout(
+            corpus,
+            source,
+            context_length=context_length,
+            micro_batch_tokens=max(_ROW_TOKENS, context_length),
+            max_tokens=tokens,
+        ):
             batch = task.collate(rows).to(autocast.device)
             sums += _sums(model, task, batch, autocast, usual)
         total, correct, frequent, hidden = sums.tolist()

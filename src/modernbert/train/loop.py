@@ -94,7 +94,7 @@ class _Clock:
     def row(self, work: Work, result: StepResult) -> StepRow:
         seconds = time.perf_counter() - self._start
         rate = work.num_tokens / seconds
-        flops = training_flops(self._config, work.phase.context_length, work.phase.mask_rate)
+        flops = training_flops(self._config, _usual_length(work), work.phase.mask_rate)
         return StepRow(
             step=work.step,
             tokens=work.after.tokens,
@@ -110,3 +110,9 @@ class _Clock:
             seconds=seconds,
             ends_phase=work.ends_phase,
         )
+
+
+def _usual_length(work: Work) -> int:
+    """Return the length of the document that the average token stands in."""
+    lengths = [length for row in work.rows for length in row.lengths]
+    return round(sum(length * length for length in lengths) / sum(lengths))
