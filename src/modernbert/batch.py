@@ -6,7 +6,6 @@ K head width, V vocabulary; B and L only where a padded (batch, length) grid is 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Int, Int32, Shaped
@@ -25,7 +24,7 @@ class Layout:
     """Length of the longest sequence."""
 
     @classmethod
-    def of(cls, lengths: Sequence[int]) -> Self:
+    def of(cls, lengths: Sequence[int]) -> "Layout":
         """Lay out sequences of these lengths, in tokens, in this order."""
         starts = torch.zeros(len(lengths) + 1, dtype=torch.int32)
         torch.cumsum(torch.tensor(lengths, dtype=torch.int32), 0, out=starts[1:])

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd import Function
 
@@ -18,11 +18,12 @@ def masked_lm_loss(
     bias: Float[Tensor, "V"] | None,
     targets: Int[Tensor, "M"],
     chunk_rows: int | None = None,
-) -> tuple[Float32[Tensor, ""], Int[Tensor, ""]]:
+) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
     """Return the summed cross-entropy of `hidden @ weight.T + bias`, and how many are right.
 
     The gradients are formed chunk by chunk while the logits exist, so [M, V] numbers never
-    do (Liger Kernel, arXiv 2410.10989, section 3.2). Softmax runs in float32. No row: zeros.
+    do (Liger Kernel, arXiv 2410.10989, section 3.2). Softmax runs in float32 or wider. Without
+    rows both are 0.
     """
     rows = chunk_rows or max(64, _CHUNK_BYTES // (4 * len(weight)))
     given: tuple[Tensor | None, ...] = (hidden, weight, bias)

@@ -1,7 +1,5 @@
 """Heads: encoded rows in, what a task reads out."""
 
-from typing import Self
-
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -30,7 +28,7 @@ class MaskedLMHead(nn.Module):
         out: Tensor = self.decoder(self(x))
         return out
 
-    def tie(self, table: nn.Embedding) -> Self:
+    def tie(self, table: nn.Embedding) -> "MaskedLMHead":
         """Share the embedding table's matrix with the decoder."""
         self.decoder.weight = table.weight
         return self

@@ -102,7 +102,7 @@ def from_hf(keys: Mapping[str, Any]) -> EncoderConfig:
 def _layers_to_hf(config: EncoderConfig) -> dict[str, Any]:
     names = {kind: name for name, kind in _KINDS.items()}
     kinds = [_kind(config, layer) for layer in range(config.num_layers)]
-    every = _period(kinds)
+    every = _period(kinds, config.global_every)
     if every is None:
         warnings.warn(
             "transformers 4 cannot express this pattern of global and local layers: "
@@ -133,15 +133,17 @@ def _layers_from_hf(keys: Mapping[str, Any], values: Mapping[str, Any]) -> dict[
 
 
 def _pattern(keys: Mapping[str, Any], num_layers: int) -> dict[str, Any]:
-    types = keys.get("layer_types")
+    types, told = keys.get("layer_types"), keys.get("global_attn_every_n_layers") or 3
     if types is None:
-        return {"global_every": keys.get("global_attn_every_n_layers") or 3}
+        return {"global_every": told}
     unknown = sorted(set(types) - set(_KINDS))
     if unknown:
         raise CheckpointError(f"config.json has layer type {unknown[0]!r}: known are {[*_KINDS]}")
     kinds = [_KINDS[name] for name in types]
-    every = _period(kinds) if len(kinds) == num_layers else None
-    return {"layer_kinds": tuple(kinds)} if every is None else {"global_every": every}
+    every = _period(kinds, told) if len(kinds) == num_layers else None
+    if every is None:
+        return {"layer_kinds": tuple(kinds), "global_every": told}
+    return {"global_every": every}
 
 
 def _theta(keys: Mapping[str, Any], kind: str, old_key: str, default: float) -> float:
@@ -168,9 +170,9 @@ def _activation(keys: Mapping[str, Any]) -> str:
     return _ACTIVATIONS[name]
 
 
-def _period(kinds: list[LayerKind]) -> int | None:
-    """Return n when the global layers are exactly 0, n, 2n, ..., else None."""
-    for every in range(1, len(kinds) + 1):
+def _period(kinds: list[LayerKind], told: int) -> int | None:
+    """Return n when the global layers are exactly 0, n, 2n, ..., else None; `told` if it fits."""
+    for every in (told, *range(1, len(kinds) + 1)):
         if kinds == ["local" if layer % every else "global" for layer in range(len(kinds))]:
             return every
     return None

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from modernbert.batch import PackedBatch
@@ -47,7 +47,7 @@ class Model(nn.Module):
 
     def masked_lm(
         self, batch: PackedBatch, positions: Int[Tensor, "M"], targets: Int[Tensor, "M"]
-    ) -> tuple[Float32[Tensor, ""], Int[Tensor, ""]]:
+    ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
         """Return the summed loss over hidden tokens and how many were guessed right.
 
         Head and decoder run on the rows at `positions` only (paper, section 2.2.1).

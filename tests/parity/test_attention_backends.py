@@ -1,0 +1,47 @@
+"""Every backend that runs on a CPU against the formula, forward and backward."""
+
+import pytest
+import torch
+
+from modernbert.batch import Layout
+from modernbert.kernels.attention import attend
+from tests.parity.tolerance import assert_as_accurate
+
+LAYOUTS = {
+    "one token": [1],
+    "one document": [300],
+    "short ones": [1, 64, 24, 30, 2, 33],
+    "around the window": [64, 65, 66, 129],
+    "mixed": [300, 3, 90, 64, 1, 200, 65],
+}
+
+
+def run(qkv, layout, window, backend):
+    qkv = [x.detach().requires_grad_() for x in qkv]
+    mixed = attend(*qkv, layout, window, backend)
+    slope = torch.arange(len(mixed), dtype=torch.float64).sin()[:, None, None].to(mixed.dtype)
+    return mixed, *torch.autograd.grad((mixed * slope).sum(), qkv)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("window", [None, 2, 8, 128, 300])
+@pytest.mark.parametrize("lengths", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("backend", ["banded", "padded"])
+def test_a_backend_is_as_accurate_as_the_formula(backend, lengths, window, dtype):
+    source = torch.Generator().manual_seed(0)
+    qkv = torch.randn(3, sum(lengths), 2, 16, generator=source).to(dtype)
+    layout = Layout.of(lengths)
+    truth = run(qkv.double(), layout, window, "oracle")
+    naive = run(qkv, layout, window, "oracle")
+    ours = run(qkv, layout, window, backend)
+    for mine, plain, right in zip(ours, naive, truth, strict=True):
+        assert_as_accurate(mine, plain, right)
+
+
+@pytest.mark.parametrize("backend", ["banded", "padded"])
+def test_large_scores_overflow_nothing(backend):
+    source = torch.Generator().manual_seed(0)
+    qkv = 100 * torch.randn(3, 90, 2, 16, generator=source)
+    layout = Layout.of([20, 70])
+    for mine in run(qkv, layout, 8, backend):
+        assert mine.isfinite().all()

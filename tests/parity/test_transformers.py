@@ -1,0 +1,149 @@
+"""Our model against transformers' ModernBERT: logits, gradients, folders both ways."""
+
+import pytest
+import torch
+from transformers import AutoModelForMaskedLM, ModernBertConfig, ModernBertForMaskedLM
+from transformers import ModernBertModel as HFEncoder
+
+from modernbert.batch import pack, real
+from modernbert.model import folder
+from modernbert.model.hf_config import to_hf
+from tests.nets import SMALL, config_of, documents_of, lively
+from tests.parity.tolerance import assert_as_accurate, distance
+
+CASES = {
+    "one layer": ({"num_layers": 1, "global_every": 1}, [1, 2, 7]),
+    "every second": ({"dim": 48, "num_heads": 3, "num_layers": 4}, [700, 1, 65, 66, 130]),
+    "every third": (
+        {
+            "num_layers": 5,
+            "global_every": 3,
+            "norm_bias": True,
+            "attention_bias": True,
+            "mlp_bias": True,
+            "head_bias": True,
+            "local_rope_theta": 160_000.0,
+        },
+        [129, 64, 300],
+    ),
+    "a list": (
+        {
+            "dim": 64,
+            "layer_kinds": ("local", "global", "global"),
+            "tie_embeddings": False,
+            "activation": "silu",
+        },
+        [200, 200],
+    ),
+    "narrow window": ({"local_window": 6, "decoder_bias": False, "num_layers": 2}, [40, 12]),
+}
+pytestmark = pytest.mark.filterwarnings("ignore:transformers 4 cannot express")
+
+
+def grid_of(documents, side):
+    longest = max(map(len, documents))
+    rows, mask = [], []
+    for ids in documents:
+        gap = longest - len(ids)
+        ones, zeros = [1] * len(ids), [0] * gap
+        before = side == "left"
+        rows.append([SMALL["pad_id"]] * gap + ids if before else ids + [SMALL["pad_id"]] * gap)
+        mask.append(zeros + ones if before else ones + zeros)
+    return torch.tensor(rows), torch.tensor(mask)
+
+
+def slopes_of(num_tokens):
+    source = torch.Generator().manual_seed(9)
+    return torch.randn(num_tokens, SMALL["vocab_size"], generator=source)
+
+
+def their_run(theirs, documents, side):
+    rows, mask = grid_of(documents, side)
+    logits = theirs(rows, attention_mask=mask).logits[mask.bool()]
+    names, weights = zip(*theirs.named_parameters(), strict=True)
+    grads = torch.autograd.grad((logits * slopes_of(len(logits))).sum(), weights)
+    return {"logits": logits} | dict(zip(names, grads, strict=True))
+
+
+def our_run(model, documents):
+    logits = model(pack(documents))
+    names, weights = zip(*model.named_parameters(), strict=True)
+    grads = torch.autograd.grad((logits * slopes_of(len(logits))).sum(), weights)
+    return {"logits": logits} | dict(zip(map(folder.hf_name, names), grads, strict=True))
+
+
+@pytest.fixture(params=CASES.values(), ids=CASES, scope="module")
+def case(request, tmp_path_factory):
+    fields, lengths = request.param
+    model = lively(config_of(**fields)).eval()
+    path = tmp_path_factory.mktemp("model")
+    folder.write(model, path)
+    return model, path, documents_of(lengths)
+
+
+@pytest.mark.parametrize(
+    ("side", "attention"), [("right", "sdpa"), ("left", "sdpa"), ("right", "eager")]
+)
+def test_logits_and_gradients_are_theirs_to_float32_rounding(case, side, attention):
+    model, path, documents = case
+    theirs = AutoModelForMaskedLM.from_pretrained(path, attn_implementation=attention).eval()
+    naive = their_run(theirs, documents, side)
+    # Their eager softmax is float32 even in a float64 model.
+    exact = AutoModelForMaskedLM.from_pretrained(path, attn_implementation="sdpa").eval().double()
+    # Padding on the left moves their positions, and with them the rounding of the angles.
+    truth = their_run(exact, documents, "right")
+    assert truth["logits"].std() > 0.5
+    for backend in ("oracle", "banded", "padded"):
+        model.encoder.backend = backend
+        ours = our_run(model, documents)
+        assert ours.keys() == truth.keys()
+        for name, right in truth.items():
+            assert_as_accurate(ours[name], naive[name], right)
+            assert distance(ours[name], right) < 1e-5 * right.norm().item(), name
+
+
+def test_their_folder_opens_here(tmp_path):
+    torch.manual_seed(0)
+    config = config_of(num_layers=4)
+    keys = to_hf(config, dtype="float32", architecture="ModernBertForMaskedLM")
+    theirs = ModernBertForMaskedLM(ModernBertConfig(**keys)).eval()
+    theirs.save_pretrained(tmp_path, max_shard_size="20KB")
+    assert (tmp_path / folder.INDEX).exists()
+    model = folder.read(tmp_path)
+    assert model.config == config
+    documents = documents_of([90, 90])
+    logits = theirs(torch.tensor(documents)).logits.flatten(0, 1)
+    torch.testing.assert_close(model(pack(documents)), logits)
+
+
+def test_their_headless_folder_opens_here_and_ours_there(tmp_path):
+    model = lively(config_of(), head=False)
+    folder.write(model, tmp_path / "ours")
+    theirs = HFEncoder.from_pretrained(tmp_path / "ours")
+    theirs.save_pretrained(tmp_path / "theirs")
+    back = folder.read(tmp_path / "theirs")
+    assert back.head is None
+    documents = documents_of([70])
+    rows = theirs(torch.tensor(documents)).last_hidden_state[0]
+    torch.testing.assert_close(model(pack(documents)), rows)
+    assert torch.equal(model(pack(documents)), back(pack(documents)))
+
+
+def test_their_packed_documents_leak_and_ours_do_not(tmp_path):
+    model = lively(config_of())
+    folder.write(model, tmp_path)
+    theirs = AutoModelForMaskedLM.from_pretrained(tmp_path, attn_implementation="sdpa").eval()
+    documents = documents_of([40, 60])
+    flat = torch.tensor([documents[0] + documents[1]])
+    places = torch.cat([torch.arange(40), torch.arange(60)])[None]
+    packed = theirs(flat, position_ids=places).logits[0]
+    alone = torch.cat([theirs(torch.tensor([ids])).logits[0] for ids in documents])
+    assert (packed - alone).abs().max() > 0.1
+    torch.testing.assert_close(model(pack(documents)), alone)
+    swapped = model(pack([documents[1], documents[0]]))
+    torch.testing.assert_close(swapped, torch.cat([alone[40:], alone[:40]]))
+
+
+def test_padding_rows_hold_no_token():
+    batch = pack(documents_of([3, 5]))
+    assert real(batch.layout).sum() == len(batch.ids)

@@ -1,0 +1,108 @@
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from modernbert.base.errors import ConfigError, MachineError
+from modernbert.batch import Layout
+from modernbert.kernels.attention import BACKENDS, attend, backend_for
+
+ON_CPU = ("oracle", "banded", "padded")
+
+
+def qkv_of(num_tokens, dtype=torch.float32, heads=2, width=8):
+    source = torch.Generator().manual_seed(num_tokens)
+    drawn = torch.randn(3, num_tokens, heads, width, generator=source, dtype=torch.float64)
+    return drawn.to(dtype).unbind(0)
+
+
+class Largest(TorchDispatchMode):
+    """Remember the most elements any operation returned."""
+
+    def __init__(self):
+        super().__init__()
+        self.numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for x in result if isinstance(result, tuple | list) else [result]:
+            if isinstance(x, torch.Tensor):
+                self.numel = max(self.numel, x.numel())
+        return result
+
+
+def test_an_unknown_backend_is_answered_with_near_names():
+    with pytest.raises(ConfigError, match="'bandit': try banded"):
+        attend(*qkv_of(3), Layout.of([3]), backend="bandit")
+
+
+def test_a_name_like_no_other_is_answered_with_all_names():
+    with pytest.raises(ConfigError, match="oracle or banded or padded or varlen"):
+        attend(*qkv_of(3), Layout.of([3]), backend="zzz")
+
+
+def test_varlen_on_a_cpu_names_the_way_out():
+    with pytest.raises(MachineError, match="on cpu: use banded or padded"):
+        attend(*qkv_of(3), Layout.of([3]), backend="varlen")
+
+
+def test_a_cpu_gets_the_banded_backend():
+    assert backend_for(torch.device("cpu")) == "banded"
+    assert backend_for(torch.device("mps")) == "padded"
+    assert set(ON_CPU) < set(BACKENDS)
+
+
+@pytest.mark.parametrize("backend", ON_CPU)
+@pytest.mark.parametrize("window", [2, 8, 128])
+def test_the_window_ends_exactly_half_a_window_away(backend, window):
+    near, middle = window // 2, 150
+    q, k, v = qkv_of(300)
+    base = attend(q, k, v, Layout.of([300]), window, backend)
+    for offset, is_seen in ((near, True), (near + 1, False), (-near, True), (-near - 1, False)):
+        moved = v.clone()
+        moved[middle + offset] += 1
+        change = attend(q, k, moved, Layout.of([300]), window, backend) - base
+        assert bool(change[middle].abs().max() > 0) == is_seen, offset
+
+
+@pytest.mark.parametrize("backend", ON_CPU)
+@pytest.mark.parametrize("window", [None, 128])
+def test_documents_do_not_see_each_other(backend, window):
+    lengths = [20, 90, 3, 70]
+    layout = Layout.of(lengths)
+    q, k, v = qkv_of(sum(lengths))
+    base = attend(q, k, v, layout, window, backend)
+    start = 0
+    for length in lengths:
+        own = slice(start, start + length)
+        others = [x.clone().fill_(7.0) for x in (q, k, v)]
+        for mine, given in zip(others, (q, k, v), strict=True):
+            mine[own] = given[own]
+        alone = attend(*others, layout, window, backend)
+        assert torch.equal(alone[own], base[own])
+        start += length
+
+
+def test_a_local_layer_never_holds_a_square():
+    lengths = [2000, 30, 1000]
+    layout = Layout.of(lengths)
+    qkv = [x.requires_grad_() for x in qkv_of(sum(lengths), heads=1)]
+    with Largest() as largest:
+        attend(*qkv, layout, 128, "banded").sum().backward()
+    assert largest.numel <= sum(lengths) * (64 * 3 + 64)
+
+
+@pytest.mark.parametrize("window", [None, 8])
+def test_banded_gradients_are_the_slopes_of_the_output(window):
+    layout = Layout.of([3, 70, 9, 1])
+    qkv = [x.requires_grad_() for x in qkv_of(83, torch.float64, heads=1, width=4)]
+    assert torch.autograd.gradcheck(
+        lambda *x: attend(*x, layout, window, "banded"), qkv, fast_mode=True
+    )
+
+
+def test_strided_views_are_read_as_they_are():
+    layout = Layout.of([70, 9])
+    stacked = torch.stack(qkv_of(79), 1)
+    views = stacked.unbind(1)
+    copies = [x.contiguous() for x in views]
+    assert torch.equal(attend(*views, layout, 128), attend(*copies, layout, 128))

@@ -1,0 +1,39 @@
+import pytest
+import torch
+
+from modernbert.kernels.attention.plan import Band, Whole, plan_for
+
+
+@pytest.mark.parametrize("window", [None, 8, 128])
+def test_every_token_has_a_place_of_its_own(window):
+    lengths = (5, 64, 65, 200, 1, 70)
+    plan = plan_for(lengths, window, torch.float32)
+    assert len(plan.place) == sum(lengths)
+    assert len(set(plan.place.tolist())) == sum(lengths)
+
+
+def test_short_documents_share_rows():
+    plan = plan_for((32,) * 8, None, torch.float32)
+    (rows,) = plan.stretches
+    assert isinstance(rows, Band)
+    assert (rows.num_blocks, rows.reach) == (4, 0)
+
+
+def test_long_documents_are_alone_in_global_layers_and_together_in_local_ones():
+    lengths = (300, 10, 400)
+    kinds = [type(stretch) for stretch in plan_for(lengths, None, torch.float32).stretches]
+    assert kinds == [Band, Whole, Whole]
+    kinds = [type(stretch) for stretch in plan_for(lengths, 128, torch.float32).stretches]
+    assert kinds == [Band, Band]
+
+
+def test_layers_of_one_batch_share_a_plan():
+    lengths = (300, 10, 400)
+    assert plan_for(lengths, 128, torch.float32) is plan_for(lengths, 128, torch.float32)
+
+
+def test_no_row_of_a_mask_is_empty():
+    for window in (None, 2, 128):
+        for stretch in plan_for((1, 33, 40, 333), window, torch.float32).stretches:
+            if isinstance(stretch, Band):
+                assert (stretch.mask == 0).any(-1).all()

@@ -1,0 +1,117 @@
+import pytest
+
+from modernbert.base.errors import CheckpointError, ConfigError
+from modernbert.model.hf_config import from_hf, to_hf
+from modernbert.model.presets import PRESETS
+from tests.nets import config_of
+
+OFFICIAL = {
+    "model_type": "modernbert",
+    "vocab_size": 50368,
+    "hidden_size": 768,
+    "intermediate_size": 1152,
+    "num_hidden_layers": 22,
+    "num_attention_heads": 12,
+    "global_attn_every_n_layers": 3,
+    "global_rope_theta": 160000.0,
+    "local_rope_theta": 10000.0,
+    "local_attention": 128,
+    "classifier_pooling": "mean",
+    "torch_dtype": "float32",
+}
+
+
+def written(config):
+    return to_hf(config, dtype="float32", architecture="ModernBertForMaskedLM")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_the_trip(name):
+    assert from_hf(written(PRESETS[name])) == PRESETS[name]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"global_every": 1},
+        {"global_every": 3, "num_layers": 2},
+        {"norm_bias": True, "attention_bias": True, "mlp_bias": True, "head_bias": True},
+        {"activation": "gelu_tanh", "attention_out_dropout": 0.1, "init_cutoff": 3.0},
+    ],
+)
+def test_what_the_layers_do_survives_the_trip(fields):
+    config = config_of(**fields)
+    assert from_hf(written(config)) == config
+
+
+@pytest.mark.parametrize("kinds", [("global",) * 3, ("global", "local", "local")])
+def test_a_pattern_that_repeats_is_read_as_such(kinds):
+    keys = written(config_of(layer_kinds=kinds)) | {"global_attn_every_n_layers": None}
+    back = from_hf(keys)
+    assert back.layer_kinds == ()
+    assert [back.is_global(i) for i in range(3)] == [kind == "global" for kind in kinds]
+
+
+def test_a_pattern_old_readers_cannot_express_is_announced_and_survives():
+    config = config_of(layer_kinds=("local", "global", "global"))
+    with pytest.warns(UserWarning, match="transformers 4 cannot express this pattern"):
+        keys = written(config)
+    assert from_hf(keys) == config
+
+
+def test_both_generations_of_keys_are_written():
+    keys = written(PRESETS["modernbert-base"])
+    assert {name: keys[name] for name in OFFICIAL} == OFFICIAL
+    assert keys["layer_types"][:4] == [
+        "full_attention",
+        *["sliding_attention"] * 2,
+        "full_attention",
+    ]
+    assert keys["rope_parameters"]["full_attention"]["rope_theta"] == 160000.0
+    assert keys["dtype"] == keys["torch_dtype"]
+
+
+def test_the_official_file_is_base():
+    assert from_hf(OFFICIAL) == PRESETS["modernbert-base"]
+
+
+def test_missing_keys_mean_defaults():
+    assert from_hf({"model_type": "modernbert"}) == PRESETS["modernbert-base"]
+
+
+def test_a_null_local_theta_means_the_global_one():
+    config = from_hf(OFFICIAL | {"local_rope_theta": None, "global_rope_theta": 10000.0})
+    assert config.local_rope_theta == config.global_rope_theta == 10000.0
+
+
+def test_new_keys_win():
+    new = {
+        "layer_types": ["full_attention"] * 22,
+        "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 7.0}},
+    }
+    config = from_hf(OFFICIAL | new)
+    assert config.global_every == 1
+    assert (config.global_rope_theta, config.local_rope_theta) == (7.0, 10000.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"model_type": "bert"}, "model_type 'bert', and only 'modernbert'"),
+        ({"hidden_activation": "swiglu"}, "activations 'swiglu' and 'swiglu'"),
+        ({"classifier_activation": "relu"}, "'gelu' and 'relu' .head.: they must be equal"),
+        ({"rope_scaling": {"type": "yarn", "factor": 4.0}}, "rotary positions by 'yarn'"),
+        ({"layer_types": ["chunked"] * 22}, "layer type 'chunked'"),
+        ({"layer_types": ["full_attention"]}, "layer_kinds has 1 entries for 22 layers"),
+        ({"hidden_size": 770}, "dim 770 does not give 12 heads"),
+        ({"hidden_size": "wide"}, "config.json cannot be used"),
+    ],
+)
+def test_what_cannot_be_read_is_said(change, sentence):
+    with pytest.raises(CheckpointError, match=sentence):
+        from_hf(OFFICIAL | change)
+
+
+def test_ids_outside_the_vocabulary_are_not_written():
+    with pytest.raises(ConfigError, match="pad_id 50283 is outside the vocabulary of 96"):
+        written(config_of(pad_id=50_283))
