@@ -115,7 +115,7 @@ class Reader:
             for number, line in enumerate(file, start=1):
                 text, is_repaired = self._decoded(line, path, offset)
                 offset += len(line)
-                if text.strip():
+                if not text.isspace():
                     value = self._field(text, f"{path}, line {number}")
                     yield _document(value, f"{name}:{number}", is_repaired)
                     self.bytes_read = before + unpacked.position()
@@ -154,7 +154,7 @@ class Reader:
     def _field(self, line: str, where: str) -> str:
         try:
             value = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{where} is not JSON ({error}): mend or remove it") from error
         if not isinstance(value, dict) or self._key not in value:
             keys = ", ".join(value) if isinstance(value, dict) else "no object"
@@ -214,10 +214,17 @@ def _below(path: Path) -> Iterator[tuple[Path, str]]:
 def _content(path: Path) -> str | None:
     """Return a fingerprint of a file, or None if it is no text and no format known here."""
     is_plain = kind_of(path) == PLAIN
+    try:
+        with Unpacked(path) if is_plain else path.open("rb") as file:
+            return _hashed(file, nul_is_binary=is_plain)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): leave it out") from error
+
+
+def _hashed(file: IO[bytes], *, nul_is_binary: bool) -> str | None:
     hashes = []
-    with Unpacked(path) if is_plain else path.open("rb") as file:
-        for block in iter(partial(file.read, 1 << 20), b""):
-            if is_plain and b"\0" in block:
-                return None
-            hashes.append(digest(block))
+    for block in iter(partial(file.read, 1 << 20), b""):
+        if nul_is_binary and b"\0" in block:
+            return None
+        hashes.append(digest(block))
     return digest("".join(hashes).encode())

@@ -16,10 +16,10 @@ from modernbert.data.documents import Document, Found, Reader
 from modernbert.data.manifest import FORMAT, SPLITS, Plan, SourceFacts, parsed
 from modernbert.data.prefetch import prefetch
 from modernbert.data.progress import Progress
-from modernbert.data.shards import DTYPES, Ids, ShardFacts, write_shard
+from modernbert.data.shards import DTYPES, ShardFacts, StoredIds, write_shard
 from modernbert.data.tokenizer import Tokenizer
 
-_BATCH_CHARS = 8_000_000
+_BATCH_CHARS = 4_000_000
 _BATCH_DOCUMENTS = 8192
 _BATCHES_AHEAD = 2
 
@@ -40,7 +40,7 @@ class _Record:
 class _Part:
     """Documents on their way into shards."""
 
-    ids: dict[str, list[Ids]] = field(default_factory=lambda: {split: [] for split in SPLITS})
+    ids: dict[str, list[StoredIds]] = field(default_factory=lambda: {split: [] for split in SPLITS})
     text_bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
     tokens: int = 0
     documents_read: int = 0
@@ -48,7 +48,7 @@ class _Part:
     repaired: int = 0
     is_last: bool = False
 
-    def add(self, document: Document, ids: Ids, heldout_fraction: float) -> None:
+    def add(self, document: Document, ids: StoredIds, heldout_fraction: float) -> None:
         self.documents_read += 1
         self.repaired += document.is_repaired
         if not len(ids):
@@ -77,12 +77,10 @@ def build_source(
         options = plan.options
         reader = Reader(found.files, invalid_utf8=options.invalid_utf8, key=options.text_key)
         start = sum(record.documents_read for record in records)
-        tokens = 0
         with closing(prefetch(_batches(islice(reader, start, None)), _BATCHES_AHEAD)) as batches:
-            for part in _filled(batches, tokenizer, plan):
+            shown = _shown(batches, reader, folder.name, progress)
+            for part in _filled(shown, tokenizer, plan):
                 records.append(_write(part, folder, len(records), plan.dtype))
-                tokens += part.tokens
-                progress.show(folder, reader.bytes_read, tokens)
     progress.close_source(sum(path.stat().st_size for path, _ in found.files))
     return _facts(folder.name, records, len(found.skipped))
 
@@ -112,14 +110,25 @@ def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
         yield batch
 
 
+def _shown(
+    batches: Iterator[list[Document]], reader: Reader, source: str, progress: Progress
+) -> Iterator[list[Document]]:
+    documents = 0
+    for batch in batches:
+        progress.show(source, reader.bytes_read, documents)
+        yield batch
+        documents += len(batch)
+
+
 def _filled(batches: Iterator[list[Document]], tokenizer: Tokenizer, plan: Plan) -> Iterator[_Part]:
     """Yield parts as they are full; the last one, perhaps empty, says that it is the last."""
-    most_tokens = plan.options.shard_bytes // DTYPES[plan.dtype].itemsize
+    dtype = DTYPES[plan.dtype]
+    most_tokens = plan.options.shard_bytes // dtype.itemsize
     part = _Part()
     for batch in batches:
         many = tokenizer.encode_many([document.text for document in batch])
         for document, ids in zip(batch, many, strict=True):
-            part.add(document, ids, plan.options.heldout_fraction)
+            part.add(document, ids.astype(dtype), plan.options.heldout_fraction)
             if part.tokens >= most_tokens:
                 yield part
                 part = _Part()

@@ -1,6 +1,5 @@
 """How far a build is, in; a bar a source on the terminal, out. Silent where there is none."""
 
-from pathlib import Path
 from types import TracebackType
 from typing import final
 
@@ -38,12 +37,12 @@ class Progress:
     ) -> None:
         self._bars.stop()
 
-    def show(self, source: Path, bytes_read: int, tokens: int) -> None:
-        """Draw how many of a source's bytes were read, and the tokens they gave."""
+    def show(self, source: str, bytes_read: int, documents: int) -> None:
+        """Draw how many of a source's bytes were read, and how many documents are encoded."""
         self._bars.update(
             self._task,
             completed=self._before + bytes_read,
-            description=f"{source.name}: {tokens / 1e6:.1f} M tokens",
+            description=f"{source}: {documents:,} documents",
         )
 
     def close_source(self, size_bytes: int) -> None:

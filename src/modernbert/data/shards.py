@@ -17,6 +17,7 @@ from modernbert.base.errors import DataError
 from modernbert.base.files import whole_file
 
 Ids = NDArray[np.int64]
+StoredIds = NDArray[np.unsignedinteger]
 
 DTYPES: dict[str, np.dtype[np.unsignedinteger]] = {
     "uint16": np.dtype("<u2"),
@@ -55,13 +56,15 @@ def dtype_for(vocab_size: int, forced: str | None = None) -> str:
     return name
 
 
-def write_shard(stem: Path, documents: Sequence[Ids], text_bytes: int, dtype: str) -> ShardFacts:
+def write_shard(
+    stem: Path, documents: Sequence[NDArray[np.integer]], text_bytes: int, dtype: str
+) -> ShardFacts:
     """Write a shard's two files; whoever finds the second finds the first whole.
 
     Raises:
         MachineError: the disk is full or the folder cannot be written.
     """
-    chunks = [ids.astype(DTYPES[dtype]) for ids in documents]
+    chunks = [ids.astype(DTYPES[dtype], copy=False) for ids in documents]
     offsets = np.zeros(len(chunks) + 1, dtype=_OFFSET)
     np.cumsum([len(ids) for ids in chunks], out=offsets[1:])
     crcs = np.array([zlib.crc32(ids.data) for ids in chunks], dtype=_CRC)

@@ -160,10 +160,12 @@ class Stream:
         sizes = np.diff(self._groups)[groups]
         epochs, places = np.divmod(places, sizes)
         chunks = np.empty_like(positions)
-        address = np.stack([groups, epochs], axis=1)
-        for group, epoch in np.unique(address, axis=0).tolist():
-            key = rng.key(self._config.seed, self._config.purpose, "order", group, epoch)
-            chosen = np.flatnonzero((groups == group) & (epochs == epoch))
-            first, size = int(self._groups[group]), int(np.diff(self._groups)[group])
-            chunks[chosen] = first + permuted(places[chosen], size, key)
+        by_epoch = np.lexsort((epochs, groups))
+        is_new = np.diff(groups[by_epoch]) + np.diff(epochs[by_epoch]) != 0
+        for chosen in np.split(by_epoch, np.flatnonzero(is_new) + 1):
+            if chosen.size:
+                group, epoch = int(groups[chosen[0]]), int(epochs[chosen[0]])
+                key = rng.key(self._config.seed, self._config.purpose, "order", group, epoch)
+                shuffled = permuted(places[chosen], int(sizes[chosen[0]]), key)
+                chunks[chosen] = self._groups[group] + shuffled
         return chunks

@@ -17,9 +17,9 @@ from modernbert.base.files import digest, read_json, whole_file, write_json
 Ids = NDArray[np.int64]
 
 ROLES = ("unk", "cls", "sep", "pad", "mask")
-PIECE_CHARS = 1_000_000
+PIECE_CHARS = 100_000
 _PARTS = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder")
-_GROUP_CHARS = 8_000_000
+_GROUP_CHARS = 4_000_000
 _UNUSED = re.compile(r"\[unused\d+\]")
 # A lone blank between two words begins a pre-token of the byte-level pattern, and so does a letter
 # after a digit, so cutting there changes no id.
@@ -112,8 +112,8 @@ class Tokenizer:
     def encode_many(self, texts: Sequence[str]) -> list[Ids]:
         """Return the ids of each text, without [CLS] and [SEP], on all cores.
 
-        Long texts are encoded in pieces that give the ids of the whole; only a run of two million
-        characters without any place to cut is cut inside a word, to keep memory bounded.
+        Long texts are encoded in pieces that give the ids of the whole; only a run of
+        200,000 characters without a place to cut is cut inside a word, to keep memory bounded.
         """
         pieces = [(index, piece) for index, text in enumerate(texts) for piece in self._cut(text)]
         parts: list[list[Ids]] = [[] for _ in texts]

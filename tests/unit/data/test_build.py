@@ -171,8 +171,25 @@ def test_sources_need_names_that_are_folder_names(tmp_path, small):
         build({}, tokenizer(), tmp_path / "out")
 
 
+def test_wider_ids_hold_the_same_documents(tmp_path, small):
+    found = []
+    for dtype in ("uint16", "uint32"):
+        build_small(small, tmp_path / dtype, dtype=dtype)
+        corpus = Corpus.open(tmp_path / dtype)
+        found.append([all_texts(corpus, split) for split in ("train", "heldout")])
+    assert found[0] == found[1]
+
+
+def test_a_terminal_shows_how_far_it_is(tmp_path, small, monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    build_small(small, tmp_path / "out")
+    shown = capsys.readouterr().err
+    assert "texts: 0 documents" in shown
+    assert "100%" in shown
+
+
 def test_a_line_of_many_megabytes_is_kept_whole(tmp_path):
-    line = "the packed batch " * 130_000
+    line = "the packed batch " * 30_000
     (tmp_path / "a.jsonl").write_text(json.dumps({"text": line}) + "\n")
     build_small(tmp_path / "a.jsonl", tmp_path / "out", heldout_fraction=0.0)
     assert all_texts(Corpus.open(tmp_path / "out"), "train") == [line]

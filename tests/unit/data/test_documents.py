@@ -2,6 +2,7 @@ import gzip
 import json
 import sys
 import tracemalloc
+from pathlib import Path
 
 import pytest
 
@@ -115,6 +116,7 @@ def test_half_a_character_in_json_is_replaced(tmp_path):
         ('{"text": ', r"a\.jsonl, line 2 is not JSON"),
         ('{"body": "x", "n": 1}', r"line 2 has no key 'text' \(it has body, n\)"),
         ('["x"]', r"line 2 has no key 'text' \(it has no object\)"),
+        ("[" * 100_000, "line 2 is not JSON"),
         ('{"text": null}', r"line 2: 'text' is not a text"),
     ],
 )
@@ -142,6 +144,15 @@ def test_nothing_to_read_says_so(tmp_path):
         texts(tmp_path)
     with pytest.raises(DataError, match="does not exist"):
         texts(tmp_path / "nowhere")
+
+
+def test_a_file_that_cannot_be_read_is_named():
+    # The first page of a process's memory is never readable.
+    path = Path("/proc/self/mem")
+    if not path.exists():
+        pytest.skip("needs Linux")
+    with pytest.raises(DataError, match="/proc/self/mem cannot be read"):
+        texts(path)
 
 
 def test_large_plain_text_comes_in_parts_and_loses_nothing(tmp_path, monkeypatch):

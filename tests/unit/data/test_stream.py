@@ -204,7 +204,7 @@ def test_a_corpus_of_one_word_still_streams(tmp_path):
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory):
-    """A quarter of a million tokens to twenty thousand: as unlike as documents on disk are."""
+    """Documents from a few tokens to tens of thousands, as unlike as those on a disk."""
     lengths = np.random.default_rng(0).lognormal(7.0, 1.3, 2500).astype(int) + 1
     return corpus_of_lengths(tmp_path_factory.mktemp("mixed") / "c", lengths.tolist())
 
