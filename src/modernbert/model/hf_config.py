@@ -133,7 +133,7 @@ def _layers_from_hf(keys: Mapping[str, Any], values: Mapping[str, Any]) -> dict[
 
 
 def _pattern(keys: Mapping[str, Any], num_layers: int) -> dict[str, Any]:
-    types, told = keys.get("layer_types"), keys.get("global_attn_every_n_layers") or 3
+    types, told = keys.get("layer_types"), int(keys.get("global_attn_every_n_layers") or 3)
     if types is None:
         return {"global_every": told}
     unknown = sorted(set(types) - set(_KINDS))
@@ -172,7 +172,8 @@ def _activation(keys: Mapping[str, Any]) -> str:
 
 def _period(kinds: list[LayerKind], told: int) -> int | None:
     """Return n when the global layers are exactly 0, n, 2n, ..., else None; `told` if it fits."""
-    for every in (told, *range(1, len(kinds) + 1)):
+    tries: list[int] = [told, *range(1, len(kinds) + 1)]
+    for every in tries:
         if kinds == ["local" if layer % every else "global" for layer in range(len(kinds))]:
             return every
     return None

@@ -111,9 +111,7 @@ def test_a_truncated_file_is_named(saved, size):
 
 def test_missing_tensors_are_named(saved):
     change(saved, drop=["model.layers.1.mlp.Wi.weight", "model.final_norm.weight"])
-    with pytest.raises(
-        CheckpointError, match=r"lacks 2 tensors .* final_norm.weight, layers.1.mlp"
-    ):
+    with pytest.raises(CheckpointError, match=r"lacks 2 tensors .* final_norm.weight, layers.1"):
         folder.read(saved)
 
 
