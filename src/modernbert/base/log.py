@@ -70,10 +70,12 @@ class _Lines:
 
 
 def count(number: float) -> str:
-    """Spell a large number shortly: 1.2k, 3.4M, 5.6B."""
+    """Spell a large number shortly, to three digits: 1.2k, 3.4M, 5.6B."""
+    number = float(f"{number:.3g}")
     for limit, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if number >= limit:
-            return f"{number / limit:.3g}{suffix}"
+        if abs(number) >= limit:
+            share = number / limit
+            return f"{share:.0f}{suffix}" if abs(share) >= 1e3 else f"{share:.3g}{suffix}"
     return f"{number:.3g}"
 
 
