@@ -1,0 +1,44 @@
+import json
+import os
+import platform
+import subprocess
+import sys
+
+import torch
+
+from modernbert.base import machine
+
+COMMIT = "from modernbert.base.machine import commit; print(commit())"
+
+
+def test_versions_name_what_decides_the_numbers():
+    found = machine.versions()
+    assert found["python"] == platform.python_version()
+    assert found["torch"] == torch.__version__
+    assert {"modernbert", "numpy", "tokenizers", "safetensors"} <= found.keys()
+
+
+def test_the_machine_is_described_in_json():
+    found = json.loads(json.dumps(machine.machine()))
+    assert found["cores"] >= 1
+    assert found["memory_bytes"] > 1e8
+    assert found["processor"]
+    assert platform.machine() in found["system"]
+
+
+def test_the_command_names_the_program_without_its_folder(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/modernbert", "fill", "x y"])
+    assert machine.command() == ["modernbert", "fill", "x y"]
+
+
+def test_the_commit_is_gits_or_none():
+    found = machine.commit()
+    assert found is None or (len(found) == 40 and set(found) <= set("0123456789abcdef"))
+
+
+def test_a_machine_without_git_has_no_commit():
+    environment = os.environ | {"PATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", COMMIT], capture_output=True, text=True, env=environment
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "None\n", "")
