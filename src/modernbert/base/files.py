@@ -4,15 +4,19 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from modernbert.base.errors import MachineError
+from modernbert.base.errors import MachineError, UserError
 
 _ASIDE = ".partial-"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Libraries written in Rust, such as safetensors, put the system's error into their text alone.
+_RUST_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 @contextmanager
@@ -24,15 +28,14 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     aside = path.with_name(f"{_ASIDE}{path.name}")
     try:
-        yield aside
-        _flush(aside)
-        os.replace(aside, path)
-        _flush(path.parent)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise _explained(error, path) from error
+        with _explained(path):
+            yield aside
+            _flush(aside)
+            os.replace(aside, path)
+            _flush(path.parent)
     except BaseException:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink()
         raise
 
 
@@ -48,27 +51,46 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     aside = path.with_name(f"{_ASIDE}{path.name}")
     try:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        yield aside
-        for inside in aside.rglob("*"):
-            _flush(inside)
-        _flush(aside)
-        remove_folder(path)
-        os.replace(aside, path)
-        _flush(path.parent)
-    except OSError as error:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise _explained(error, path) from error
+        with _explained(path):
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+            yield aside
+            for inside in aside.rglob("*"):
+                _flush(inside)
+            _flush(aside)
+            remove_folder(path)
+            os.replace(aside, path)
+            _flush(path.parent)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
+
+
+def append(path: Path, text: str) -> None:
+    """Write text at the end of a file.
+
+    Raises:
+        MachineError: the disk is full, and the file may end with a part of the text.
+    """
+    with _explained(path), path.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it; one that is there stays as it is.
+
+    Raises:
+        MachineError: it cannot be made.
+    """
+    with _explained(path):
+        path.mkdir(parents=True, exist_ok=True)
 
 
 def remove_folder(path: Path) -> None:
     """Delete a folder so that a half-deleted one never carries its name."""
     if path.exists():
         doomed = path.with_name(f"{_ASIDE}doomed-{path.name}")
+        shutil.rmtree(doomed, ignore_errors=True)
         os.replace(path, doomed)
         shutil.rmtree(doomed)
 
@@ -112,14 +134,29 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
-def _explained(error: OSError, path: Path) -> MachineError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        free = shutil.disk_usage(_nearest(path)).free
-        return MachineError(
-            f"the disk is full: {path} was not written ({free / 1e6:.0f} MB are free); "
-            "make room and repeat the command: what was saved before is intact"
-        )
-    return MachineError(f"{path} cannot be written: {error.strerror or error}")
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Say in a sentence why the system refused to write a path."""
+    try:
+        yield
+    except UserError:
+        raise
+    except OSError as error:
+        raise _refusal(path, error.errno, error.strerror or str(error)) from error
+    except Exception as error:
+        if not (number := _RUST_ERROR.search(str(error))):
+            raise
+        raise _refusal(path, int(number[1]), str(error)) from error
+
+
+def _refusal(path: Path, number: int | None, reason: str) -> MachineError:
+    if number not in _FULL:
+        return MachineError(f"{path} cannot be written: {reason}")
+    free = shutil.disk_usage(_nearest(path)).free
+    return MachineError(
+        f"the disk is full: {path} was not written ({free / 1e6:.0f} MB are free); "
+        "make room and repeat the command: what was saved before is intact"
+    )
 
 
 def _nearest(path: Path) -> Path:
