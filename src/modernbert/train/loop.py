@@ -52,7 +52,7 @@ def train(run: Run) -> bool:
             for hook in hooks:
                 hook.after_step(row)
             if stop.is_made and run.progress.phase < len(config.phases):
-                return _stopped(run)
+                return _stopped(run, row)
             clock.restart()
     return True
 
@@ -70,8 +70,8 @@ def _hooks(run: Run) -> list[Hook]:
     return hooks
 
 
-def _stopped(run: Run) -> bool:
-    run.save(ends_phase=False)
+def _stopped(run: Run, row: StepRow) -> bool:
+    run.save(ends_phase=row.ends_phase)
     say(
         f"stopped after step {run.progress.step}; "
         f"continue with: modernbert pretrain --resume {run.folder}"
