@@ -19,8 +19,8 @@ _UNIT_CHARS = 1 << 16
 def train(texts: Iterator[str], vocab_size: int, *, sample_bytes: int = 100_000_000) -> Tokenizer:
     """Train a byte-level BPE on a sample spread evenly over the texts.
 
-    The same texts give the same tokenizer. Needs memory for the sample and about ten times as
-    much for counting its words, however much text there is (training on everything is what runs
+    The same texts give the same tokenizer. Needs memory for about four times the sample,
+    however much text there is (training on everything is what runs
     out of memory: huggingface/tokenizers#1681).
 
     Raises:

@@ -1,5 +1,4 @@
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -24,6 +23,12 @@ folder = Path(sys.argv[1])
 sources = {name: [folder / name] for name in ("a", "b")}
 options = BuildOptions(heldout_fraction=0.1, shard_bytes=int(sys.argv[2]))
 build(sources, Tokenizer.load(folder / "tokenizer"), Path(sys.argv[3]), options=options)
+"""
+
+# No file may grow beyond this size: writing fails as on a full disk.
+SMALL_DISK = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 """
 
 
@@ -220,7 +225,7 @@ def wait_for(path: Path, child: subprocess.Popen) -> None:
 
 
 def test_killed_twice_it_ends_with_the_bytes_of_an_unbroken_build(tmp_path, pytestconfig):
-    folder = prepared(tmp_path, {"a": 250, "b": 120})
+    folder = prepared(tmp_path, {"a": 150, "b": 350})
     out, shard_bytes = tmp_path / "out", 1000
     kept = {}
     for part in ("a/part-00002.json", "b/part-00001.json"):
@@ -245,12 +250,10 @@ def test_a_full_disk_is_said_and_finished_shards_stay(tmp_path, pytestconfig):
     folder = prepared(tmp_path, {"a": 20, "b": 800})
     out, shard_bytes = tmp_path / "out", 1 << 20
     child = subprocess.run(
-        [sys.executable, "-c", CHILD, str(folder), str(shard_bytes), str(out)],
+        [sys.executable, "-c", SMALL_DISK + CHILD, str(folder), str(shard_bytes), str(out)],
         cwd=pytestconfig.rootpath,
         capture_output=True,
         text=True,
-        # No file may grow beyond this size: writing fails as on a full disk.
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
     )
     assert child.returncode == 1
     assert f"MachineError: the disk is full: {out}/b/train-00000.ids" in child.stderr

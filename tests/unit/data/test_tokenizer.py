@@ -147,6 +147,15 @@ def test_a_text_without_a_place_to_cut_is_cut_all_the_same(monkeypatch):
 
 
 @needs_shared_data
+def test_transformers_agrees_on_the_real_tokenizer(tmp_path, real):
+    transformers = pytest.importorskip("transformers")
+    real.save(tmp_path)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    for text in [*texts(3), "def f(x):\n        return [MASK]", "naïve  \n\t café 1a"]:
+        assert theirs(text)["input_ids"] == real.encode(text).tolist()
+
+
+@needs_shared_data
 def test_the_real_tokenizer_is_understood(real):
     assert real.vocab_size == 50368
     assert (real.unk_id, real.cls_id, real.sep_id, real.pad_id, real.mask_id) == (
