@@ -3,6 +3,7 @@
 import json
 from typing import Protocol
 
+from modernbert.base import files
 from modernbert.base.log import say
 from modernbert.base.records import to_plain
 from modernbert.train.evaluate import Evaluation, evaluate, overall
@@ -69,10 +70,9 @@ def report(run: Run, row: StepRow, parts: list[Evaluation]) -> None:
     if not parts:
         return
     mean = overall(parts)
-    with (run.folder / "evaluations.jsonl").open("a", encoding="utf-8") as file:
-        for part in [*parts, mean]:
-            place = {"step": row.step, "tokens": row.tokens, "phase": row.phase}
-            file.write(json.dumps({**place, **to_plain(part)}) + "\n")
+    place = {"step": row.step, "tokens": row.tokens, "phase": row.phase}
+    lines = [json.dumps({**place, **to_plain(part)}) + "\n" for part in [*parts, mean]]
+    files.append(run.folder / "evaluations.jsonl", "".join(lines))
     say(
         f"held out: loss {mean.loss:.3f}, masked accuracy {mean.masked_accuracy:.1%} "
         f"(most frequent token {mean.most_frequent_token_accuracy:.1%})"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from modernbert.base import files
 from modernbert.base.log import console, count, duration, say
 from modernbert.base.records import to_plain
 from modernbert.train.run import Run
@@ -41,15 +42,14 @@ class MetricsFile:
     """Appends each step's row; a reader sees whole lines while the run goes on."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = (folder / "metrics.jsonl").open("a", encoding="utf-8", buffering=1)
+        self._path = folder / "metrics.jsonl"
 
     def after_step(self, row: StepRow) -> None:
         """Write the row."""
-        self._file.write(json.dumps(to_plain(row)) + "\n")
+        files.append(self._path, json.dumps(to_plain(row)) + "\n")
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Hold nothing."""
 
 
 class TensorBoard:
