@@ -24,22 +24,49 @@ def not_finite(
 
     The weights have not moved, so the run can be continued from its last checkpoint.
     """
-    torch.manual_seed(key(seed, "dropout", work.step, dist.rank()) >> 1)
-    guilty, where = 0, None
+    key_of_step = key(seed, "dropout", work.step, dist.rank()) >> 1
+    torch.manual_seed(key_of_step)
+    met = _first_output(model, work, autocast)
+    if met is None:
+        torch.manual_seed(key_of_step)
+        met = _first_gradient(model, work, autocast)
+    guilty, where = met or (None, "the sum of the rows' gradients")
+    rows = work.rows if guilty is None else [work.rows[guilty]]
+    place = "" if guilty is None else f", row {guilty + 1} of {len(work.rows)}"
+    samples = [sample for row in rows for sample in row.samples.tolist()]
+    documents = [stream.name_of(sample) for sample in samples[:_NAMED]]
+    more = f" and {len(samples) - _NAMED} more" if len(samples) > _NAMED else ""
+    return TrainingError(
+        f"step {work.step}: NaN or Inf in {where}{place}, documents: {'; '.join(documents)}{more}. "
+        "The weights were not moved: lower peak_lr and start from the last checkpoint, or look at "
+        "these documents"
+    )
+
+
+def _first_output(model: Model, work: Work, autocast: Autocast) -> tuple[int, str] | None:
     for index, batch in enumerate(work.batches):
         with torch.no_grad(), autocast(), _watched(model) as met:
             loss = work.task.loss(model, batch.to(autocast.device))
         if met or not torch.isfinite(loss.total):
-            guilty, where = index, f"the output of {met[0] if met else 'the loss'}"
-            break
-    samples = work.rows[guilty].samples.tolist()
-    documents = [stream.name_of(sample) for sample in samples[:_NAMED]]
-    more = f" and {len(samples) - _NAMED} more" if len(samples) > _NAMED else ""
-    return TrainingError(
-        f"step {work.step}: NaN or Inf in {where or _first_gradient(model)}, row {guilty} of "
-        f"{len(work.batches)}, documents: {'; '.join(documents)}{more}. The weights were not "
-        "moved: lower peak_lr and start from the last checkpoint, or look at these documents"
-    )
+            return index, f"the output of {met[0]}" if met else "the loss"
+    return None
+
+
+def _first_gradient(model: Model, work: Work, autocast: Autocast) -> tuple[int, str] | None:
+    """Name the weight nearest the loss: from there a gradient spoils all that are below."""
+    for index, batch in enumerate(work.batches):
+        model.zero_grad(set_to_none=True)
+        with autocast():
+            loss = work.task.loss(model, batch.to(autocast.device))
+        loss.total.backward()
+        spoiled = [
+            name
+            for name, weight in model.named_parameters()
+            if weight.grad is not None and not torch.isfinite(weight.grad).all()
+        ]
+        if spoiled:
+            return index, f"the gradient of {spoiled[-1]}"
+    return None
 
 
 @contextmanager
@@ -60,10 +87,3 @@ def _watched(model: nn.Module) -> Iterator[list[str]]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _first_gradient(model: nn.Module) -> str:
-    for name, weight in model.named_parameters():
-        if weight.grad is not None and not torch.isfinite(weight.grad).all():
-            return f"the gradient of {name}"
-    return "the sum of the gradients"
