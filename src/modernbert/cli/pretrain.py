@@ -51,9 +51,13 @@ def pretrain(given: Sequence[str]) -> int:
         default=Pretrain(start=named, config=_start(named)),
     )
     if parsed.resume:
-        if list(given) not in (["--resume", str(parsed.resume)], [f"--resume={parsed.resume}"]):
+        if len(given) != (1 if given[0].startswith("--resume=") else 2):
             raise ConfigError("--resume takes no other option: a run goes on as it began")
         return _finished(parsed.resume, parsed, is_new=False)
+    if parsed.start != named:
+        raise ConfigError(
+            f"what to start from comes first: write `modernbert pretrain {parsed.start} ...`"
+        )
     if not parsed.out or not parsed.config.corpus:
         raise ConfigError(
             "a new run needs --corpus (made by `modernbert prepare`) and --out; "
@@ -72,7 +76,7 @@ def tokens_of(text: str) -> int:
     digits, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1.0)
     try:
         tokens = int(float(digits) * unit)
-    except ValueError:
+    except (ValueError, OverflowError):
         tokens = 0
     if tokens < 1:
         raise ConfigError(f"{text!r} is not a number of tokens: write it like 500000, 50M or 1.5B")
@@ -82,10 +86,9 @@ def tokens_of(text: str) -> int:
 def _start(named: str) -> RunConfig:
     if named in RECIPES or not named.endswith(".json"):
         return recipe(named)
-    from modernbert.base.records import from_plain
-    from modernbert.train.run import read_description
+    from modernbert.train.run import config_of
 
-    return from_plain(RunConfig, read_description(Path(named).parent)["config"], named)
+    return config_of(Path(named))
 
 
 def _finished(folder: Path, parsed: Pretrain, *, is_new: bool) -> int:

@@ -57,7 +57,7 @@ class Summary:
 def run_demo(folder: Path, minutes: float) -> int:
     """Do every stage that is not done yet; return 130 when stopped before the end."""
     started = time.monotonic()
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     tokenizer = _tokenizer(folder)
     _corpus(folder, tokenizer)
     run = _run(folder, minutes - (time.monotonic() - started) / 60)

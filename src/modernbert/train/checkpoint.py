@@ -7,6 +7,7 @@ in the run as JSON. Nothing is pickled. A checkpoint is whole or absent: see `ba
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -68,13 +69,27 @@ def read_state(checkpoint: Path) -> TrainerState:
     path = checkpoint / "trainer" / "state.json"
     if not path.exists():
         raise CheckpointError(f"{checkpoint} has no trainer state: training cannot go on from it")
-    plain = files.read_json(path)
-    if plain.get("format") != FORMAT:
+    plain = read_record(path)
+    return from_plain(TrainerState, plain)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a JSON file that says its format.
+
+    Raises:
+        CheckpointError: it is broken, or of another format.
+    """
+    try:
+        plain = files.read_json(path)
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not JSON ({error}): copy it again") from error
+    found = plain.get("format") if isinstance(plain, dict) else None
+    if found != FORMAT:
         raise CheckpointError(
-            f"{path} has format {plain.get('format')!r}, this version reads format {FORMAT}: "
+            f"{path} has format {found!r}, this version reads format {FORMAT}: "
             "use the version of modernbert that wrote it"
         )
-    return from_plain(TrainerState, plain)
+    return dict(plain)
 
 
 def restore_moments(checkpoint: Path, model: nn.Module, optimizer: StableAdamW) -> None:

@@ -31,11 +31,9 @@ from modernbert.model.model import Model
 from modernbert.optim.groups import decay_groups
 from modernbert.optim.stable_adamw import StableAdamW
 from modernbert.train import checkpoint
-from modernbert.train.checkpoint import TrainerState
+from modernbert.train.checkpoint import FORMAT, TrainerState
 from modernbert.train.config import Phase, RunConfig
-from modernbert.train.feed import Progress
-
-FORMAT = 1
+from modernbert.train.feed import Progress, stream_of
 
 
 @dataclass(slots=True)
@@ -87,17 +85,21 @@ def create(config: RunConfig, folder: Path) -> Run:
     """Start a run: decide what was left open, write it down, draw the first weights.
 
     Raises:
-        ConfigError: the folder already holds something, or the model does not fit the corpus.
+        ConfigError: the folder already holds something, or a phase does not fit the corpus.
+        MachineError: the folder cannot be written.
     """
-    if folder.exists() and any(folder.iterdir()):
+    if folder.is_dir() and any(not each.name.startswith(".") for each in folder.iterdir()):
         raise ConfigError(
             f"{folder} is not empty: continue it with `modernbert pretrain --resume {folder}`, "
             "or give another folder"
         )
     corpus = Corpus.open(Path(config.corpus))
     config = decided(config, corpus)
-    folder.mkdir(parents=True, exist_ok=True)
+    for phase in config.phases:
+        stream_of(config, corpus, phase)
+    files.make_folder(folder)
     lock = _locked(folder)
+    files.sweep(folder)
     run = _assembled(config, corpus, folder, lock)
     files.write_json(folder / "run.json", _description(config, corpus))
     run.enter(config.phases[0])
@@ -112,13 +114,13 @@ def resume(folder: Path) -> Run:
         CheckpointError: the folder holds no run.
         DataError: the corpus is not the one the run began with.
     """
-    plain = read_description(folder)
-    config = from_plain(RunConfig, plain["config"], f"{folder / 'run.json'}: config")
+    began_with = read_description(folder).get("corpus_fingerprint")
+    config = config_of(folder / "run.json")
     lock = _locked(folder)
     files.sweep(folder)
     files.sweep(folder / "checkpoints")
     corpus = Corpus.open(Path(config.corpus))
-    if corpus.fingerprint != plain["corpus_fingerprint"]:
+    if corpus.fingerprint != began_with:
         raise DataError(
             f"{config.corpus} is not the corpus that {folder} began with: "
             "prepare it again from the same text and tokenizer, or start a new run"
@@ -133,22 +135,26 @@ def resume(folder: Path) -> Run:
     return run
 
 
-def read_description(folder: Path) -> dict[str, Any]:
-    """Read the `run.json` of a run folder.
+def read_description(where: Path) -> dict[str, Any]:
+    """Read the `run.json` of a run folder, or a file like it.
 
     Raises:
-        CheckpointError: there is none, or it has another format.
+        CheckpointError: there is none, or it is broken or has another format.
     """
-    path = folder / "run.json"
+    path = where if where.suffix == ".json" else where / "run.json"
     if not path.exists():
-        raise CheckpointError(f"{folder} holds no run: it has no run.json")
-    plain: dict[str, Any] = files.read_json(path)
-    if plain.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path} has format {plain.get('format')!r}, this version reads format {FORMAT}: "
-            "use the version of modernbert that wrote it"
-        )
-    return plain
+        raise CheckpointError(f"{path.parent} holds no run: it has no {path.name}")
+    return checkpoint.read_record(path)
+
+
+def config_of(where: Path) -> RunConfig:
+    """Read the configuration of a run folder, or of a file like its `run.json`.
+
+    Raises:
+        CheckpointError: there is none, or it is broken or has another format.
+        ConfigError: it does not say what a run needs.
+    """
+    return from_plain(RunConfig, read_description(where).get("config"), f"{where}: config")
 
 
 def decided(config: RunConfig, corpus: Corpus) -> RunConfig:
@@ -246,7 +252,8 @@ def _truncate(folder: Path, step: int) -> None:
     for name in ("metrics.jsonl", "evaluations.jsonl"):
         path = folder / name
         if path.exists():
-            kept = [line for line in path.read_text().splitlines(True) if _step_of(line) <= step]
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if line.endswith("\n") and _step_of(line) <= step]
             with files.whole_file(path) as aside:
                 aside.write_text("".join(kept))
 
