@@ -1,0 +1,99 @@
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modernbert.base.errors import ConfigError
+from modernbert.base.records import from_plain, to_plain
+from modernbert.optim.schedule import BatchWarmup, Schedule
+from modernbert.recipes import RECIPES, recipe
+from modernbert.train.config import RunConfig
+from tests.runs import MODEL, phase, small_run
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"context_length": 300},
+            "phase p: a chunk of context_length 300 does not fit into row_tokens 256: raise",
+        ),
+        (
+            {"batch_tokens": 255},
+            "phase p: row_tokens 256 is more than batch_tokens 255: raise batch_tokens, or lower",
+        ),
+        ({"mask_rate": 0.0}, "phase p: mask_rate 0.0 must lie between 0 and 1"),
+        ({"mask_rate": 1.0}, "phase p: mask_rate 1.0 must lie between 0 and 1"),
+        ({"context_length": 2}, "context_length 2 be at least 3"),
+        ({"tokens": 0}, "tokens 0 at least 1"),
+        (
+            {"schedule": Schedule(warmup_tokens=4000, decay_tokens=4000)},
+            "a climb of 4000 and a fall of 4000 tokens do not fit into 6000",
+        ),
+    ],
+)
+def test_a_phase_that_cannot_be_trained_is_refused(fields, message):
+    with pytest.raises(ConfigError) as caught:
+        phase("p", **fields)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [((), "phases are named nothing: a run needs"), (("a", "b", "a"), "phases are named a, b, a")],
+)
+def test_phases_need_names_of_their_own(names, message):
+    with pytest.raises(ConfigError, match=message):
+        RunConfig(model=MODEL, phases=tuple(phase(name) for name in names))
+
+
+def test_a_checkpoint_must_be_kept():
+    with pytest.raises(ConfigError, match="keep_checkpoints is 0: at least 1 is needed to resume"):
+        small_run("corpus", keep_checkpoints=0)
+
+
+@given(
+    warmup=st.integers(0, 6000), decay=st.integers(0, 6000), tokens=st.integers(10, 2_000_000_000)
+)
+def test_scaling_keeps_the_shape_of_a_run(warmup, decay, tokens):
+    decay = min(decay, 6000 - warmup)
+    schedule = Schedule(warmup_tokens=warmup, decay_tokens=decay)
+    growth = BatchWarmup(first_tokens=256, warmup_tokens=3000)
+    run = small_run("corpus")
+    first = dataclasses.replace(run.phases[0], schedule=schedule, batch_warmup=growth)
+    run = dataclasses.replace(run, phases=(first, *run.phases[1:]))
+    scaled = run.scaled_to(tokens)
+    assert abs(scaled.tokens - tokens) <= len(run.phases)
+    factor = tokens / run.tokens
+    for before, after in zip(run.phases, scaled.phases, strict=True):
+        assert after.batch_tokens == before.batch_tokens
+        assert abs(after.schedule.warmup_tokens - before.schedule.warmup_tokens * factor) <= 1
+        assert abs(after.schedule.decay_tokens - before.schedule.decay_tokens * factor) <= 1
+        grown = before.batch_warmup.warmup_tokens * factor
+        assert abs(after.batch_warmup.warmup_tokens - grown) <= 1
+
+
+def test_scaling_to_its_own_size_changes_nothing():
+    run = small_run("corpus")
+    assert run.scaled_to(run.tokens) == run
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_survives_json(name):
+    config = recipe(name)
+    assert from_plain(RunConfig, json.loads(json.dumps(to_plain(config)))) == config
+
+
+def test_the_papers_numbers_stand_in_its_recipe():
+    config = recipe("modernbert-base")
+    assert config.tokens == 2_019_000_000_000
+    assert [phase.context_length for phase in config.phases] == [1024, 8192, 8192]
+    assert [phase.global_rope_theta for phase in config.phases] == [10_000.0, 160_000.0, 160_000.0]
+    assert (config.betas, config.eps) == ((0.9, 0.98), 1e-6)
+
+
+def test_an_unknown_recipe_names_the_nearest():
+    with pytest.raises(ConfigError, match="there is no recipe 'tyni': did you mean tiny"):
+        recipe("tyni")

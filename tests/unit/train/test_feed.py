@@ -1,0 +1,117 @@
+import dataclasses
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from modernbert.optim.schedule import BatchWarmup, Schedule
+from modernbert.train.feed import Progress, feed
+
+
+def same(ours, theirs):
+    assert (ours.step, ours.num_tokens, ours.fill, ours.lr, ours.after) == (
+        theirs.step,
+        theirs.num_tokens,
+        theirs.fill,
+        theirs.lr,
+        theirs.after,
+    )
+    for a, b in zip(ours.batches, theirs.batches, strict=True):
+        assert torch.equal(a.packed.ids, b.packed.ids)
+        assert torch.equal(a.packed.layout.cu_seqlens, b.packed.layout.cu_seqlens)
+        assert torch.equal(a.positions, b.positions)
+        assert torch.equal(a.targets, b.targets)
+
+
+@pytest.fixture(scope="module")
+def works(config, corpus):
+    return list(feed(config, corpus, Progress()))
+
+
+def test_every_phase_is_taken_to_its_end(works, config):
+    assert [work.step for work in works] == list(range(1, len(works) + 1))
+    for number, phase in enumerate(config.phases):
+        inside = [work for work in works if work.phase is phase]
+        seen = [work.num_tokens for work in inside]
+        assert sum(seen[:-1]) < phase.tokens <= sum(seen)
+        assert [work.ends_phase for work in inside] == [False] * (len(inside) - 1) + [True]
+        assert inside[-1].after.phase == number + 1
+    assert works[-1].after.tokens == sum(work.num_tokens for work in works)
+    assert works[-1].after.phase == len(config.phases)
+
+
+def test_chunks_are_as_long_as_their_phase_allows(works):
+    for work in works:
+        longest = max(batch.packed.layout.max_seqlen for batch in work.batches)
+        assert longest <= work.phase.context_length
+    assert max(b.packed.layout.max_seqlen for w in works for b in w.batches) > 32
+
+
+def test_the_rate_is_the_schedules_at_the_middle_of_a_step(works, config):
+    first, second = works[0], works[1]
+    warmup = config.phases[0].schedule.warmup_tokens
+    assert first.lr == 3e-3 * first.num_tokens / 2 / warmup
+    assert second.lr == pytest.approx(3e-3 * (first.num_tokens + second.num_tokens / 2) / warmup)
+    assert all(work.lr == 3e-3 for work in works if work.phase.name == "context")
+    falling = [work.lr for work in works if work.phase.name == "decay"]
+    assert falling == sorted(falling, reverse=True)
+    assert 0.0 < falling[-1] < 0.1 * 3e-3
+
+
+def test_the_share_of_places_that_hold_a_token_is_told(works):
+    for work in works:
+        places = len(work.batches) * work.phase.row_tokens
+        assert work.fill == work.num_tokens / places
+        assert work.num_tokens == sum(batch.packed.ids.numel() for batch in work.batches)
+
+
+@pytest.mark.parametrize("at", [0, 5, 12, 13, 25, 30])
+def test_a_feed_goes_on_from_any_step(works, config, corpus, at):
+    rest = feed(config, corpus, works[at].after)
+    for ours, theirs in zip(rest, works[at + 1 :], strict=True):
+        same(ours, theirs)
+
+
+def test_a_finished_run_has_no_work(works, config, corpus):
+    assert list(feed(config, corpus, works[-1].after)) == []
+
+
+def test_two_ranks_take_exactly_the_rows_of_one(works, config, corpus):
+    ranks = [feed(config, corpus, Progress(), rank, 2) for rank in (0, 1)]
+    for alone, *shared in zip(works, *ranks, strict=True):
+        mixed = [batch for pair in zip(*(w.batches for w in shared), strict=True) for batch in pair]
+        for each in shared:
+            same(dataclasses.replace(alone, batches=each.batches), each)
+        same(alone, dataclasses.replace(shared[0], batches=tuple(mixed)))
+
+
+def test_a_batch_grows_while_it_warms_up(config, corpus):
+    growing = dataclasses.replace(
+        config.phases[0],
+        tokens=20_000,
+        batch_tokens=4 * 256,
+        batch_warmup=BatchWarmup(first_tokens=256, warmup_tokens=6000),
+        schedule=Schedule(),
+    )
+    run = dataclasses.replace(config, phases=(growing,))
+    sizes = [len(work.batches) for work in feed(run, corpus, Progress())]
+    assert sizes == sorted(sizes)
+    assert set(sizes) == {1, 2, 3, 4}
+
+
+def test_phases_see_other_orders_and_other_masks(works):
+    rows = {work.phase.name: work.rows[0].ids[:30].tolist() for work in reversed(works)}
+    assert rows["context"] != rows["decay"]
+
+
+def test_the_seed_decides_order_and_masks(works, config, corpus):
+    other = next(feed(dataclasses.replace(config, seed=18), corpus, Progress()))
+    assert not np.array_equal(other.rows[0].ids, works[0].rows[0].ids)
+    assert not torch.equal(other.batches[0].positions, works[0].batches[0].positions)
+
+
+def test_a_feed_is_lazy(config, corpus):
+    endless = dataclasses.replace(config.phases[0], tokens=10**15)
+    run = dataclasses.replace(config, phases=(endless,))
+    assert [work.step for work in islice(feed(run, corpus, Progress()), 2)] == [1, 2]

@@ -1,0 +1,117 @@
+import dataclasses
+
+import pytest
+import torch
+
+from modernbert.base.device import Autocast
+from modernbert.batch import Layout, PackedBatch
+from modernbert.model.init import build
+from modernbert.optim.groups import decay_groups
+from modernbert.optim.stable_adamw import StableAdamW
+from modernbert.tasks.mlm import MaskedBatch
+from modernbert.train.feed import Progress, feed
+from modernbert.train.step import accumulate, gradient_norm, move
+from tests.runs import MODEL
+
+PLAIN = Autocast(torch.device("cpu"), "float32")
+STILL = dataclasses.replace(MODEL, attention_out_dropout=0.0)
+
+
+@pytest.fixture(scope="module")
+def work(config, corpus):
+    wide = dataclasses.replace(config.phases[0], batch_tokens=4 * 256)
+    return next(feed(dataclasses.replace(config, phases=(wide,)), corpus, Progress()))
+
+
+def joined(batches) -> MaskedBatch:
+    """Lay several rows end to end as one."""
+    starts = torch.tensor([0, *(batch.packed.ids.numel() for batch in batches[:-1])]).cumsum(0)
+    lengths = [length for batch in batches for length in batch.packed.layout.lengths()]
+    return MaskedBatch(
+        PackedBatch(torch.cat([b.packed.ids for b in batches]), Layout.of(lengths)),
+        torch.cat([b.positions + start for b, start in zip(batches, starts, strict=True)]),
+        torch.cat([b.targets for b in batches]),
+    )
+
+
+def gradients(model):
+    return {name: weight.grad.clone() for name, weight in model.named_parameters()}
+
+
+def exact(seed: int = 0):
+    """A model in float64, where the order of sums does not matter."""
+    model = build(STILL, seed).double()
+    model.encoder.backend = "oracle"
+    return model
+
+
+def test_four_rows_give_the_gradients_of_one(work):
+    assert len(work.batches) == 4
+    one = dataclasses.replace(work, batches=(joined(work.batches),))
+    apart, together = exact(), exact()
+    ours, theirs = accumulate(apart, work, PLAIN, 0), accumulate(together, one, PLAIN, 0)
+    assert ours.loss == pytest.approx(theirs.loss, rel=1e-12)
+    assert ours.accuracy == theirs.accuracy
+    assert ours.grad_norm == pytest.approx(theirs.grad_norm, rel=1e-9)
+    torch.testing.assert_close(gradients(apart), gradients(together))
+
+
+def test_the_mean_is_over_all_hidden_tokens(work):
+    model = exact()
+    result = accumulate(model, work, PLAIN, 0)
+    batch = joined(work.batches)
+    with torch.no_grad():
+        logits = model(batch.packed)[batch.positions]
+    expected = torch.nn.functional.cross_entropy(logits, batch.targets)
+    assert result.loss == pytest.approx(float(expected), rel=1e-6)
+    assert result.accuracy == float((logits.argmax(1) == batch.targets).double().mean())
+    norm = torch.cat([g.flatten() for g in gradients(model).values()]).norm()
+    assert result.grad_norm == pytest.approx(float(norm), rel=1e-9)
+
+
+def test_a_row_without_hidden_tokens_counts_for_nothing(work):
+    nothing = torch.zeros(0, dtype=torch.int64)
+    silent = MaskedBatch(work.batches[0].packed, nothing, nothing)
+    one = dataclasses.replace(work, batches=work.batches[1:2])
+    two = dataclasses.replace(work, batches=(silent, work.batches[1]))
+    assert accumulate(exact(), one, PLAIN, 0).loss == accumulate(exact(), two, PLAIN, 0).loss
+
+
+def test_a_step_without_hidden_tokens_moves_nothing_and_is_finite(work):
+    nothing = torch.zeros(0, dtype=torch.int64)
+    silent = dataclasses.replace(
+        work, batches=(MaskedBatch(work.batches[0].packed, nothing, nothing),)
+    )
+    result = accumulate(exact(), silent, PLAIN, 0)
+    assert (result.loss, result.accuracy, result.grad_norm) == (0.0, 0.0, 0.0)
+    assert result.is_finite
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_result_that_is_not_finite_says_so(work, bad):
+    model = exact()
+    with torch.no_grad():
+        model.head.norm.weight[0] = bad
+    assert not accumulate(model, work, PLAIN, 0).is_finite
+
+
+def test_dropout_is_addressed_by_seed_and_step(work):
+    def norm(seed, step):
+        model = build(MODEL, 0).train()
+        return accumulate(model, dataclasses.replace(work, step=step), PLAIN, seed).grad_norm
+
+    assert norm(0, 1) == norm(0, 1)
+    assert len({norm(0, 1), norm(0, 2), norm(1, 1)}) == 3
+
+
+def test_moving_sets_the_rate_and_forgets_the_gradients(work):
+    model = exact()
+    groups = decay_groups(model.named_parameters(), 0.01)
+    optimizer = StableAdamW(groups, lr=1.0)
+    before = model.encoder.layers[0].mlp.Wo.weight.detach().clone()
+    accumulate(model, work, PLAIN, 0)
+    assert gradient_norm(model) > 0
+    move(optimizer, 1e-3)
+    assert {group["lr"] for group in optimizer.param_groups} == {1e-3}
+    assert not torch.equal(before, model.encoder.layers[0].mlp.Wo.weight)
+    assert all(weight.grad is None for weight in model.parameters())
