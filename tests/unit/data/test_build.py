@@ -225,7 +225,7 @@ def wait_for(path: Path, child: subprocess.Popen) -> None:
 
 
 def test_killed_twice_it_ends_with_the_bytes_of_an_unbroken_build(tmp_path, pytestconfig):
-    folder = prepared(tmp_path, {"a": 150, "b": 350})
+    folder = prepared(tmp_path, {"a": 100, "b": 250})
     out, shard_bytes = tmp_path / "out", 1000
     kept = {}
     for part in ("a/part-00002.json", "b/part-00001.json"):
