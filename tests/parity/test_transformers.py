@@ -78,20 +78,20 @@ def case(request, tmp_path_factory):
     model = lively(config_of(**fields)).eval()
     path = tmp_path_factory.mktemp("model")
     folder.write(model, path)
-    return model, path, documents_of(lengths)
+    documents = documents_of(lengths)
+    # Their eager softmax is float32 even in a float64 model, and padding on the left moves their
+    # positions, and with them the rounding of the angles: sdpa, padded right, is the truth.
+    exact = AutoModelForMaskedLM.from_pretrained(path, attn_implementation="sdpa").eval().double()
+    return model, path, documents, their_run(exact, documents, "right")
 
 
 @pytest.mark.parametrize(
     ("side", "attention"), [("right", "sdpa"), ("left", "sdpa"), ("right", "eager")]
 )
 def test_logits_and_gradients_are_theirs_to_float32_rounding(case, side, attention):
-    model, path, documents = case
+    model, path, documents, truth = case
     theirs = AutoModelForMaskedLM.from_pretrained(path, attn_implementation=attention).eval()
     naive = their_run(theirs, documents, side)
-    # Their eager softmax is float32 even in a float64 model.
-    exact = AutoModelForMaskedLM.from_pretrained(path, attn_implementation="sdpa").eval().double()
-    # Padding on the left moves their positions, and with them the rounding of the angles.
-    truth = their_run(exact, documents, "right")
     assert truth["logits"].std() > 0.5
     for backend in ("oracle", "banded", "padded"):
         model.encoder.backend = backend
@@ -100,6 +100,19 @@ def test_logits_and_gradients_are_theirs_to_float32_rounding(case, side, attenti
         for name, right in truth.items():
             assert_as_accurate(ours[name], naive[name], right)
             assert distance(ours[name], right) < 1e-5 * right.norm().item(), name
+
+
+def test_bfloat16_is_as_accurate_as_theirs(tmp_path):
+    model, documents = lively(config_of(num_layers=4)).eval(), documents_of([700, 20, 130])
+    folder.write(model, tmp_path)
+    theirs = AutoModelForMaskedLM.from_pretrained(tmp_path, dtype=torch.bfloat16).eval()
+    naive = their_run(theirs, documents, "right")
+    truth = their_run(AutoModelForMaskedLM.from_pretrained(tmp_path).double(), documents, "right")
+    for backend in ("banded", "padded"):
+        model.to(torch.bfloat16).encoder.backend = backend
+        ours = our_run(model, documents)
+        for name, right in truth.items():
+            assert_as_accurate(ours[name], naive[name], right)
 
 
 def test_their_folder_opens_here(tmp_path):

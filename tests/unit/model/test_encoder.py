@@ -66,6 +66,14 @@ def test_without_gradients_the_numbers_are_the_same():
     assert torch.equal(quiet, model(batch))
 
 
+def test_plans_made_while_inferring_serve_training_too():
+    model, batch = lively(config_of()), batch_of([71, 4, 141])
+    with torch.inference_mode():
+        quiet = model(batch)
+    torch.testing.assert_close(model(batch), quiet.clone(), rtol=0, atol=0)
+    assert all(grad.isfinite().all() for grad in gradients(model, batch))
+
+
 def test_new_thetas_turn_the_layers_of_their_kind():
     model, batch = lively(config_of()), batch_of([150])
     before = model(batch)

@@ -48,17 +48,17 @@ class _Attend(Function):
         slots = _joined([mixed for mixed, _ in pairs])
         ctx.plan = plan
         ctx.save_for_backward(q, k, v, slots, *(logsumexp for _, logsumexp in pairs))
-        return slots.index_select(0, plan.place)
+        return _placed(slots, plan)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, slots, *logsumexps = ctx.saved_tensors
-        stretches, place = ctx.plan.stretches, ctx.plan.place
+        stretches = ctx.plan.stretches
         outs = slots.split([_num_slots(stretch) for stretch in stretches])
         zipped = zip(stretches, outs, logsumexps, strict=True)
         parts = [_unmix(stretch, (grad, q, k, v, out), lse) for stretch, out, lse in zipped]
-        grads = (_joined(list(part)).index_select(0, place) for part in zip(*parts, strict=True))
+        grads = (_placed(_joined(list(part)), ctx.plan) for part in zip(*parts, strict=True))
         return *grads, None
 
 
@@ -126,6 +126,12 @@ def _overlapped(x: Float[Tensor, "N keys H K"], band: Band) -> Float[Tensor, "sl
     total[:-1, band.block - band.reach :] += before[1:]
     total[1:, : band.reach] += after[:-1]
     return total.flatten(0, 1)
+
+
+def _placed(slots: Tensor, plan: Plan) -> Tensor:
+    if plan.is_ordered:
+        return slots[: len(plan.place)]
+    return slots.index_select(0, plan.place)
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

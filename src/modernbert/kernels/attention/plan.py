@@ -50,6 +50,8 @@ class Plan:
     stretches: tuple[Whole | Band, ...]
     place: Int[Tensor, "T"]
     """Where each token's row is when the slots of all stretches are laid end to end."""
+    is_ordered: bool
+    """Whether the tokens are the first slots, in order: then nothing has to be moved."""
 
 
 @lru_cache(maxsize=4)
@@ -62,19 +64,20 @@ def plan_for(lengths: tuple[int, ...], window: int | None, dtype: torch.dtype) -
     documents = range(len(lengths))
     short = [index for index in documents if lengths[index] <= short_limit]
     long = [index for index in documents if lengths[index] > short_limit]
-    makers = []
+    laid = []
     if short:
-        makers.append(_rows([(starts[i], lengths[i]) for i in short], dtype))
+        laid.append(_rows([(starts[i], lengths[i]) for i in short], dtype))
     if long and window is not None:
-        makers.append(_band([(starts[i], lengths[i]) for i in long], sight, dtype))
+        laid.append(_band([(starts[i], lengths[i]) for i in long], sight, dtype))
     elif long:
-        makers += [_whole(starts[i], lengths[i]) for i in long]
+        laid += [_whole(starts[i], lengths[i]) for i in long]
     place = torch.empty(sum(lengths), dtype=torch.int64)
     before = 0
-    for _, tokens, slots, num_slots in makers:
+    for _, tokens, slots, num_slots in laid:
         place[tokens] = slots + before
         before += num_slots
-    return Plan(tuple(stretch for stretch, *_ in makers), place)
+    is_ordered = torch.equal(place, torch.arange(len(place)))
+    return Plan(tuple(stretch for stretch, *_ in laid), place, is_ordered)
 
 
 _Laid = tuple[Whole | Band, Tensor, Tensor, int]
