@@ -25,6 +25,7 @@ DOORS = {
     "rich": ("base/log.py", "cli/", "data/progress.py", "train/metrics.py"),
     "safetensors": ("model/folder.py", "train/checkpoint.py"),
     "tokenizers": ("data/",),
+    "transformers": ("bench/peers.py",),
     "tyro": ("cli/",),
 }
 

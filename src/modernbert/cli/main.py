@@ -60,6 +60,7 @@ def run(given: list[str]) -> int:
                 "fill": verbs.fill,
                 "doctor": verbs.doctor,
                 "demo": verbs.demo,
+                "bench": verbs.bench,
             },
             prog="modernbert",
             description="From raw text to a trained, evaluated, served encoder.",

@@ -9,6 +9,7 @@ import tyro
 
 from modernbert.base.errors import ConfigError
 from modernbert.base.log import say
+from modernbert.bench.cases import TrainingCase
 
 Paths = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH...")]
 Given = Annotated[str, tyro.conf.Positional]
@@ -128,6 +129,34 @@ def demo(*, out: Path = Path("demo"), minutes: float = 5.0) -> int:
     from modernbert.recipes.demo import run_demo
 
     return run_demo(out, minutes)
+
+
+def bench(
+    what: Annotated[Literal["training"], tyro.conf.Positional],
+    /,
+    *,
+    corpus: Path,
+    case: Annotated[TrainingCase, tyro.conf.arg(name="")],
+    out: Path = Path("benchmarks"),
+) -> int:
+    """Measure this package beside others, and append the row to OUT/WHAT.jsonl.
+
+    training: optimizer steps on packed rows against a plain padded loop over transformers'
+    ModernBERT: same weights, documents, hidden tokens, precision and process, interleaved.
+
+    Args:
+        what: What to measure.
+        corpus: Folder made by `modernbert prepare`.
+        case: Sizes.
+        out: Folder of the rows.
+    """
+    from modernbert.bench.training import measure
+
+    row = measure(corpus, case)
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / f"{what}.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+    return 0
 
 
 def _sources(paths: tuple[str, ...]) -> dict[str, list[Path]]:

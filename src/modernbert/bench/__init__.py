@@ -1,0 +1,1 @@
+"""How fast: named cases, peers, interleaved medians, rows."""

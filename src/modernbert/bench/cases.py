@@ -1,0 +1,19 @@
+"""What is measured, by name and number; free of torch, for the command line."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingCase:
+    """One shape trained on one corpus, beside a padded loop over transformers."""
+
+    model: str = "tiny"
+    """Name of a preset."""
+    context_length: int = 1024
+    """Longest chunk of a document, in tokens."""
+    row_tokens: int = 16_384
+    """Tokens in one optimizer step."""
+    batch_size: int = 16
+    """Documents in one padded batch of the other side."""
+    rounds: int = 9
+    """Timed optimizer steps of each side."""

@@ -1,0 +1,97 @@
+"""Other people's code doing our work, as its users write it."""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from modernbert.base.errors import MachineError
+from modernbert.batch import Layout, pad, real, split
+from modernbert.model import folder
+from modernbert.model.model import Model
+from modernbert.tasks.mlm import MaskedBatch
+
+IGNORED = -100
+
+
+@dataclass(frozen=True, slots=True)
+class PaddedBatch:
+    """A grid of documents as `DataCollatorForLanguageModeling` gives it."""
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    labels: Tensor
+
+
+class PaddedTransformers:
+    """A plain training loop over transformers' ModernBERT: documents padded to their longest."""
+
+    def __init__(self, model: Model, lr: float) -> None:
+        """Give transformers the same weights.
+
+        Raises:
+            MachineError: transformers is not installed.
+        """
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        try:
+            from transformers import AutoModelForMaskedLM
+        except ImportError as error:
+            raise MachineError(
+                "this comparison needs transformers: pip install 'transformers>=5.1'"
+            ) from error
+        with tempfile.TemporaryDirectory() as there:
+            folder.write(model, Path(there))
+            self.model: nn.Module = AutoModelForMaskedLM.from_pretrained(there)
+        self.model.train()
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=lr)
+
+    def loss(self, batches: list[PaddedBatch]) -> float:
+        """Accumulate the gradients of some batches and return the mean loss."""
+        hidden = sum(int((batch.labels != IGNORED).sum()) for batch in batches)
+        total = 0.0
+        for batch in batches:
+            loss = self.model(
+                input_ids=batch.input_ids,
+                attention_mask=batch.attention_mask,
+                labels=batch.labels,
+                num_items_in_batch=hidden,
+            ).loss
+            loss.backward()
+            total += float(loss.detach())
+        return total
+
+    def step(self, batches: list[PaddedBatch]) -> None:
+        """Take one optimizer step over some batches."""
+        self.loss(batches)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+
+def padded(batch: MaskedBatch, batch_size: int, pad_id: int) -> list[PaddedBatch]:
+    """Lay a packed row out as grids of `batch_size` documents, in the order they came."""
+    labels = torch.full_like(batch.packed.ids, IGNORED)
+    labels[batch.positions] = batch.targets
+    documents = split(batch.packed.ids, batch.packed.layout)
+    answers = split(labels, batch.packed.layout)
+    return [
+        _grid(documents[at : at + batch_size], answers[at : at + batch_size], pad_id)
+        for at in range(0, len(documents), batch_size)
+    ]
+
+
+def real_share(batches: list[PaddedBatch]) -> float:
+    """Return which part of the grids is text."""
+    return sum(float(b.attention_mask.sum()) for b in batches) / sum(
+        b.attention_mask.numel() for b in batches
+    )
+
+
+def _grid(documents: list[Tensor], answers: list[Tensor], pad_id: int) -> PaddedBatch:
+    layout = Layout.of([len(document) for document in documents])
+    mask = real(layout)
+    ids = pad(torch.cat(documents), layout).masked_fill(~mask, pad_id)
+    labels = pad(torch.cat(answers), layout).masked_fill(~mask, IGNORED)
+    return PaddedBatch(ids, mask.long(), labels)
