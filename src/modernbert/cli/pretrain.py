@@ -1,6 +1,7 @@
 """`modernbert pretrain`: a recipe with its numbers as options, or a run to repeat or go on with."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -102,7 +103,8 @@ def _finished(folder: Path, parsed: Pretrain, *, is_new: bool) -> int:
         run = runs.create(config, folder)
     else:
         run = runs.resume(folder)
-    if not train(run):
-        return 130
-    say(f"the model is in {run.finish()}")
+    with closing(run):
+        if not train(run):
+            return 130
+        say(f"the model is in {run.finish()}")
     return 0

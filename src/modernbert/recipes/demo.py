@@ -7,6 +7,7 @@ on where the first one stopped.
 import dataclasses
 import sysconfig
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +61,11 @@ def run_demo(folder: Path, minutes: float) -> int:
     files.make_folder(folder)
     tokenizer = _tokenizer(folder)
     _corpus(folder, tokenizer)
-    run = _run(folder, minutes - (time.monotonic() - started) / 60)
+    with closing(_run(folder, minutes - (time.monotonic() - started) / 60)) as run:
+        return _trained(run, folder, started)
+
+
+def _trained(run: Run, folder: Path, started: float) -> int:
     earlier = sum(row["seconds"] for row in steps_of(run.folder))
     if not train(run):
         say(f"or go on with the demo: modernbert demo --out {folder}")

@@ -11,6 +11,7 @@ import dataclasses
 import fcntl
 import json
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -80,6 +81,10 @@ class Run:
             self.corpus.tokenizer.save(aside)
         return self.folder / "model"
 
+    def close(self) -> None:
+        """Let another process train the folder."""
+        self.lock.close()
+
 
 def create(config: RunConfig, folder: Path) -> Run:
     """Start a run: decide what was left open, write it down, draw the first weights.
@@ -98,12 +103,14 @@ def create(config: RunConfig, folder: Path) -> Run:
     for phase in config.phases:
         stream_of(config, corpus, phase)
     files.make_folder(folder)
-    lock = _locked(folder)
-    files.sweep(folder)
-    run = _assembled(config, corpus, folder, lock)
-    files.write_json(folder / "run.json", _description(config, corpus))
-    run.enter(config.phases[0])
-    run.save(ends_phase=False)
+    with ExitStack() as undo:
+        lock = undo.enter_context(_locked(folder))
+        files.sweep(folder)
+        run = _assembled(config, corpus, folder, lock)
+        files.write_json(folder / "run.json", _description(config, corpus))
+        run.enter(config.phases[0])
+        run.save(ends_phase=False)
+        undo.pop_all()
     return run
 
 
@@ -116,7 +123,13 @@ def resume(folder: Path) -> Run:
     """
     began_with = read_description(folder).get("corpus_fingerprint")
     config = config_of(folder / "run.json")
-    lock = _locked(folder)
+    with ExitStack() as undo:
+        run = _reopened(folder, config, began_with, undo.enter_context(_locked(folder)))
+        undo.pop_all()
+    return run
+
+
+def _reopened(folder: Path, config: RunConfig, began_with: object, lock: TextIO) -> Run:
     files.sweep(folder)
     files.sweep(folder / "checkpoints")
     corpus = Corpus.open(Path(config.corpus))
@@ -237,9 +250,10 @@ def _locked(folder: Path) -> TextIO:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         handle.seek(0)
+        holder = handle.read().strip() or "unknown"
+        handle.close()
         raise ConfigError(
-            f"{folder} is being trained by process {handle.read().strip() or 'unknown'}: "
-            "stop that one first"
+            f"{folder} is being trained by process {holder}: stop that one first"
         ) from error
     handle.truncate(0)
     handle.write(str(os.getpid()))
