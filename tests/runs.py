@@ -76,7 +76,7 @@ def trained(config: RunConfig, folder: Path) -> Run:
     run = runs.create(config, folder)
     assert train(run)
     run.finish()
-    run.lock.close()
+    run.close()
     return run
 
 

@@ -15,7 +15,7 @@ from tests.runs import weights_of
 def run(config, tmp_path):
     begun = runs.create(config, tmp_path / "run")
     yield begun
-    begun.lock.close()
+    begun.close()
 
 
 def stopped(run) -> str:
@@ -103,12 +103,12 @@ def test_a_run_that_broke_can_go_on_from_its_last_checkpoint(run):
     with torch.no_grad():
         run.model.head.norm.weight[0] = torch.inf
     stopped(run)
-    run.lock.close()
+    run.close()
     assert [place.name for place in found(run.folder / "checkpoints")] == ["step-00000000"]
     again = runs.resume(run.folder)
     assert again.progress == Progress()
     assert all(torch.isfinite(weight).all() for weight in again.model.parameters())
-    again.lock.close()
+    again.close()
 
 
 def test_rows_that_are_finite_alone_blame_their_sum(run):

@@ -1,0 +1,128 @@
+"""What cannot be taken up is refused with a sentence, and stays as it is."""
+
+import dataclasses
+import json
+import os
+import shutil
+
+import pytest
+
+from modernbert.base.errors import CheckpointError, ConfigError, DataError, MachineError
+from modernbert.train import run as runs
+from modernbert.train.checkpoint import found
+from tests.corpora import make_corpus
+from tests.runs import called, small_run
+
+
+@pytest.fixture
+def begun(corpus_folder, tmp_path):
+    """A run that was started and left."""
+    run = runs.create(small_run(corpus_folder), tmp_path / "run")
+    run.close()
+    return run.folder
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(begun):
+    first = runs.resume(begun)
+    message = f"{begun} is being trained by process {os.getpid()}: stop that one first"
+    with pytest.raises(ConfigError) as caught:
+        runs.resume(begun)
+    assert str(caught.value) == message
+    second = called("pretrain", "--resume", begun)
+    assert (second.returncode, second.stderr) == (2, f"error: {message}\n")
+    first.close()
+    runs.resume(begun).close()
+
+
+def test_a_folder_in_use_is_not_started_anew(begun, corpus_folder):
+    with pytest.raises(ConfigError) as caught:
+        runs.create(small_run(corpus_folder), begun)
+    assert str(caught.value) == (
+        f"{begun} is not empty: continue it with `modernbert pretrain --resume {begun}`, "
+        "or give another folder"
+    )
+
+
+def test_a_start_that_was_killed_early_can_be_repeated(corpus_folder, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / ".lock").write_text("1")
+    (folder / ".partial-run.json").write_text("{")
+    runs.create(small_run(corpus_folder), folder).close()
+    assert not (folder / ".partial-run.json").exists()
+
+
+def test_a_start_that_was_refused_leaves_nothing(corpus_folder, tmp_path):
+    config = small_run(corpus_folder)
+    weighted = dataclasses.replace(config.phases[1], source_weights={"boks": 1.0})
+    config = dataclasses.replace(config, phases=(config.phases[0], weighted))
+    with pytest.raises(ConfigError, match="'boks', which is not in the corpus"):
+        runs.create(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(corpus_folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(MachineError, match=f"{place} cannot be written: "):
+            runs.create(small_run(corpus_folder), place)
+
+
+def test_a_changed_corpus_is_refused(tmp_path):
+    corpus = make_corpus(tmp_path, {"books": 20})
+    run = runs.create(small_run(corpus.folder), tmp_path / "run")
+    run.close()
+    shutil.rmtree(corpus.folder)
+    shutil.rmtree(tmp_path / "texts-books")
+    make_corpus(tmp_path, {"books": 21})
+    with pytest.raises(DataError) as caught:
+        runs.resume(run.folder)
+    assert str(caught.value) == (
+        f"{corpus.folder} is not the corpus that {run.folder} began with: "
+        "prepare it again from the same text and tokenizer, or start a new run"
+    )
+    with pytest.raises(DataError):
+        runs.resume(run.folder)
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match=r"holds no run: it has no run\.json"):
+        runs.resume(tmp_path)
+
+
+def test_another_format_is_refused(begun):
+    plain = json.loads((begun / "run.json").read_text())
+    (begun / "run.json").write_text(json.dumps(plain | {"format": 7}))
+    with pytest.raises(CheckpointError, match="has format 7, this version reads format 1"):
+        runs.resume(begun)
+
+
+def test_a_broken_description_is_refused(begun):
+    (begun / "run.json").write_text('{"format": 1, "con')
+    with pytest.raises(CheckpointError, match=r"run\.json is not JSON"):
+        runs.resume(begun)
+
+
+def test_a_description_without_a_configuration_is_refused(begun):
+    (begun / "run.json").write_text('{"format": 1}')
+    with pytest.raises(ConfigError, match=r"run\.json: config is None, which is not a table"):
+        runs.resume(begun)
+
+
+def test_a_field_nobody_knows_is_refused(begun):
+    plain = json.loads((begun / "run.json").read_text())
+    plain["config"]["phases"][1]["peek_lr"] = 1.0
+    (begun / "run.json").write_text(json.dumps(plain))
+    with pytest.raises(ConfigError) as caught:
+        runs.resume(begun)
+    assert "config.phases[1] has no field 'peek_lr': did you mean peak_lr?" in str(caught.value)
+
+
+def test_a_model_of_another_shape_is_refused(begun):
+    plain = json.loads((begun / "run.json").read_text())
+    plain["config"]["model"]["num_layers"] = 2
+    (begun / "run.json").write_text(json.dumps(plain))
+    (saved,) = found(begun / "checkpoints")
+    with pytest.raises(CheckpointError) as caught:
+        runs.resume(begun)
+    assert str(caught.value) == f"{saved} holds a model of another shape than {begun} trains"
