@@ -50,7 +50,7 @@ def test_a_finished_run_is_left_as_it_is(stopped_at, undisturbed):
 
 
 def test_two_stops_are_as_good_as_none(stopped_at, undisturbed):
-    folder = stopped_at(10)
+    folder = stopped_at(5)
     taken_up(folder)
     for place in found(folder / "checkpoints"):
         if int(place.name[-8:]) > 31:
