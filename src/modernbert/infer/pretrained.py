@@ -72,7 +72,7 @@ def load(
     if not folder.is_dir():
         folder = _downloaded(str(path_or_hub_id), revision, token)
     model = model_folder.read(folder)
-    return Pretrained(model.eval(), Tokenizer.load(folder))
+    return Pretrained(model, Tokenizer.load(folder)).eval()
 
 
 def _downloaded(hub_id: str, revision: str | None, token: str | None) -> Path:

@@ -1,0 +1,152 @@
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import modernbert
+from modernbert.base.errors import CheckpointError, ConfigError, DataError
+from modernbert.infer.fill import fill
+from modernbert.infer.pretrained import Pretrained, load
+from tests.corpora import tokenizer
+from tests.nets import config_of, lively
+
+LOAD = """
+import sys
+from modernbert.base.errors import CheckpointError
+from modernbert import load
+try:
+    load(sys.argv[1])
+except CheckpointError as error:
+    print(error)
+"""
+
+
+def made(**fields) -> Pretrained:
+    tokens = tokenizer()
+    ids = {"pad_id": tokens.pad_id, "cls_id": tokens.cls_id, "sep_id": tokens.sep_id}
+    config = config_of(**({"vocab_size": tokens.vocab_size, "max_length": 64} | ids | fields))
+    return Pretrained(lively(config).eval(), tokens)
+
+
+@pytest.fixture(scope="module")
+def model() -> Pretrained:
+    return made()
+
+
+def test_a_saved_model_comes_back(model, tmp_path):
+    model.save(tmp_path / "model")
+    again = modernbert.load(tmp_path / "model")
+    assert again.config == model.config
+    assert again.tokenizer.fingerprint == model.tokenizer.fingerprint
+    assert not again.training
+    batch = modernbert.pack([[1, 9, 30, 2], [1, 2]])
+    with torch.no_grad():
+        assert torch.equal(again(batch), model(batch))
+        assert again.encoder(batch).shape == (6, model.config.dim)
+        assert again(batch).shape == (6, model.config.vocab_size)
+
+
+def test_a_path_may_be_a_string_and_saving_replaces(model, tmp_path):
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "old").write_text("")
+    model.save(str(target))
+    assert not (target / "old").exists()
+    assert load(str(target)).head is not None
+
+
+def test_a_bare_encoder_has_no_head(tmp_path):
+    bare = made()
+    bare.model.head = None
+    bare.save(tmp_path / "bare")
+    again = load(tmp_path / "bare")
+    assert again.head is None
+    batch = modernbert.pack([[1, 9, 2]])
+    with torch.no_grad():
+        assert torch.equal(again(batch), bare.encoder(batch))
+    with pytest.raises(ConfigError, match=r"has no masked-LM head, so it cannot fill \[MASK\]"):
+        fill(again, "the [MASK]")
+
+
+@pytest.mark.parametrize("path", ["/no/such", "./no", "../no/such", "~/no", "a/b/c", "a b", "x//y"])
+def test_a_path_that_is_not_there_is_named(path):
+    with pytest.raises(CheckpointError) as caught:
+        load(path)
+    assert str(caught.value) == f"there is no folder {path}, and it is no hub id (owner/name)"
+
+
+@pytest.mark.parametrize(
+    "network",
+    [{"HF_HUB_OFFLINE": "1"}, {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"}],
+)
+def test_a_hub_out_of_reach_is_said(network, tmp_path):
+    environment = os.environ | {"HF_HOME": str(tmp_path)} | network
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, "nobody/nothing"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=60,
+    )
+    assert done.stdout == (
+        "nobody/nothing is neither a folder nor in the hub's cache, and the hub is out of reach: "
+        "check the path, or the network\n"
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_an_empty_folder_is_no_model(tmp_path):
+    with pytest.raises(CheckpointError, match=r"config\.json is missing: give a folder that holds"):
+        load(tmp_path)
+
+
+def test_masks_are_filled_in_their_order(model):
+    guesses = fill(model, "the [MASK] batch keeps [MASK] apart", top=3)
+    assert [len(each) for each in guesses] == [3, 3]
+    for candidates in guesses:
+        shares = [each.probability for each in candidates]
+        assert shares == sorted(shares, reverse=True)
+        assert 0 < shares[-1] <= shares[0] <= 1
+    ids = model.tokenizer.encode("the [MASK] batch keeps [MASK] apart").tolist()
+    with torch.no_grad():
+        logits = model(modernbert.pack([ids]))
+    first = ids.index(model.tokenizer.mask_id)
+    assert guesses[0][0].token == model.tokenizer.decode([int(logits[first].argmax())])
+
+
+def test_all_candidates_can_be_asked_for(model):
+    (candidates,) = fill(model, "[MASK]", top=10_000)
+    assert len(candidates) == model.config.vocab_size
+    assert sum(each.probability for each in candidates) == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "top", "error", "message"),
+    [
+        ("no mask", 5, DataError, "the text has no [MASK]: write [MASK] where a token is to be"),
+        ("", 5, DataError, "the text has no [MASK]"),
+        ("[MASK]", 0, ConfigError, "top is 0: ask for at least 1 candidate"),
+        ("[MASK] " + "@" * 100, 5, DataError, " tokens, the model reads 64: shorten it"),
+    ],
+)
+def test_what_cannot_be_filled_is_refused(model, text, top, error, message):
+    with pytest.raises(error) as caught:
+        fill(model, text, top)
+    assert message in str(caught.value)
+
+
+def test_public_names_cost_nothing_until_they_are_used():
+    code = (
+        "import sys, modernbert\n"
+        "assert 'torch' not in sys.modules\n"
+        "for name in modernbert.__all__: getattr(modernbert, name)\n"
+        "assert 'torch' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'modernbert' has no attribute 'lode'"):
+        modernbert.lode  # noqa: B018
