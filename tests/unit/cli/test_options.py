@@ -1,0 +1,159 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from modernbert.base.errors import ConfigError
+from modernbert.cli.doctor import examine, spelled
+from modernbert.cli.main import main, run
+from modernbert.cli.pretrain import tokens_of
+
+QUICK = """
+import sys
+from modernbert.cli.main import main
+try:
+    main(sys.argv[1:])
+except SystemExit as stopped:
+    assert stopped.code in (0, None), stopped.code
+heavy = {"torch", "numpy", "tokenizers", "safetensors", "huggingface_hub"} & set(sys.modules)
+assert not heavy, heavy
+"""
+VERBS = ("train-tokenizer", "prepare", "pretrain", "fill", "doctor", "demo")
+
+
+def exits(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    return caught.value.code or 0
+
+
+@pytest.mark.parametrize("verb", ["", *VERBS])
+def test_help_loads_nothing_heavy(verb):
+    arguments = [verb, "--help"] if verb else ["--help"]
+    environment = os.environ | {"COLUMNS": "100"}
+    done = subprocess.run(
+        [sys.executable, "-c", QUICK, *arguments], capture_output=True, text=True, env=environment
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"usage: modernbert {verb}".strip() in done.stdout
+
+
+def test_every_verb_is_in_the_help(capsys):
+    assert exits("--help") == 0
+    shown = capsys.readouterr().out
+    assert all(verb in shown for verb in VERBS)
+
+
+def test_no_verb_is_a_question(capsys):
+    assert exits() == 0
+    assert "usage: modernbert" in capsys.readouterr().out
+
+
+def test_every_number_of_a_recipe_is_an_option(capsys):
+    assert exits("pretrain", "--help") == 0
+    shown = capsys.readouterr().out
+    for option in ("--phases.0.peak-lr", "--phases.2.schedule.decay-tokens", "--model.dim"):
+        assert option in shown
+    assert "Share of the ordinary tokens that is hidden" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "nearest"),
+    [
+        (["pretrain", "tiny", "--phases.0.peek-lr", "1"], "--phases.0.peak-lr"),
+        (["pretrain", "--resum", "x"], "--resume"),
+        (["prepare", "x", "--tokenzer", "t", "--out", "o"], "--tokenizer"),
+        (["demo", "--minute", "3"], "--minutes"),
+        (["train"], "train-tokenizer"),
+    ],
+)
+def test_an_unknown_option_names_the_nearest(capsys, arguments, nearest):
+    assert exits(*arguments) == 2
+    assert nearest in capsys.readouterr().err
+
+
+def test_the_version(capsys):
+    assert exits("--version") == 0
+    assert capsys.readouterr().out.startswith("modernbert 0.")
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("500000", 500_000),
+        ("50M", 50_000_000),
+        ("1.5B", 1_500_000_000),
+        ("2k", 2000),
+        ("1T", 10**12),
+    ],
+)
+def test_numbers_of_tokens(text, tokens):
+    assert tokens_of(text) == tokens
+
+
+@pytest.mark.parametrize(
+    "text", ["", "M", "many", "-5M", "0", "0.1", "nan", "inf", "1e999", "5 M M"]
+)
+def test_what_is_no_number_of_tokens_is_refused(text):
+    with pytest.raises(ConfigError) as caught:
+        tokens_of(text)
+    assert str(caught.value) == (
+        f"{text!r} is not a number of tokens: write it like 500000, 50M or 1.5B"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out", "o"], "a new run needs --corpus (made by `modernbert prepare`) and --out; "),
+        (["--corpus", "c"], "to go on with one, give --resume RUN"),
+        (["tinny"], "there is no recipe 'tinny': did you mean tiny?"),
+        (["--resume", "r", "--seed", "3"], "--resume takes no other option: a run goes on as it "),
+        (["tiny", "--resume", "r"], "--resume takes no other option"),
+        (["no/such.json", "--out", "o"], "no holds no run: it has no such.json"),
+        (["--resume", "no/run/"], "no/run holds no run: it has no run.json"),
+        (["--resume=no/run/"], "no/run holds no run: it has no run.json"),
+        (
+            ["--corpus", "c", "--out", "o", "modernbert-base"],
+            "what to start from comes first: write `modernbert pretrain modernbert-base ...`",
+        ),
+        (
+            ["tiny", "--corpus", "c", "--out", "o", "--phases.0.mask-rate", "2"],
+            "phase pretrain: mask_rate 2.0 must lie between 0 and 1",
+        ),
+        (["tiny", "--corpus", "c", "--out", "o", "--total", "lots"], "'lots' is not a number of"),
+        (["tiny", "--corpus", "no/corpus", "--out", "o"], "no/corpus"),
+    ],
+)
+def test_what_pretrain_refuses(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert exits("pretrain", *arguments) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_shows_where_an_error_came_from(tmp_path):
+    with pytest.raises(ConfigError, match="there is no recipe"):
+        main(["pretrain", "tinny", "--debug"])
+
+
+def test_sources_of_one_name_must_be_named(capsys):
+    assert exits("prepare", "a/x.txt", "b/x.txt", "--tokenizer", "t", "--out", "o") == 2
+    assert "two sources would be called 'x': write one of them as NAME=b/x.txt" in (
+        capsys.readouterr().err
+    )
+
+
+def test_the_doctor_looks_at_everything(capsys):
+    found = examine()
+    assert found["attention"] in found["attention_backends"]
+    assert set(found["gflops"]) == {"float32", "bfloat16"}
+    page = spelled(found)
+    for part in ("torch", "cores", "device:", "matrix products:", "attention:"):
+        assert part in page
+    assert run(["doctor", "--as-json"]) == 0
+    assert '"attention_backends"' in capsys.readouterr().out
