@@ -29,9 +29,10 @@ class Rows:
 
 @final
 class ChunkTable:
-    """Every document in as few chunks as the context allows, all of a document nearly equal.
+    """Every document in as few chunks as the context allows: full ones, then what is left.
 
-    Needs 16 bytes a document; no chunk is stored.
+    Full chunks fill rows without a gap, since a row holds a whole number of them. Needs 16 bytes
+    a document; no chunk is stored.
     """
 
     def __init__(self, corpus: Corpus, split: str, context_length: int) -> None:
@@ -42,7 +43,8 @@ class ChunkTable:
             )
         self._corpus, self._split = corpus, split
         self._tokens = corpus.lengths(split)
-        counts = -(-self._tokens // (context_length - AROUND))
+        self._room = context_length - AROUND
+        counts = -(-self._tokens // self._room)
         self._starts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
         documents = list(corpus.document_counts(split).values())
         self.source_starts: Ints = self._starts[np.cumsum([0, *documents])]
@@ -54,10 +56,8 @@ class ChunkTable:
     def place(self, chunks: Ints) -> tuple[Ints, Ints, Ints]:
         """Return each chunk's document and where it starts and stops in it."""
         documents = np.searchsorted(self._starts, chunks, side="right") - 1
-        first = self._starts[documents]
-        count = self._starts[documents + 1] - first
-        tokens, part = self._tokens[documents], chunks - first
-        return documents, part * tokens // count, (part + 1) * tokens // count
+        start = (chunks - self._starts[documents]) * self._room
+        return documents, start, np.minimum(start + self._room, self._tokens[documents])
 
     def lengths(self, chunks: Ints) -> Ints:
         """Return each chunk's tokens, [CLS] and [SEP] among them."""

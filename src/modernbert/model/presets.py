@@ -19,7 +19,9 @@ def _ettin(dim: int, num_layers: int, mlp_dim: int) -> EncoderConfig:
 
 
 PRESETS: dict[str, EncoderConfig] = {
-    "tiny": EncoderConfig(dim=256, mlp_dim=384, num_layers=4, num_heads=4),
+    # A width of 128 asks for larger first weights: at 0.02 the first attention scores are so
+    # close to zero that training stays at the frequencies of single tokens (lab/LOG.md).
+    "tiny": EncoderConfig(dim=128, mlp_dim=192, num_layers=4, num_heads=2, init_std=0.06),
     "modernbert-base": EncoderConfig(),
     "modernbert-large": EncoderConfig(dim=1024, mlp_dim=2624, num_layers=28, num_heads=16),
     "ettin-17m": _ettin(256, 7, 384),

@@ -39,6 +39,8 @@ _LEFT_OUT = ("site-packages", "dist-packages", "test", "tests", "idlelib", "lib2
 _TRAINING_SHARE = 0.85
 """Share of what is left after the shards that is training's; the rest evaluates and reports."""
 _LEAST_MINUTES = 0.05
+_EVALUATED_TOKENS = 20_000
+"""Held-out tokens of each source that one evaluation reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +146,16 @@ def _run(folder: Path, minutes: float) -> Run:
         tiny(),
         corpus=str(folder / "corpus"),
         precision=choose_precision("auto", device),
-        evaluate_tokens=50_000,
+        evaluate_tokens=_EVALUATED_TOKENS,
     )
     rate = tokens_per_second(config)
     tokens = int(rate * minutes * 60 * _TRAINING_SHARE)
     say(f"{rate:.0f} tokens a second here: {minutes:g} minutes allow {tokens / 1e6:.1f} M tokens")
     config = config.scaled_to(tokens)
-    every = max(1, tokens // 8)
-    return runs.create(
-        dataclasses.replace(config, save_every_tokens=every, evaluate_every_tokens=every), target
+    config = dataclasses.replace(
+        config, save_every_tokens=max(1, tokens // 8), evaluate_every_tokens=max(1, tokens // 4)
     )
+    return runs.create(config, target)
 
 
 def _summary(run: Run, model: Path, seconds: float) -> Summary:

@@ -6,43 +6,46 @@ from modernbert.train.config import Phase, RunConfig
 
 
 def tiny() -> RunConfig:
-    """Return 60M tokens in the paper's three phases and proportions of context and rate."""
+    """Return 40M tokens in three phases, with the paper's order of contexts, thetas and rates.
+
+    Rates and batch sizes are this project's own, found by trials of minutes (lab/LOG.md).
+    """
     return RunConfig(
         model=PRESETS["tiny"],
         phases=(
             Phase(
                 name="pretrain",
-                tokens=48_000_000,
+                tokens=32_000_000,
                 context_length=512,
-                batch_tokens=16_384,
-                row_tokens=16_384,
-                peak_lr=3e-3,
+                batch_tokens=2048,
+                row_tokens=2048,
+                peak_lr=4e-3,
                 weight_decay=1e-5,
-                schedule=Schedule(warmup_tokens=1_500_000),
+                schedule=Schedule(warmup_tokens=1_600_000),
             ),
             Phase(
                 name="context",
-                tokens=6_000_000,
-                context_length=4096,
-                batch_tokens=16_384,
-                row_tokens=16_384,
-                peak_lr=1.5e-3,
+                tokens=4_000_000,
+                context_length=2048,
+                batch_tokens=4096,
+                row_tokens=4096,
+                peak_lr=3e-3,
                 weight_decay=1e-5,
                 global_rope_theta=160_000.0,
             ),
             Phase(
                 name="decay",
-                tokens=6_000_000,
-                context_length=4096,
-                batch_tokens=16_384,
-                row_tokens=16_384,
-                peak_lr=1.5e-3,
+                tokens=4_000_000,
+                context_length=2048,
+                batch_tokens=4096,
+                row_tokens=4096,
+                peak_lr=3e-3,
                 weight_decay=1e-5,
-                schedule=Schedule(decay_tokens=6_000_000, floor=0.001),
+                schedule=Schedule(decay_tokens=4_000_000, floor=0.001),
                 global_rope_theta=160_000.0,
             ),
         ),
-        save_every_tokens=5_000_000,
-        evaluate_every_tokens=10_000_000,
+        save_every_tokens=2_000_000,
+        evaluate_every_tokens=4_000_000,
         evaluate_tokens=30_000,
     )
