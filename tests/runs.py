@@ -6,6 +6,8 @@ import os
 import resource
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -116,6 +118,29 @@ def called(*arguments: str | Path, limit_bytes: int = 0, **more) -> subprocess.C
         check=False,
         timeout=240,
     )
+
+
+def started(*arguments: str | Path) -> subprocess.Popen:
+    return subprocess.Popen(
+        command(*arguments), stderr=subprocess.PIPE, text=True, env=environment()
+    )
+
+
+def struck(process: subprocess.Popen, number: int, when: Callable[[], bool]) -> tuple[int, str]:
+    """Send a signal as soon as something is true; return the exit status and what was said."""
+    until = time.monotonic() + 120
+    while not when():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < until
+        time.sleep(0.0005)
+    process.send_signal(number)
+    said = process.communicate(timeout=60)[1]
+    return process.returncode, said
+
+
+def has_rows(folder: Path, many: int) -> Callable[[], bool]:
+    path = folder / "metrics.jsonl"
+    return lambda: path.exists() and path.read_bytes().count(b"\n") >= many
 
 
 def weights_of(run: Run) -> dict[str, torch.Tensor]:

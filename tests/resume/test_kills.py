@@ -1,40 +1,15 @@
 """Processes that are killed, stopped or out of room, each taken up by another process."""
 
 import signal
-import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from modernbert.train.checkpoint import found, read_state
-from tests.runs import called, command, environment, outcome
+from tests.runs import called, has_rows, outcome, started, struck
 
 pytestmark = pytest.mark.slow
-
-
-def started(*arguments: str | Path) -> subprocess.Popen:
-    return subprocess.Popen(
-        command("pretrain", *arguments), stderr=subprocess.PIPE, text=True, env=environment()
-    )
-
-
-def struck(process: subprocess.Popen, number: int, when: Callable[[], bool]) -> tuple[int, str]:
-    """Send a signal as soon as something is true; return the exit status and what was said."""
-    until = time.monotonic() + 120
-    while not when():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < until
-        time.sleep(0.0005)
-    process.send_signal(number)
-    said = process.communicate(timeout=60)[1]
-    return process.returncode, said
-
-
-def has_rows(folder: Path, many: int) -> Callable[[], bool]:
-    path = folder / "metrics.jsonl"
-    return lambda: path.exists() and path.read_bytes().count(b"\n") >= many
 
 
 def is_saving(folder: Path) -> Callable[[], bool]:
@@ -50,7 +25,7 @@ def finish(folder: Path) -> None:
 def test_killed_in_a_step_twice(recorded, undisturbed, tmp_path):
     folder = tmp_path / "run"
     for rows, arguments in ((4, (recorded, "--out", folder)), (19, ("--resume", folder))):
-        status, _ = struck(started(*arguments), signal.SIGKILL, has_rows(folder, rows))
+        status, _ = struck(started("pretrain", *arguments), signal.SIGKILL, has_rows(folder, rows))
         assert status == -signal.SIGKILL
     finish(folder)
     assert outcome(folder) == undisturbed
@@ -60,7 +35,7 @@ def test_killed_in_a_save_twice(recorded, undisturbed, tmp_path):
     folder, arguments, hits = tmp_path / "run", (recorded, "--out", tmp_path / "run"), 0
     while hits < 2:
         # On a busy machine a kill may come after the save: then the next save is waited for.
-        status, _ = struck(started(*arguments), signal.SIGKILL, is_saving(folder))
+        status, _ = struck(started("pretrain", *arguments), signal.SIGKILL, is_saving(folder))
         assert status == -signal.SIGKILL
         hits += is_saving(folder)()
         arguments = ("--resume", folder)
@@ -74,7 +49,7 @@ def test_interrupted_and_terminated(recorded, undisturbed, tmp_path):
         (signal.SIGINT, 4, (recorded, "--out", folder)),
         (signal.SIGTERM, 19, ("--resume", folder)),
     ):
-        status, said = struck(started(*arguments), number, has_rows(folder, rows))
+        status, said = struck(started("pretrain", *arguments), number, has_rows(folder, rows))
         assert status == 130
         assert "stopping after this step (again to stop at once)" in said
         assert f"continue with: modernbert pretrain --resume {folder}" in said
