@@ -22,7 +22,7 @@ DOORS = {
     "zstandard": ("data/formats.py",),
     "tensorboard": ("train/metrics.py",),
     "huggingface_hub": ("infer/pretrained.py",),
-    "rich": ("base/log.py", "cli/", "data/progress.py", "train/metrics.py"),
+    "rich": ("base/log.py", "cli/", "train/metrics.py"),
     "safetensors": ("model/folder.py", "train/checkpoint.py"),
     "tokenizers": ("data/",),
     "transformers": ("bench/peers.py",),

@@ -8,7 +8,6 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeRemainingColumn,
@@ -23,8 +22,8 @@ _QUIET_SECONDS = 5.0
 class Meter(Protocol):
     """What a long job tells how far it is."""
 
-    def at(self, done: float) -> None:
-        """Say how much of the total is done."""
+    def at(self, done: float, note: str = "") -> None:
+        """Say how much of the total is done, and what is in hand."""
 
 
 def say(text: str) -> None:
@@ -33,40 +32,40 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def meter(title: str, total: float, unit: str) -> Iterator[Meter]:
+def meter(title: str, total: float) -> Iterator[Meter]:
     """Show how far a job is: a bar on a terminal, a plain line every five seconds elsewhere."""
     if not console.is_terminal:
-        yield _Lines(title, total, unit)
+        yield _Lines(title, total)
         return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
+        TextColumn("{task.percentage:3.0f}%"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        yield _Bar(progress, progress.add_task(title, total=total))
+        yield _Bar(progress, title, total)
 
 
 class _Bar:
-    def __init__(self, progress: Progress, task: object) -> None:
-        self._progress, self._task = progress, task
+    def __init__(self, progress: Progress, title: str, total: float) -> None:
+        self._progress, self._title = progress, title
+        self._task = progress.add_task(title, total=total)
 
-    def at(self, done: float) -> None:
-        self._progress.update(self._task, completed=done)  # type: ignore[arg-type]
+    def at(self, done: float, note: str = "") -> None:
+        self._progress.update(self._task, completed=done, description=note or self._title)
 
 
 class _Lines:
-    def __init__(self, title: str, total: float, unit: str) -> None:
-        self._title, self._total, self._unit = title, total, unit
+    def __init__(self, title: str, total: float) -> None:
+        self._title, self._total = title, total
         self._spoke = time.monotonic()
 
-    def at(self, done: float) -> None:
+    def at(self, done: float, note: str = "") -> None:
         now = time.monotonic()
         if now - self._spoke >= _QUIET_SECONDS:
             self._spoke = now
-            say(f"{self._title}: {done:.0f} of {self._total:.0f} {self._unit}")
+            say(f"{self._title}: {done / self._total:.0%}{note and f' ({note})'}")
 
 
 def count(number: float) -> str:

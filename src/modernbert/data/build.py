@@ -4,18 +4,19 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from modernbert.base.errors import ConfigError, DataError, MachineError
 from modernbert.base.files import sweep, whole_file, write_json
+from modernbert.base.log import Meter, meter
 from modernbert.data import manifest as manifests
 from modernbert.data.corpus import UNIGRAMS
-from modernbert.data.documents import find
+from modernbert.data.documents import Found, find
 from modernbert.data.manifest import BuildOptions, Manifest, Plan, SourceFacts
 from modernbert.data.parts import build_source, forget
-from modernbert.data.progress import Progress
 from modernbert.data.shards import Shard, dtype_for
 from modernbert.data.tokenizer import Tokenizer
 
@@ -57,12 +58,7 @@ def build(
     if _claim(out, plan):
         return manifests.read_manifest(out)
     tokenizer.save(out)
-    size_bytes = sum(path.stat().st_size for files in found.values() for path, _ in files.files)
-    with Progress(size_bytes) as progress:
-        facts = tuple(
-            build_source(files, tokenizer, plan, out / name, progress)
-            for name, files in found.items()
-        )
+    facts = _encoded(found, tokenizer, plan, out)
     _report(facts, report)
     manifest = Manifest(plan, facts, _count(out, plan, facts))
     if not manifest.total("documents", "train"):
@@ -70,6 +66,22 @@ def build(
     manifests.write_manifest(out, manifest)
     _tidy(out, facts)
     return manifest
+
+
+def _encoded(
+    found: Mapping[str, Found], tokenizer: Tokenizer, plan: Plan, out: Path
+) -> tuple[SourceFacts, ...]:
+    facts, before = [], 0
+    with meter("encoding", sum(files.size_bytes for files in found.values())) as progress:
+        for name, files in found.items():
+            show = partial(_show, progress, name, before)
+            facts.append(build_source(files, tokenizer, plan, out / name, show))
+            before += files.size_bytes
+    return tuple(facts)
+
+
+def _show(progress: Meter, source: str, before: int, bytes_read: int, documents: int) -> None:
+    progress.at(before + bytes_read, f"{source}: {documents:,} documents")
 
 
 def _check(sources: Mapping[str, Sequence[Path]], options: BuildOptions) -> None:

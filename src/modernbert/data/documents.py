@@ -41,6 +41,11 @@ class Found:
     fingerprint: str
     """Name of all names and contents, in this order."""
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the files, as they lie on disk."""
+        return sum(path.stat().st_size for path, _ in self.files)
+
 
 def find(paths: Sequence[Path]) -> Found:
     """List files and folders, recursively and sorted; hidden names in folders are left out.

@@ -5,7 +5,7 @@ written last. What has a record is finished.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -15,13 +15,15 @@ from modernbert.base.files import sweep, write_json
 from modernbert.data.documents import Document, Found, Reader
 from modernbert.data.manifest import FORMAT, SPLITS, Plan, SourceFacts, parsed
 from modernbert.data.prefetch import prefetch
-from modernbert.data.progress import Progress
 from modernbert.data.shards import DTYPES, ShardFacts, StoredIds, write_shard
 from modernbert.data.tokenizer import Tokenizer
 
 _BATCH_CHARS = 4_000_000
 _BATCH_DOCUMENTS = 8192
 _BATCHES_AHEAD = 2
+
+Show = Callable[[int, int], None]
+"""Told the bytes of the source that were read, and the documents that are encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class _Part:
 
 
 def build_source(
-    found: Found, tokenizer: Tokenizer, plan: Plan, folder: Path, progress: Progress
+    found: Found, tokenizer: Tokenizer, plan: Plan, folder: Path, show: Show
 ) -> SourceFacts:
     """Write the shards of a source that are not written yet.
 
@@ -78,10 +80,9 @@ def build_source(
         reader = Reader(found.files, invalid_utf8=options.invalid_utf8, key=options.text_key)
         start = sum(record.documents_read for record in records)
         with closing(prefetch(_batches(islice(reader, start, None)), _BATCHES_AHEAD)) as batches:
-            shown = _shown(batches, reader, folder.name, progress)
+            shown = _shown(batches, reader, show)
             for part in _filled(shown, tokenizer, plan):
                 records.append(_write(part, folder, len(records), plan.dtype))
-    progress.close_source(sum(path.stat().st_size for path, _ in found.files))
     return _facts(folder.name, records, len(found.skipped))
 
 
@@ -111,11 +112,11 @@ def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
 
 
 def _shown(
-    batches: Iterator[list[Document]], reader: Reader, source: str, progress: Progress
+    batches: Iterator[list[Document]], reader: Reader, show: Show
 ) -> Iterator[list[Document]]:
     documents = 0
     for batch in batches:
-        progress.show(source, reader.bytes_read, documents)
+        show(reader.bytes_read, documents)
         yield batch
         documents += len(batch)
 

@@ -10,9 +10,9 @@ from modernbert.base.log import count, duration, meter, say
 
 BAR = """
 from modernbert.base.log import meter
-with meter("reading", 10, "files") as bar:
+with meter("reading", 10) as bar:
     bar.at(4)
-    bar.at(10)
+    bar.at(10, "books")
 """
 
 
@@ -61,7 +61,7 @@ def test_lines_go_to_standard_error(capsys):
 
 
 def test_a_meter_without_a_terminal_is_silent_for_short_jobs(capsys):
-    with meter("reading", 10, "files") as lines:
+    with meter("reading", 10) as lines:
         lines.at(5)
     assert capsys.readouterr().err == ""
 
@@ -69,10 +69,10 @@ def test_a_meter_without_a_terminal_is_silent_for_short_jobs(capsys):
 def test_a_meter_without_a_terminal_speaks_every_five_seconds(capsys, monkeypatch):
     clock = iter([0.0, 4.9, 5.1, 9.0, 10.2])
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    with meter("reading", 10, "files") as lines:
-        for done in (1, 2, 3, 4):
-            lines.at(done)
-    assert capsys.readouterr().err == "reading: 2 of 10 files\nreading: 4 of 10 files\n"
+    with meter("reading", 10) as lines:
+        for done, note in ((1, ""), (2, ""), (3, ""), (4, "books")):
+            lines.at(done, note)
+    assert capsys.readouterr().err == "reading: 20%\nreading: 40% (books)\n"
 
 
 def test_a_meter_on_a_terminal_is_a_bar():
@@ -90,4 +90,5 @@ def test_a_meter_on_a_terminal_is_a_bar():
     assert done.returncode == 0
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
     assert "reading" in plain
-    assert "10/10 files" in plain
+    assert "books" in plain
+    assert "100%" in plain
