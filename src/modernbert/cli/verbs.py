@@ -10,6 +10,7 @@ import tyro
 from modernbert.base.errors import ConfigError
 from modernbert.base.log import say
 from modernbert.bench.cases import TrainingCase
+from modernbert.data.manifest import BuildOptions
 
 Paths = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH...")]
 Given = Annotated[str, tyro.conf.Positional]
@@ -50,9 +51,7 @@ def prepare(
     *,
     tokenizer: Path,
     out: Path,
-    heldout: float = 0.01,
-    text_key: str = "text",
-    invalid_utf8: Literal["replace", "stop"] = "replace",
+    options: Annotated[BuildOptions, tyro.conf.arg(name="")],
 ) -> int:
     """Turn text into shards of tokens that training maps into memory.
 
@@ -63,15 +62,12 @@ def prepare(
         paths: Text files, folders, .jsonl(.gz, .zst) or .parquet.
         tokenizer: Folder of the tokenizer.
         out: Folder for the corpus.
-        heldout: Share of the documents kept for evaluation, chosen by a hash of their text.
-        text_key: Key or column that holds the text.
-        invalid_utf8: Replace bytes that are not UTF-8 and count them, or stop at the first.
+        options: How texts become shards.
     """
-    from modernbert.data.build import BuildOptions, build
+    from modernbert.data.build import build
     from modernbert.data.tokenizer import Tokenizer
 
-    options = BuildOptions(heldout_fraction=heldout, text_key=text_key, invalid_utf8=invalid_utf8)
-    build(_sources(paths), Tokenizer.load(tokenizer), out, options=options)
+    build(_sources(paths), Tokenizer.load(tokenizer), out, options=options, report=say)
     return 0
 
 

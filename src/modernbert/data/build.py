@@ -12,6 +12,7 @@ import numpy as np
 from modernbert.base.errors import ConfigError, DataError, MachineError
 from modernbert.base.files import sweep, whole_file, write_json
 from modernbert.base.log import Meter, meter
+from modernbert.base.records import from_plain, nearest
 from modernbert.data import manifest as manifests
 from modernbert.data.corpus import UNIGRAMS
 from modernbert.data.documents import Found, find
@@ -96,6 +97,9 @@ def _check(sources: Mapping[str, Sequence[Path]], options: BuildOptions) -> None
         raise ConfigError(
             f"heldout_fraction is {options.heldout_fraction}: give a share from 0 to below 1"
         )
+    for name in options.heldout_sources:
+        if name not in sources:
+            raise ConfigError(f"there is no source {name!r} to hold out: {nearest(name, sources)}")
     if options.shard_bytes < 1:
         raise ConfigError(f"shard_bytes is {options.shard_bytes}: give at least 1")
 
@@ -111,7 +115,7 @@ def _claim(out: Path, plan: Plan) -> bool:
     if is_done:
         before = manifests.read_manifest(out).plan
     elif (out / _PLAN).is_file():
-        before = manifests.plan_from(manifests.parsed(out / _PLAN)["plan"])
+        before = from_plain(Plan, manifests.parsed(out / _PLAN)["plan"])
     elif any(out.iterdir()):
         raise DataError(f"{out} holds files that are no corpus: give a new or empty folder")
     else:

@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from modernbert.base.errors import DataError
+from modernbert.base.errors import ConfigError, DataError
 from modernbert.base.files import digest, read_json, write_json
+from modernbert.base.records import from_plain
 from modernbert.data.documents import InvalidUtf8
 from modernbert.data.shards import ShardFacts
 
@@ -21,6 +22,8 @@ class BuildOptions:
 
     heldout_fraction: float = 0.01
     """Share of the documents kept out of training, chosen by a hash of the text."""
+    heldout_sources: tuple[str, ...] = ()
+    """Sources kept out of training whole, such as a standard test set."""
     shard_bytes: int = 64 << 20
     """A shard is closed when its documents, in both splits, reach this size; a build that was
     stopped repeats at most one."""
@@ -30,6 +33,10 @@ class BuildOptions:
     """Key or column that holds the text in .jsonl and .parquet files."""
     dtype: str | None = None
     """Type of the stored ids, uint16 or uint32; by default the narrowest that fits."""
+
+    def heldout_share(self, source: str) -> float:
+        """Return the share of a source's documents that is kept out of training."""
+        return 1.0 if source in self.heldout_sources else self.heldout_fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +115,11 @@ def read_manifest(folder: Path) -> Manifest:
     value = parsed(path)
     try:
         manifest = Manifest(
-            plan_from(value["plan"]),
-            tuple(source_from(source) for source in value["sources"]),
+            from_plain(Plan, value["plan"]),
+            tuple(from_plain(SourceFacts, source) for source in value["sources"]),
             value["unigrams_crc32"],
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ConfigError) as error:
         raise _altered(path) from error
     if value.get("checksum") != manifest.checksum:
         raise _altered(path)
@@ -135,18 +142,6 @@ def parsed(path: Path) -> Any:
             f"{path} has format {found!r}, this version reads format {FORMAT}: build it anew"
         )
     return value
-
-
-def plan_from(value: dict[str, Any]) -> Plan:
-    """Rebuild a plan from its JSON."""
-    inputs = tuple((name, fingerprint) for name, fingerprint in value["inputs"])
-    return Plan(**{**value, "options": BuildOptions(**value["options"]), "inputs": inputs})
-
-
-def source_from(value: dict[str, Any]) -> SourceFacts:
-    """Rebuild a source's facts from their JSON."""
-    shards = {split: tuple(ShardFacts(**shard) for shard in value[split]) for split in SPLITS}
-    return SourceFacts(**{**value, **shards})
 
 
 def _altered(path: Path) -> DataError:

@@ -50,14 +50,14 @@ class _Part:
     repaired: int = 0
     is_last: bool = False
 
-    def add(self, document: Document, ids: StoredIds, heldout_fraction: float) -> None:
+    def add(self, document: Document, ids: StoredIds, heldout_share: float) -> None:
         self.documents_read += 1
         self.repaired += document.is_repaired
         if not len(ids):
             self.dropped += 1
             return
         data = document.text.encode()
-        split = "heldout" if _is_held_out(data, heldout_fraction) else "train"
+        split = "heldout" if _is_held_out(data, heldout_share) else "train"
         self.ids[split].append(ids)
         self.text_bytes[split] += len(data)
         self.tokens += len(ids)
@@ -81,7 +81,7 @@ def build_source(
         start = sum(record.documents_read for record in records)
         with closing(prefetch(_batches(islice(reader, start, None)), _BATCHES_AHEAD)) as batches:
             shown = _shown(batches, reader, show)
-            for part in _filled(shown, tokenizer, plan):
+            for part in _filled(shown, tokenizer, plan, folder.name):
                 records.append(_write(part, folder, len(records), plan.dtype))
     return _facts(folder.name, records, len(found.skipped))
 
@@ -92,10 +92,10 @@ def forget(folder: Path) -> None:
         path.unlink()
 
 
-def _is_held_out(text: bytes, fraction: float) -> bool:
+def _is_held_out(text: bytes, share: float) -> bool:
     """Decide by the text alone, so that equal texts stay on one side whatever their order."""
     name = hashlib.blake2b(text, digest_size=8, person=b"heldout").digest()
-    return int.from_bytes(name, "little") < fraction * 2.0**64
+    return int.from_bytes(name, "little") < share * 2.0**64
 
 
 def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
@@ -121,15 +121,18 @@ def _shown(
         documents += len(batch)
 
 
-def _filled(batches: Iterator[list[Document]], tokenizer: Tokenizer, plan: Plan) -> Iterator[_Part]:
+def _filled(
+    batches: Iterator[list[Document]], tokenizer: Tokenizer, plan: Plan, source: str
+) -> Iterator[_Part]:
     """Yield parts as they are full; the last one, perhaps empty, says that it is the last."""
     dtype = DTYPES[plan.dtype]
     most_tokens = plan.options.shard_bytes // dtype.itemsize
+    heldout_share = plan.options.heldout_share(source)
     part = _Part()
     for batch in batches:
         many = tokenizer.encode_many([document.text for document in batch])
         for document, ids in zip(batch, many, strict=True):
-            part.add(document, ids.astype(dtype), plan.options.heldout_fraction)
+            part.add(document, ids.astype(dtype), heldout_share)
             if part.tokens >= most_tokens:
                 yield part
                 part = _Part()

@@ -171,6 +171,14 @@ def test_options_that_do_not_fit_are_refused(tmp_path, options, error, message):
         build_small(tmp_path / "a.jsonl", tmp_path / "out", **options)
 
 
+def test_a_source_can_be_held_out_whole(tmp_path):
+    corpus = make_corpus(tmp_path, {"a": 20, "test-set": 5}, heldout_sources=("test-set",))
+    assert corpus.document_counts("heldout")["test-set"] == 5
+    assert corpus.sources("train") == ("a",)
+    with pytest.raises(ConfigError, match=r"no source 'tset' to hold out: did you mean test-set\?"):
+        make_corpus(tmp_path / "b", {"test-set": 5}, heldout_sources=("tset",))
+
+
 def test_sources_need_names_that_are_folder_names(tmp_path, small):
     with pytest.raises(ConfigError, match=r"cannot be called '\.\./x'"):
         build_small(small, tmp_path / "out", name="../x")

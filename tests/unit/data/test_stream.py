@@ -67,7 +67,7 @@ def check_all_tokens(corpus, names):
             np.concatenate(parts), corpus.read("train", document, 0, int(length))
         )
         sizes = [len(part) for part in parts]
-        assert max(sizes) - min(sizes) <= 1
+        assert all(size == max(sizes) for size in sizes[:-1])
         assert len(sizes) == -(-length // (CONFIG.context_length - 2))
 
 
