@@ -173,7 +173,7 @@ def test_one_line_of_fifty_megabytes(place, tmp_path):
     (tmp_path / "long" / "long.txt").write_text(line * (50_000_000 // len(line)))
     (tmp_path / "short" / "short.txt").write_text("the packed batch " * 50)
     done = called(
-        *("prepare", tmp_path / "long", tmp_path / "short", "--heldout", "0"),
+        *("prepare", tmp_path / "long", tmp_path / "short", "--heldout-fraction", "0"),
         *("--tokenizer", place / "tokenizer", "--out", tmp_path / "out"),
     )
     assert done.returncode == 0, done.stderr

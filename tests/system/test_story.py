@@ -46,7 +46,7 @@ def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("story")
     done("train-tokenizer", SOURCE / "base", "--vocab-size", "512", "--out", place / "tokenizer")
     done(
-        *("prepare", f"code={SOURCE / 'data'}", SOURCE / "train", "--heldout", "0.1"),
+        *("prepare", f"code={SOURCE / 'data'}", SOURCE / "train", "--heldout-fraction", "0.1"),
         *("--tokenizer", place / "tokenizer", "--out", place / "corpus"),
     )
     run = place / "run"
