@@ -12,6 +12,10 @@ from modernbert.train.loop import train
 from tests.runs import outcome, rows_of
 
 
+def step_of(place):
+    return int(place.name.removeprefix("step-"))
+
+
 def taken_up(folder):
     run = runs.resume(folder)
     first = run.progress
@@ -23,52 +27,52 @@ def taken_up(folder):
 
 @pytest.fixture
 def stopped_at(undisturbed_run, tmp_path):
-    """Make a run that has seen all of its steps but kept no checkpoint after one of them."""
+    """Make a run that took all of its steps but kept no checkpoint after one of them."""
 
-    def cut(step: int):
+    def cut(which: int):
+        steps = [step_of(place) for place in found(undisturbed_run.folder / "checkpoints")]
         folder = shutil.copytree(undisturbed_run.folder, tmp_path / "run")
         shutil.rmtree(folder / "model")
         for place in found(folder / "checkpoints"):
-            if int(place.name[-8:]) > step:
+            if step_of(place) > steps[which]:
                 shutil.rmtree(place)
-        return folder
+        return folder, steps[which]
 
     return cut
 
 
-@pytest.mark.parametrize("step", [0, 5, 13, 26, 36])
-def test_a_run_goes_on_exactly(stopped_at, undisturbed, step):
-    folder = stopped_at(step)
+@pytest.mark.parametrize("which", [1, 3, -2])
+def test_a_run_goes_on_exactly(stopped_at, undisturbed, which):
+    folder, step = stopped_at(which)
     assert taken_up(folder).step == step
     assert outcome(folder) == undisturbed
 
 
 def test_a_finished_run_is_left_as_it_is(stopped_at, undisturbed):
-    folder = stopped_at(100)
+    folder, _ = stopped_at(-1)
     taken_up(folder)
     assert outcome(folder) == undisturbed
 
 
 def test_two_stops_are_as_good_as_none(stopped_at, undisturbed):
-    folder = stopped_at(5)
+    folder, _ = stopped_at(1)
     taken_up(folder)
-    for place in found(folder / "checkpoints"):
-        if int(place.name[-8:]) > 31:
-            shutil.rmtree(place)
-    assert taken_up(folder).step == 31
+    *_, earlier, last = found(folder / "checkpoints")
+    shutil.rmtree(last)
+    assert taken_up(folder).step == step_of(earlier)
     assert outcome(folder) == undisturbed
 
 
 def test_a_run_without_a_whole_checkpoint_starts_anew(stopped_at, undisturbed):
-    folder = stopped_at(0)
+    folder, _ = stopped_at(0)
     shutil.rmtree(folder / "checkpoints")
     assert taken_up(folder) == Progress()
     assert outcome(folder) == undisturbed
 
 
 def test_what_a_kill_left_behind_is_swept(stopped_at, undisturbed):
-    folder = stopped_at(26)
-    for half in (".partial-model", "checkpoints/.partial-step-00000027", ".partial-run.json"):
+    folder, _ = stopped_at(-3)
+    for half in (".partial-model", "checkpoints/.partial-step-00000039", ".partial-run.json"):
         (folder / half).mkdir()
         (folder / half / "model.safetensors").write_bytes(b"half")
     with (folder / "metrics.jsonl").open("a") as file:
@@ -79,8 +83,8 @@ def test_what_a_kill_left_behind_is_swept(stopped_at, undisturbed):
 
 
 def test_a_row_that_lacks_its_end_is_taken_again(stopped_at, undisturbed):
-    folder = stopped_at(36)
-    rows = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)[:37]
+    folder, step = stopped_at(-2)
+    rows = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)[: step + 1]
     (folder / "metrics.jsonl").write_text("".join(rows).removesuffix("\n"))
     taken_up(folder)
     assert outcome(folder) == undisturbed

@@ -161,8 +161,8 @@ def test_help_takes_less_than_a_second(verb):
         assert called(*[verb] * bool(verb), "--help").returncode == 0
         return time.perf_counter() - start
 
-    # The fastest of five: what the command itself costs on a machine that does other things too.
-    assert min(once() for _ in range(5)) < 1.0
+    # The fastest of three: what the command itself costs on a machine that does other things too.
+    assert min(once() for _ in range(3)) < 1.0
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from modernbert.tasks.mlm import MaskedLM
 from modernbert.train import run as runs
 from modernbert.train.checkpoint import found, read_state
 from modernbert.train.evaluate import MASK_RATE, evaluate
+from modernbert.train.feed import Progress, feed
 from modernbert.train.loop import train
 from modernbert.train.trial import tokens_per_second
 from tests.corpora import make_corpus
@@ -65,23 +66,23 @@ def test_bfloat16_learns_nearly_the_same(short, plain, tmp_path):
 
 def test_a_request_to_stop_is_followed_after_the_step(config, tmp_path, capsys):
     run = runs.create(config, tmp_path / "run")
+    last_of_phase = next(w.step for w in feed(config, run.corpus, Progress()) if w.ends_phase)
 
     def ask(module, given, output):
-        if run.progress.step == 12:
+        if run.progress.step == last_of_phase - 1:
             handle.remove()
             os.kill(os.getpid(), signal.SIGINT)
 
     handle = run.model.encoder.final_norm.register_forward_hook(ask)
     assert train(run) is False
     run.close()
-    assert run.progress.step == 13
+    assert run.progress.step == last_of_phase
     last = found(run.folder / "checkpoints")[-1]
     assert read_state(last).progress == run.progress
-    # Step 13 ends the first phase: stopping there must not make its checkpoint a passing one.
+    # Stopping at the end of a phase must not make its checkpoint a passing one.
     assert read_state(last).ends_phase
-    assert "stopped after step 13; continue with: modernbert pretrain --resume" in (
-        capsys.readouterr().err
-    )
+    expected = f"stopped after step {last_of_phase}; continue with: modernbert pretrain --resume"
+    assert expected in capsys.readouterr().err
 
 
 def test_what_was_left_open_is_decided_once(config, corpus, tmp_path):
