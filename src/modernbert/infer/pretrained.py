@@ -55,7 +55,7 @@ class Pretrained(nn.Module):
         """
         with files.whole_folder(Path(folder)) as aside:
             model_folder.write(self.model, aside)
-            self.tokenizer.save(aside)
+            self.tokenizer.save(aside, max_length=self.config.max_length)
 
 
 def load(

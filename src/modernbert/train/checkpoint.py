@@ -48,7 +48,7 @@ def save(
     target = checkpoints / f"step-{state.progress.step:08d}"
     with files.whole_folder(target) as aside:
         model_folder.write(model, aside)
-        tokens.save(aside)
+        tokens.save(aside, max_length=model.config.max_length)
         (aside / "trainer").mkdir()
         save_file(_moments(model, optimizer), aside / "trainer" / "optimizer.safetensors")
         files.write_json(aside / "trainer" / "state.json", to_plain(state))

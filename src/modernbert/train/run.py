@@ -59,7 +59,7 @@ class Run:
         )
         for group in self.optimizer.param_groups:
             group["peak_lr"] = phase.peak_lr
-            group["weight_decay"] = phase.weight_decay if group["weight_decay"] else 0.0
+            group["weight_decay"] = phase.weight_decay if group["decays"] else 0.0
 
     def save(self, *, ends_phase: bool) -> Path:
         """Write a checkpoint of this moment and retire old ones."""
@@ -78,7 +78,7 @@ class Run:
         """Write the finished model without the trainer's state and return its folder."""
         with files.whole_folder(self.folder / "model") as aside:
             model_folder.write(self.model, aside)
-            self.corpus.tokenizer.save(aside)
+            self.corpus.tokenizer.save(aside, max_length=self.model.config.max_length)
         return self.folder / "model"
 
     def close(self) -> None:

@@ -141,3 +141,13 @@ def test_evaluation_is_the_loss_of_the_plain_model(plain, corpus):
 def test_a_corpus_without_held_out_text_is_not_evaluated(plain, tmp_path):
     corpus = make_corpus(tmp_path, {"books": 5}, heldout_fraction=0.0)
     assert evaluate(plain.model, corpus, CPU, 32, 500) == []
+
+
+def test_a_phase_brings_its_own_decay_even_after_one_without(config, tmp_path):
+    first, second, _ = config.phases
+    bare = dataclasses.replace(first, weight_decay=0.0)
+    decaying = dataclasses.replace(second, weight_decay=0.5)
+    run = runs.create(dataclasses.replace(config, phases=(bare, decaying)), tmp_path / "run")
+    run.enter(decaying)
+    assert [group["weight_decay"] for group in run.optimizer.param_groups] == [0.5, 0.0]
+    run.close()
