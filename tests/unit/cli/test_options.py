@@ -16,7 +16,7 @@ try:
     main(sys.argv[1:])
 except SystemExit as stopped:
     assert stopped.code in (0, None), stopped.code
-heavy = {"torch", "numpy", "tokenizers", "safetensors", "huggingface_hub"} & set(sys.modules)
+heavy = {"torch", "tokenizers", "safetensors", "huggingface_hub"} & set(sys.modules)
 assert not heavy, heavy
 """
 VERBS = ("train-tokenizer", "prepare", "pretrain", "fill", "doctor", "demo")
