@@ -61,7 +61,7 @@ def test_blocks_run_in_order(name, tmp_path):
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=300,
+                timeout=600,
             )
             assert ran.returncode == 0, f"{name}:\n{block.code}\n{ran.stdout}\n{ran.stderr}"
 
