@@ -19,9 +19,21 @@ _INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit."""
+    _wait_briefly()
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     sys.exit(_guarded([each for each in given if each != "--debug"], debug))
+
+
+def _wait_briefly() -> None:
+    """Let threads that wait for each other give up their core soon.
+
+    By default they spin, and starve whoever shares their cores: beside one other busy process
+    on two cores, training ran at a seventh of its speed (lab/LOG.md). OpenMP reads this when
+    torch is first imported, which has not happened yet.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def _guarded(given: list[str], debug: bool) -> int:

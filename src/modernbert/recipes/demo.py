@@ -32,7 +32,8 @@ from modernbert.train.run import Run
 from modernbert.train.trial import tokens_per_second
 
 VOCAB_SIZE = 8192
-_TEXT_BYTES = 24_000_000
+_MOST_TEXT_BYTES = 24_000_000
+_TEXT_BYTES_A_MINUTE = 5_000_000
 _SAMPLE_BYTES = 8_000_000
 _HELDOUT = 0.02
 _LEFT_OUT = ("site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3")
@@ -61,6 +62,7 @@ def run_demo(folder: Path, minutes: float) -> int:
     """Do every stage that is not done yet; return 130 when stopped before the end."""
     started = time.monotonic()
     files.make_folder(folder)
+    _choose_files(folder, minutes)
     tokenizer = _tokenizer(folder)
     _corpus(folder, tokenizer)
     with closing(_run(folder, minutes - (time.monotonic() - started) / 60)) as run:
@@ -99,24 +101,27 @@ def _corpus(folder: Path, tokenizer: Tokenizer) -> None:
     build(_sources(folder), tokenizer, folder / "corpus", options=options, report=say)
 
 
-def _sources(folder: Path) -> dict[str, list[Path]]:
-    """Return the files of each source; chosen once, since what is installed may change."""
+def _choose_files(folder: Path, minutes: float) -> None:
+    """Write down which files the demo reads, once: what is installed may change."""
     listed = folder / "files.json"
-    if not listed.exists():
-        paths = sysconfig.get_paths()
-        installed = [Path(paths["stdlib"]), *{Path(paths["purelib"]), Path(paths["platlib"])}]
-        chosen = {
-            "standard-library": _chosen(installed[:1], _TEXT_BYTES // 2),
-            "site-packages": _chosen(installed[1:], _TEXT_BYTES // 2),
-        }
-        if not any(chosen.values()):
-            raise DataError(f"no Python source below {', '.join(map(str, installed))}")
-        files.write_json(listed, {name: list(map(str, each)) for name, each in chosen.items()})
-    return {
-        name: [Path(path) for path in paths]
-        for name, paths in files.read_json(listed).items()
-        if paths
+    if listed.exists():
+        return
+    each_bytes = int(min(_MOST_TEXT_BYTES, max(minutes, 0.2) * _TEXT_BYTES_A_MINUTE)) // 2
+    paths = sysconfig.get_paths()
+    installed = [Path(paths["stdlib"]), *{Path(paths["purelib"]), Path(paths["platlib"])}]
+    chosen = {
+        "standard-library": _chosen(installed[:1], each_bytes),
+        "site-packages": _chosen(installed[1:], each_bytes),
     }
+    if not any(chosen.values()):
+        raise DataError(f"no Python source below {', '.join(map(str, installed))}")
+    files.write_json(listed, {name: list(map(str, each)) for name, each in chosen.items()})
+
+
+def _sources(folder: Path) -> dict[str, list[Path]]:
+    """Return the files of each source that has any."""
+    listed = files.read_json(folder / "files.json").items()
+    return {name: [Path(path) for path in paths] for name, paths in listed if paths}
 
 
 def _chosen(roots: list[Path], most_bytes: int) -> list[Path]:

@@ -84,6 +84,7 @@ class _Clock:
 
     def __init__(self, run: Run) -> None:
         self._config = run.model.config
+        self._autocast = run.autocast
         self._peak = multiply_rate(run.autocast.device, run.autocast.precision)
         self._start = time.perf_counter()
 
@@ -95,6 +96,12 @@ class _Clock:
         seconds = time.perf_counter() - self._start
         rate = work.num_tokens / seconds
         flops = training_flops(self._config, _usual_length(work), work.phase.mask_rate)
+        flops_rate = rate * flops / dist.world_size()
+        if flops_rate > self._peak:
+            # The machine was busy when its rate was measured: nothing runs above its peak.
+            self._peak = max(
+                self._peak, multiply_rate(self._autocast.device, self._autocast.precision)
+            )
         return StepRow(
             step=work.step,
             tokens=work.after.tokens,
@@ -106,7 +113,7 @@ class _Clock:
             fill=work.fill,
             grad_norm=result.grad_norm,
             batch_tokens=work.num_tokens,
-            mfu=rate * flops / self._peak / dist.world_size(),
+            mfu=flops_rate / self._peak,
             seconds=seconds,
             ends_phase=work.ends_phase,
         )
