@@ -13,6 +13,7 @@ START, STOP = "<!-- training speed: start -->", "<!-- training speed: stop -->"
 NOTHING = "No row was measured yet. `modernbert bench training --corpus corpus` adds one."
 HEAD = (
     "model",
+    "vocabulary",
     "context",
     "tokens a step",
     "text in their grids",
@@ -49,6 +50,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     host = row["machine"]
     return (
         row["model"],
+        str(row["vocab_size"]),
         str(row["context_length"]),
         str(row["row_tokens"]),
         f"{row['padded_real_share']:.0%}",

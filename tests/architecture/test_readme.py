@@ -10,6 +10,7 @@ from tests.architecture.source import PACKAGE, ROOT, texts, tracked
 TREE = re.compile(r"^```text\nsrc/modernbert/\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
 ROW = {
     "model": "tiny",
+    "vocab_size": 8192,
     "context_length": 1024,
     "row_tokens": 16384,
     "padded_real_share": 0.41,
@@ -70,7 +71,7 @@ def test_nothing_measured_gives_no_number(tmp_path):
 def test_rows_become_lines():
     *_, line = training_table([ROW]).splitlines()
     assert line == (
-        "| tiny | 1024 | 16384 | 41% | 3000 | 1000 | 3.00 (2.90 to 3.10) | "
+        "| tiny | 8192 | 1024 | 16384 | 41% | 3000 | 1000 | 3.00 (2.90 to 3.10) | "
         "P, 2 cores, torch 2.13.0 |"
     )
     assert replaced(f"a\n{START}\nold\n{STOP}\nb", "new") == f"a\n{START}\nnew\n{STOP}\nb"

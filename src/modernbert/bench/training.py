@@ -56,6 +56,8 @@ def measure(corpus_folder: Path, case: TrainingCase) -> dict[str, object]:
     return {
         "bench": "training",
         **dataclasses.asdict(case),
+        "vocab_size": corpus.vocab_size,
+        "threads": torch.get_num_threads(),
         "corpus_documents": corpus.manifest.total("documents", "train"),
         "precision": "float32",
         "ours_tokens_per_second": round(tokens / found.ours_s, 1),
