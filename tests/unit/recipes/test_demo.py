@@ -23,7 +23,7 @@ def python(tmp_path, monkeypatch):
 def test_a_python_without_source_is_said(python, tmp_path):
     (tmp_path / "demo").mkdir()
     with pytest.raises(DataError) as caught:
-        demo._sources(tmp_path / "demo")
+        demo._choose_files(tmp_path / "demo", 1.0)
     assert str(caught.value) == f"no Python source below {python}, {python / 'site-packages'}"
 
 
@@ -31,12 +31,14 @@ def test_files_are_chosen_once(python, tmp_path):
     (python / "a.py").write_text("a = 1\n")
     (python / "site-packages" / "b.py").write_text("b = 1\n")
     (tmp_path / "demo").mkdir()
+    demo._choose_files(tmp_path / "demo", 1.0)
     first = demo._sources(tmp_path / "demo")
     assert first == {
         "standard-library": [python / "a.py"],
         "site-packages": [python / "site-packages" / "b.py"],
     }
     (python / "c.py").write_text("c = 1\n")
+    demo._choose_files(tmp_path / "demo", 1.0)
     assert demo._sources(tmp_path / "demo") == first
     assert json.loads((tmp_path / "demo" / "files.json").read_text()).keys() == first.keys()
 
