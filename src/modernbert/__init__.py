@@ -1,4 +1,4 @@
-"""The open ModernBERT stack: from raw text to a trained, evaluated, served encoder."""
+"""The open ModernBERT stack: from raw text to a trained encoder."""
 
 from typing import TYPE_CHECKING, Any
 

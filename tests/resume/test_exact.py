@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from modernbert.base.errors import CheckpointError
 from modernbert.train import run as runs
 from modernbert.train.checkpoint import found
 from modernbert.train.feed import Progress
@@ -48,10 +49,13 @@ def test_a_run_goes_on_exactly(stopped_at, undisturbed, which):
     assert outcome(folder) == undisturbed
 
 
-def test_a_finished_run_is_left_as_it_is(stopped_at, undisturbed):
+def test_a_finished_run_is_left_as_it_is(stopped_at, undisturbed, undisturbed_run):
     folder, _ = stopped_at(-1)
     taken_up(folder)
     assert outcome(folder) == undisturbed
+    for name in ("config.json", "tokenizer_config.json"):
+        there, here = (each / "model" / name for each in (undisturbed_run.folder, folder))
+        assert here.read_text() == there.read_text()
 
 
 def test_two_stops_are_as_good_as_none(stopped_at, undisturbed):
@@ -63,9 +67,15 @@ def test_two_stops_are_as_good_as_none(stopped_at, undisturbed):
     assert outcome(folder) == undisturbed
 
 
-def test_a_run_without_a_whole_checkpoint_starts_anew(stopped_at, undisturbed):
+def test_a_run_without_a_whole_checkpoint_starts_anew_unless_steps_were_taken(
+    stopped_at, undisturbed
+):
     folder, _ = stopped_at(0)
     shutil.rmtree(folder / "checkpoints")
+    with pytest.raises(CheckpointError, match="has taken steps but has no checkpoint left"):
+        runs.resume(folder)
+    for name in ("metrics.jsonl", "evaluations.jsonl"):
+        (folder / name).unlink()
     assert taken_up(folder) == Progress()
     assert outcome(folder) == undisturbed
 

@@ -39,7 +39,7 @@ def mix(x: Uint64s) -> Uint64s:
 def words(stream: int | Uint64s, index: Uint64s) -> Uint64s:
     """Return the random word at each index of a stream; both may be arrays and broadcast."""
     with np.errstate(over="ignore"):
-        return mix(np.uint64(0) + stream + (index + np.uint64(1)) * _GOLDEN)
+        return mix(np.asarray(stream, dtype=np.uint64) + (index + np.uint64(1)) * _GOLDEN)
 
 
 def uniform(stream: int | Uint64s, index: Uint64s) -> NDArray[np.float64]:

@@ -75,7 +75,7 @@ def run(given: list[str]) -> int:
                 "bench": verbs.bench,
             },
             prog="modernbert",
-            description="From raw text to a trained, evaluated, served encoder.",
+            description="From raw text to a trained encoder.",
             args=given or ["--help"],
         )
         or 0

@@ -158,8 +158,9 @@ def bench(
 def _sources(paths: tuple[str, ...]) -> dict[str, list[Path]]:
     sources: dict[str, list[Path]] = {}
     for each in paths:
-        name, _, path = each.rpartition("=")
-        if not name:
+        name, _, path = each.partition("=")
+        if not path or "/" in name:  # an "=" further on is part of the path
+            path = each
             name = Path(path).name.split(".")[0] or Path(path).resolve().name
             if name in sources:
                 raise ConfigError(

@@ -29,7 +29,7 @@ def fill(model: Pretrained, text: str, top: int = 5) -> list[list[Guess]]:
     _check(model, len(ids), len(masked), top)
     assert model.head is not None
     with torch.no_grad():
-        x = model.encoder(pack([ids]))
+        x = model.encoder(pack([ids]).to(next(model.parameters()).device))
         shares = model.head.logits(x[masked]).float().softmax(-1)
     best = shares.topk(min(top, shares.shape[-1]))
     return [

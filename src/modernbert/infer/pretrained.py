@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from modernbert.base import files
-from modernbert.base.errors import CheckpointError
+from modernbert.base.errors import CheckpointError, ConfigError
 from modernbert.batch import PackedBatch
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.model import folder as model_folder
@@ -50,10 +50,19 @@ class Pretrained(nn.Module):
     def save(self, folder: str | Path) -> None:
         """Write a folder that `transformers` opens, whole or not at all.
 
+        A model that is there is replaced.
+
         Raises:
+            ConfigError: the folder holds something that is not a model.
             MachineError: it could not be written.
         """
-        with files.whole_folder(Path(folder)) as aside:
+        target = Path(folder).resolve()
+        if target.is_dir() and any(target.iterdir()) and not (target / "config.json").exists():
+            raise ConfigError(
+                f"{target} holds files that are no model, and saving would replace the folder: "
+                "give a new or empty one"
+            )
+        with files.whole_folder(target) as aside:
             model_folder.write(self.model, aside)
             self.tokenizer.save(aside, max_length=self.config.max_length)
 

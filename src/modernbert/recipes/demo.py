@@ -17,8 +17,10 @@ from modernbert.base.errors import DataError
 from modernbert.base.log import count, duration, say
 from modernbert.base.records import to_plain
 from modernbert.base.rng import key
-from modernbert.data.build import BuildOptions, build
+from modernbert.data.build import build
 from modernbert.data.documents import read
+from modernbert.data.manifest import NAME as MANIFEST
+from modernbert.data.manifest import BuildOptions
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.data.train_tokenizer import train as train_tokenizer
 from modernbert.recipes.tiny import tiny
@@ -97,6 +99,8 @@ def _tokenizer(folder: Path) -> Tokenizer:
 
 
 def _corpus(folder: Path, tokenizer: Tokenizer) -> None:
+    if (folder / "corpus" / MANIFEST).exists():
+        return  # finished; the files it was made from may have changed since
     options = BuildOptions(heldout_fraction=_HELDOUT)
     build(_sources(folder), tokenizer, folder / "corpus", options=options, report=say)
 
@@ -134,10 +138,10 @@ def _chosen(roots: list[Path], most_bytes: int) -> list[Path]:
     ]
     taken, size_bytes = [], 0
     for path, _ in sorted(found, key=lambda each: key(0, "demo", each[1])):
-        size_bytes += path.stat().st_size
-        if size_bytes > most_bytes:
-            break
-        taken.append(path)
+        here_bytes = path.stat().st_size
+        if size_bytes + here_bytes <= most_bytes:
+            size_bytes += here_bytes
+            taken.append(path)
     return sorted(taken)
 
 

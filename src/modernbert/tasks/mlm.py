@@ -39,10 +39,17 @@ class MaskedLM:
     """Address of the masks' randomness: they depend on it and on each sample alone."""
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer, rate: float, key: int) -> "MaskedLM":
-        """Hide this share of a tokenizer's ordinary tokens, 80/10/10."""
+    def of(
+        cls, tokenizer: Tokenizer, rate: float, key: int, shares: tuple[float, float] = (0.8, 0.1)
+    ) -> "MaskedLM":
+        """Hide this share of a tokenizer's ordinary tokens.
+
+        `shares` of them become [MASK] and a random token.
+        """
         rule = MaskingRule(
             rate=rate,
+            mask_share=shares[0],
+            random_share=shares[1],
             mask_id=tokenizer.mask_id,
             special_ids=tokenizer.special_ids,
             ordinary_ids=tokenizer.ordinary_ids,

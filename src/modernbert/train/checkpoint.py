@@ -45,7 +45,7 @@ def save(
     Raises:
         MachineError: it could not be written; earlier checkpoints are as they were.
     """
-    target = checkpoints / f"step-{state.progress.step:08d}"
+    target = place(checkpoints, state.progress.step)
     with files.whole_folder(target) as aside:
         model_folder.write(model, aside)
         tokens.save(aside, max_length=model.config.max_length)
@@ -53,6 +53,11 @@ def save(
         save_file(_moments(model, optimizer), aside / "trainer" / "optimizer.safetensors")
         files.write_json(aside / "trainer" / "state.json", to_plain(state))
     return target
+
+
+def place(checkpoints: Path, step: int) -> Path:
+    """Return the folder of a step's checkpoint; names sort as steps do."""
+    return checkpoints / f"step-{step:08d}"
 
 
 def found(checkpoints: Path) -> list[Path]:

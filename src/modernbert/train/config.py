@@ -34,6 +34,10 @@ class Phase:
     local_rope_theta: float = 10_000.0
     mask_rate: float = 0.3
     """Share of the ordinary tokens that is hidden."""
+    mask_share: float = 0.8
+    """Share of the hidden tokens that becomes [MASK]; 1 is all-[MASK] (NeoBERT, EuroBERT)."""
+    random_share: float = 0.1
+    """Share of the hidden tokens that becomes a random one; the rest stays as it is."""
     source_weights: dict[str, float] = field(default_factory=dict)
     """Share of each source in the tokens seen; empty takes every document once an epoch."""
 

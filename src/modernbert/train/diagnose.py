@@ -38,8 +38,8 @@ def not_finite(
     more = f" and {len(samples) - _NAMED} more" if len(samples) > _NAMED else ""
     return TrainingError(
         f"step {work.step}: NaN or Inf in {where}{place}, documents: {'; '.join(documents)}{more}. "
-        "The weights were not moved: lower peak_lr and start from the last checkpoint, or look at "
-        "these documents"
+        "The weights were not moved: start a new run with a lower peak_lr, or look at these "
+        "documents"
     )
 
 

@@ -71,7 +71,7 @@ def _sums(
         loss = task.loss(model, batch)
     frequent = (batch.targets == usual).sum()
     counts = [loss.total, loss.num_correct, frequent, torch.tensor(task.count(batch))]
-    return torch.stack([number.double().cpu() for number in counts])
+    return torch.stack([number.cpu().double() for number in counts])
 
 
 def overall(parts: list[Evaluation]) -> Evaluation:

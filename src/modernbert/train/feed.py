@@ -81,7 +81,9 @@ def stream_of(config: RunConfig, corpus: Corpus, phase: Phase) -> Stream:
 
 def task_of(config: RunConfig, corpus: Corpus, phase: Phase) -> MaskedLM:
     """Return the task of a phase, its masks addressed by the phase's name."""
-    return MaskedLM.of(corpus.tokenizer, phase.mask_rate, key(config.seed, "masks", phase.name))
+    address = key(config.seed, "masks", phase.name)
+    shares = (phase.mask_share, phase.random_share)
+    return MaskedLM.of(corpus.tokenizer, phase.mask_rate, address, shares)
 
 
 def _next(

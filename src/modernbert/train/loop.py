@@ -71,7 +71,8 @@ def _hooks(run: Run) -> list[Hook]:
 
 
 def _stopped(run: Run, row: StepRow) -> bool:
-    run.save(ends_phase=row.ends_phase)
+    if not run.is_saved():
+        run.save(ends_phase=row.ends_phase)
     say(
         f"stopped after step {run.progress.step}; "
         f"continue with: modernbert pretrain --resume {run.folder}"

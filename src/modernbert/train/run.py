@@ -74,6 +74,11 @@ class Run:
         checkpoint.retire(self.folder / "checkpoints", self.config.keep_checkpoints)
         return saved
 
+    def is_saved(self) -> bool:
+        """Return whether the newest checkpoint is of this moment."""
+        newest = checkpoint.found(self.folder / "checkpoints")[-1:]
+        return newest == [checkpoint.place(self.folder / "checkpoints", self.progress.step)]
+
     def finish(self) -> Path:
         """Write the finished model without the trainer's state and return its folder."""
         with files.whole_folder(self.folder / "model") as aside:
@@ -142,9 +147,15 @@ def _reopened(folder: Path, config: RunConfig, began_with: object, lock: TextIO)
     saved = checkpoint.found(folder / "checkpoints")
     if saved:
         _restore(run, saved[-1])
+    elif (folder / "metrics.jsonl").exists():
+        raise CheckpointError(
+            f"{folder} has taken steps but has no checkpoint left to go on from: "
+            f"put one back, or repeat the run with `modernbert pretrain {folder / 'run.json'} "
+            "--out ANOTHER`"
+        )
     _truncate(folder, run.progress.step)
-    if run.progress.phase < len(config.phases):
-        run.enter(config.phases[run.progress.phase])
+    # A finished run stands after its last phase: its model is still that phase's.
+    run.enter(config.phases[min(run.progress.phase, len(config.phases) - 1)])
     return run
 
 

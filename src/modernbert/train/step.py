@@ -41,15 +41,17 @@ def accumulate(model: Model, work: Work, autocast: Autocast, seed: int) -> StepR
     torch.manual_seed(key(seed, "dropout", work.step, dist.rank()) >> 1)
     counted = float(sum(work.task.count(batch) for batch in work.batches))
     (count,) = dist.total([counted], device)
-    sums = torch.zeros(2, dtype=torch.float64, device=device)
+    sums = []
     for batch in work.batches:
         with autocast():
             loss = work.task.loss(model, batch.to(device))
         (loss.total / max(count, 1.0)).backward()
-        sums += torch.stack([loss.total.detach().double(), loss.num_correct.double()])
+        sums += [loss.total.detach(), loss.num_correct]
     norm = gradient_norm(model)
-    total, correct, norm_value = torch.cat([sums, norm.double()[None]]).tolist()
-    total, correct = dist.total([total, correct], device)
+    # One transfer, and float64 only after it: not every device has it.
+    together = torch.stack([*(each.to(norm.dtype) for each in sums), norm])
+    *parts, norm_value = together.cpu().double().tolist()
+    total, correct = dist.total([sum(parts[::2]), sum(parts[1::2])], device)
     return StepResult(total / max(count, 1.0), correct / max(count, 1.0), norm_value)
 
 

@@ -51,10 +51,19 @@ def test_a_saved_model_comes_back(model, tmp_path):
 def test_a_path_may_be_a_string_and_saving_replaces(model, tmp_path):
     target = tmp_path / "model"
     target.mkdir()
+    (target / "config.json").write_text("{}")
     (target / "old").write_text("")
     model.save(str(target))
     assert not (target / "old").exists()
     assert load(str(target)).head is not None
+
+
+def test_a_folder_of_other_things_is_not_replaced(model, tmp_path, monkeypatch):
+    (tmp_path / "thesis.tex").write_text("years")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="holds files that are no model"):
+        model.save(".")
+    assert (tmp_path / "thesis.tex").read_text() == "years"
 
 
 def test_a_bare_encoder_has_no_head(tmp_path):

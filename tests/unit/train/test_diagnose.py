@@ -52,7 +52,7 @@ def test_the_layer_that_broke_is_named(run, name, bad):
     assert sentence.startswith(
         f"step 1: NaN or Inf in the output of {name}, row 1 of 2, documents: "
     )
-    assert "The weights were not moved: lower peak_lr and start from the last check" in sentence
+    assert "The weights were not moved: start a new run with a lower peak_lr" in sentence
     check_document(run, sentence, 0)
 
 

@@ -105,6 +105,13 @@ def test_phases_see_other_orders_and_other_masks(works):
     assert rows["context"] != rows["decay"]
 
 
+def test_every_hidden_token_can_become_the_mask(config, corpus):
+    bare = dataclasses.replace(config.phases[0], mask_share=1.0, random_share=0.0)
+    run = dataclasses.replace(config, phases=(bare,))
+    (batch, *_) = next(feed(run, corpus, Progress())).batches
+    assert set(batch.packed.ids[batch.positions].tolist()) == {corpus.tokenizer.mask_id}
+
+
 def test_the_seed_decides_order_and_masks(works, config, corpus):
     other = next(feed(dataclasses.replace(config, seed=18), corpus, Progress()))
     assert not np.array_equal(other.rows[0].ids, works[0].rows[0].ids)

@@ -13,6 +13,7 @@ from modernbert.kernels.attention.banded import attend as banded
 from modernbert.kernels.attention.oracle import attend as oracle
 from modernbert.kernels.attention.padded import attend as padded
 from modernbert.kernels.attention.varlen import attend as varlen
+from modernbert.kernels.attention.varlen import is_available as varlen_is_available
 
 Backend = Callable[[Tensor, Tensor, Tensor, Layout, int | None], Tensor]
 
@@ -54,6 +55,6 @@ def backend_for(device: torch.device, dtype: torch.dtype = torch.bfloat16) -> st
     if device.type == "cpu":
         return "banded"
     halves = dtype in (torch.bfloat16, torch.float16)
-    if device.type == "cuda" and halves and torch.cuda.get_device_capability(device) >= _AMPERE:
-        return "varlen"
+    if device.type == "cuda" and halves and varlen_is_available():
+        return "varlen" if torch.cuda.get_device_capability(device) >= _AMPERE else "padded"
     return "padded"

@@ -1,10 +1,23 @@
 """Attention on CUDA with torch's variable-length flash kernel: no padding, no mask."""
 
+from functools import lru_cache
+from inspect import signature
+
 from jaxtyping import Float
 from torch import Tensor
 
 from modernbert.base.errors import MachineError
 from modernbert.batch import Layout
+
+
+@lru_cache
+def is_available() -> bool:
+    """Return whether this torch has the kernel, with its window."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return False
+    return "window_size" in signature(varlen_attn).parameters
 
 
 def attend(
@@ -24,12 +37,12 @@ def attend(
             f"the varlen backend needs a CUDA device and the tensors are on {q.device}: "
             "use banded or padded"
         )
-    try:
-        from torch.nn.attention.varlen import varlen_attn
-    except ImportError as error:
+    if not is_available():
         raise MachineError(
             "this torch has no torch.nn.attention.varlen: install a newer one or use padded"
-        ) from error
+        )
+    from torch.nn.attention.varlen import varlen_attn
+
     near = -1 if window is None else window // 2
     starts, longest = layout.cu_seqlens, layout.max_seqlen
     mixed = varlen_attn(q, k, v, starts, starts, longest, longest, window_size=(near, near))
