@@ -15,7 +15,7 @@ from modernbert.base import files
 from modernbert.base.device import choose_device, choose_precision
 from modernbert.base.errors import DataError
 from modernbert.base.log import count, duration, say
-from modernbert.base.records import to_plain
+from modernbert.base.records import from_plain, to_plain
 from modernbert.base.rng import key
 from modernbert.data.build import build
 from modernbert.data.documents import read
@@ -34,6 +34,7 @@ from modernbert.train.run import Run
 from modernbert.train.trial import tokens_per_second
 
 VOCAB_SIZE = 8192
+_SUMMARY = "summary.json"
 _MOST_TEXT_BYTES = 24_000_000
 _TEXT_BYTES_A_MINUTE = 5_000_000
 _SAMPLE_BYTES = 8_000_000
@@ -64,6 +65,10 @@ def run_demo(folder: Path, minutes: float) -> int:
     """Do every stage that is not done yet; return 130 when stopped before the end."""
     started = time.monotonic()
     files.make_folder(folder)
+    if (folder / _SUMMARY).exists():
+        say(f"{folder} is finished; remove it to begin anew")
+        _say(from_plain(Summary, files.read_json(folder / _SUMMARY)), [], folder)
+        return 0
     _choose_files(folder, minutes)
     tokenizer = _tokenizer(folder)
     _corpus(folder, tokenizer)
@@ -79,8 +84,8 @@ def _trained(run: Run, folder: Path, started: float) -> int:
     model = run.finish()
     examples = examples_of(run, num_examples=8)
     summary = _summary(run, model, earlier + time.monotonic() - started)
-    files.write_json(folder / "summary.json", to_plain(summary))
     write_report(run.folder, folder / "report.html", examples)
+    files.write_json(folder / _SUMMARY, to_plain(summary))
     _say(summary, examples, folder)
     return 0
 

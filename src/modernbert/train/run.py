@@ -211,9 +211,10 @@ def _assembled(config: RunConfig, corpus: Corpus, folder: Path, lock: TextIO) ->
     groups = decay_groups(model.named_parameters(), first.weight_decay)
     optimizer = StableAdamW(groups, lr=first.peak_lr, betas=config.betas, eps=config.eps)
     precision = choose_precision(config.precision, device)
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     say(
         f"{device.type} with {config.threads} threads, {precision}, attention "
-        f"{model.encoder.backend or backend_for(device)}"
+        f"{model.encoder.backend or backend_for(device, dtype)}"
     )
     return Run(
         folder=folder,
