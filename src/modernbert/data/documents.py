@@ -210,10 +210,19 @@ def _below(path: Path) -> Iterator[tuple[Path, str]]:
         return
     if not path.is_dir():
         raise DataError(f"{path} does not exist: give a file or a folder with text")
-    for folder, folders, names in os.walk(path):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    seen = {path.resolve()}
+    for folder, folders, names in os.walk(path, followlinks=True):
+        inside = [Path(folder, name) for name in sorted(folders) if not name.startswith(".")]
+        # A link may lead back to where it stands: each folder is read once.
+        folders[:] = [each.name for each in inside if _is_new(each.resolve(), seen)]
         files = [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
         yield from ((file, file.relative_to(path).as_posix()) for file in files if file.is_file())
+
+
+def _is_new(folder: Path, seen: set[Path]) -> bool:
+    is_new = folder not in seen
+    seen.add(folder)
+    return is_new
 
 
 def _content(path: Path) -> str | None:

@@ -53,6 +53,12 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         """Reject shapes that cannot be built."""
+        sizes = (self.vocab_size, self.dim, self.mlp_dim, self.num_layers, self.num_heads)
+        if min(sizes) < 1:
+            raise ConfigError(
+                f"vocab_size, dim, mlp_dim, num_layers and num_heads are {sizes}: "
+                "each must be at least 1"
+            )
         if self.dim % self.num_heads or (self.dim // self.num_heads) % 2:
             raise ConfigError(
                 f"dim {self.dim} does not give {self.num_heads} heads an even width each: "

@@ -53,11 +53,12 @@ class Phase:
                 f"phase {self.name}: row_tokens {self.row_tokens} is more than batch_tokens "
                 f"{self.batch_tokens}: raise batch_tokens, or lower row_tokens"
             )
-        if not 0 < self.mask_rate < 1 or self.context_length < 3 or self.tokens < 1:
+        is_possible = 0 < self.mask_rate < 1 and self.peak_lr > 0
+        if not is_possible or self.context_length < 3 or self.tokens < 1:
             raise ConfigError(
                 f"phase {self.name}: mask_rate {self.mask_rate} must lie between 0 and 1, "
-                f"context_length {self.context_length} be at least 3, tokens {self.tokens} "
-                "at least 1"
+                f"peak_lr {self.peak_lr} above 0, context_length {self.context_length} be at "
+                f"least 3, tokens {self.tokens} at least 1"
             )
         self.schedule.at(0, self.tokens)
 

@@ -29,6 +29,16 @@ def test_a_folder_is_read_in_sorted_order_whatever_the_disk_says(tmp_path):
     assert names == ["b.txt", "c.txt", "a/1.md", "a/2.py"]
 
 
+def test_linked_folders_are_read_once_even_where_they_lead_in_circles(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "a.txt").write_text("a")
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "link").symlink_to(tmp_path / "far")
+    (tmp_path / "texts" / "same").symlink_to(tmp_path / "far")
+    (tmp_path / "far" / "back").symlink_to(tmp_path / "texts")
+    assert [document.name for document in read([tmp_path / "texts"])] == ["link/a.txt"]
+
+
 def test_every_packing_of_lines_gives_the_same_documents(tmp_path):
     zstandard = pytest.importorskip("zstandard")
     data = jsonl("one", GERMAN) + b"\n" + jsonl("three")

@@ -26,6 +26,7 @@ from tests.runs import MODEL, phase, small_run
         ),
         ({"mask_rate": 0.0}, "phase p: mask_rate 0.0 must lie between 0 and 1"),
         ({"mask_rate": 1.0}, "phase p: mask_rate 1.0 must lie between 0 and 1"),
+        ({"peak_lr": 0.0}, "peak_lr 0.0 above 0"),
         ({"context_length": 2}, "context_length 2 be at least 3"),
         ({"tokens": 0}, "tokens 0 at least 1"),
         (
