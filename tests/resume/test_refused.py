@@ -85,6 +85,36 @@ def test_a_changed_corpus_is_refused(tmp_path):
         runs.resume(run.folder)
 
 
+def test_a_run_and_its_corpus_can_move_together(tmp_path):
+    corpus = make_corpus(tmp_path / "here", {"books": 20})
+    runs.create(small_run(corpus.folder), tmp_path / "here" / "run").close()
+    assert str(tmp_path) not in (tmp_path / "here" / "run" / "run.json").read_text()
+    (tmp_path / "here").rename(tmp_path / "there")
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "run")
+    for folder in (tmp_path / "there" / "run", tmp_path / "link"):
+        run = runs.resume(folder)
+        run.close()
+        assert run.corpus.fingerprint == corpus.fingerprint
+
+
+def test_a_corpus_that_moved_alone_is_taken_from_its_new_place(tmp_path):
+    corpus = make_corpus(tmp_path, {"books": 20})
+    runs.create(small_run(corpus.folder), tmp_path / "run").close()
+    corpus.folder.rename(tmp_path / "moved")
+    with pytest.raises(DataError):
+        runs.resume(tmp_path / "run")
+    run = runs.resume(tmp_path / "run", str(tmp_path / "moved"))
+    run.close()
+    assert run.corpus.fingerprint == corpus.fingerprint
+
+
+def test_a_folder_that_cannot_be_locked_is_named(begun):
+    (begun / ".lock").unlink()
+    (begun / ".lock").mkdir()
+    with pytest.raises(MachineError, match=r"\.lock cannot be written: Is a directory"):
+        runs.resume(begun)
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"holds no run: it has no run\.json"):
         runs.resume(tmp_path)

@@ -28,7 +28,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     aside = path.with_name(f"{_ASIDE}{path.name}")
     try:
-        with _explained(path):
+        with explained(path):
             yield aside
             _flush(aside)
             os.replace(aside, path)
@@ -51,7 +51,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     aside = path.with_name(f"{_ASIDE}{path.name}")
     try:
-        with _explained(path):
+        with explained(path):
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir(parents=True)
             yield aside
@@ -72,7 +72,7 @@ def append(path: Path, text: str) -> None:
     Raises:
         MachineError: the disk is full, and the file may end with a part of the text.
     """
-    with _explained(path), path.open("a", encoding="utf-8") as file:
+    with explained(path), path.open("a", encoding="utf-8") as file:
         file.write(text)
 
 
@@ -82,7 +82,7 @@ def make_folder(path: Path) -> None:
     Raises:
         MachineError: it cannot be made.
     """
-    with _explained(path):
+    with explained(path):
         path.mkdir(parents=True, exist_ok=True)
 
 
@@ -135,7 +135,7 @@ def _flush(path: Path) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Say in a sentence why the system refused to write a path."""
     try:
         yield

@@ -43,17 +43,33 @@ def machine() -> dict[str, Any]:
 
 def command() -> list[str]:
     """Return the command line of this process, its program by name."""
-    return [Path(sys.argv[0]).name, *sys.argv[1:]]
+    program = Path(sys.argv[0])
+    is_module = program.name == "__main__.py"
+    return [
+        *(["python", "-m", program.parent.name] if is_module else [program.name]),
+        *sys.argv[1:],
+    ]
 
 
 def commit() -> str | None:
-    """Return the commit of the source tree this package runs from, None when installed."""
+    """Return the commit of the source tree this package runs from, None when installed.
+
+    It ends with -dirty when files differ from it.
+    """
     root = Path(__file__).resolve().parents[3]
     if not (root / ".git").exists() or not shutil.which("git"):
         return None
-    found = subprocess.run(
-        ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
+    asked = [
+        "git",
+        "-C",
+        str(root),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=40",
+        "--exclude=*",
+    ]
+    found = subprocess.run(asked, capture_output=True, text=True, check=False)
     return found.stdout.strip() or None
 
 

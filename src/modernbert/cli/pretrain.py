@@ -35,7 +35,7 @@ class Pretrain:
     out: Path | None = None
     """Folder of the new run."""
     resume: Path | None = None
-    """Folder of a run to continue; takes no other option."""
+    """Folder of a run to continue; takes no other option than --corpus, for one that moved."""
     total: str = ""
     """Tokens of all phases together, such as 50M; empty keeps the recipe's."""
     config: Annotated[RunConfig, tyro.conf.arg(name="")]
@@ -52,8 +52,11 @@ def pretrain(given: Sequence[str]) -> int:
         default=Pretrain(start=named, config=_start(named)),
     )
     if parsed.resume:
-        if len(given) != (1 if given[0].startswith("--resume=") else 2):
-            raise ConfigError("--resume takes no other option: a run goes on as it began")
+        expected = 2 * (1 + bool(parsed.config.corpus))
+        if len([part for word in given for part in word.split("=", 1)]) != expected:
+            raise ConfigError(
+                "--resume takes no other option than --corpus: a run goes on as it began"
+            )
         return _finished(parsed.resume, parsed, is_new=False)
     if parsed.start != named:
         raise ConfigError(
@@ -102,7 +105,7 @@ def _finished(folder: Path, parsed: Pretrain, *, is_new: bool) -> int:
             config = config.scaled_to(tokens_of(parsed.total))
         run = runs.create(config, folder)
     else:
-        run = runs.resume(folder)
+        run = runs.resume(folder, parsed.config.corpus)
     with closing(run):
         if not train(run):
             return 130

@@ -112,15 +112,17 @@ def create(config: RunConfig, folder: Path) -> Run:
         lock = undo.enter_context(_locked(folder))
         files.sweep(folder)
         run = _assembled(config, corpus, folder, lock)
-        files.write_json(folder / "run.json", _description(config, corpus))
+        files.write_json(folder / "run.json", _description(config, corpus, folder))
         run.enter(config.phases[0])
         run.save(ends_phase=False)
         undo.pop_all()
     return run
 
 
-def resume(folder: Path) -> Run:
+def resume(folder: Path, corpus: str = "") -> Run:
     """Open a run at its newest whole checkpoint; nothing is replayed.
+
+    `corpus` says where its corpus lies now, if that was moved.
 
     Raises:
         CheckpointError: the folder holds no run.
@@ -128,6 +130,7 @@ def resume(folder: Path) -> Run:
     """
     began_with = read_description(folder).get("corpus_fingerprint")
     config = config_of(folder / "run.json")
+    config = dataclasses.replace(config, corpus=corpus or config.corpus)
     with ExitStack() as undo:
         run = _reopened(folder, config, began_with, undo.enter_context(_locked(folder)))
         undo.pop_all()
@@ -174,11 +177,15 @@ def read_description(where: Path) -> dict[str, Any]:
 def config_of(where: Path) -> RunConfig:
     """Read the configuration of a run folder, or of a file like its `run.json`.
 
+    The file names the corpus as seen from its own folder, so that both can move together.
+
     Raises:
         CheckpointError: there is none, or it is broken or has another format.
         ConfigError: it does not say what a run needs.
     """
-    return from_plain(RunConfig, read_description(where).get("config"), f"{where}: config")
+    config = from_plain(RunConfig, read_description(where).get("config"), f"{where}: config")
+    folder = where.parent if where.suffix == ".json" else where
+    return dataclasses.replace(config, corpus=os.path.normpath(folder.resolve() / config.corpus))
 
 
 def decided(config: RunConfig, corpus: Corpus) -> RunConfig:
@@ -195,7 +202,6 @@ def decided(config: RunConfig, corpus: Corpus) -> RunConfig:
     return dataclasses.replace(
         config,
         model=model,
-        corpus=str(Path(config.corpus).resolve()),
         precision=choose_precision(config.precision, device),
         threads=config.threads or torch.get_num_threads(),
     )
@@ -243,10 +249,11 @@ def _shape(config: EncoderConfig) -> tuple[int, ...]:
     return (config.vocab_size, config.dim, config.mlp_dim, config.num_layers, config.num_heads)
 
 
-def _description(config: RunConfig, corpus: Corpus) -> dict[str, Any]:
+def _description(config: RunConfig, corpus: Corpus, folder: Path) -> dict[str, Any]:
+    beside = os.path.relpath(Path(config.corpus).resolve(), folder.resolve())
     return {
         "format": FORMAT,
-        "config": to_plain(config),
+        "config": to_plain(dataclasses.replace(config, corpus=beside)),
         "corpus_fingerprint": corpus.fingerprint,
         "versions": machine.versions(),
         "machine": machine.machine(),
@@ -257,19 +264,19 @@ def _description(config: RunConfig, corpus: Corpus) -> dict[str, Any]:
 
 def _locked(folder: Path) -> TextIO:
     """Hold the folder for this process; the system lets go of it however the process ends."""
-    handle = (folder / ".lock").open("a+")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        handle.seek(0)
-        holder = handle.read().strip() or "unknown"
-        handle.close()
-        raise ConfigError(
-            f"{folder} is being trained by process {holder}: stop that one first"
-        ) from error
-    handle.truncate(0)
-    handle.write(str(os.getpid()))
-    handle.flush()
+    with ExitStack() as undo, files.explained(folder / ".lock"):
+        handle = undo.enter_context((folder / ".lock").open("a+"))
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            handle.seek(0)
+            raise ConfigError(
+                f"{folder} is being trained by process {handle.read().strip()}: stop that one first"
+            ) from error
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        undo.pop_all()
     return handle
 
 

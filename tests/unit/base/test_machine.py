@@ -1,6 +1,7 @@
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 
@@ -31,9 +32,14 @@ def test_the_command_names_the_program_without_its_folder(monkeypatch):
     assert machine.command() == ["modernbert", "fill", "x y"]
 
 
+def test_a_module_that_was_run_is_named_as_one(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/lib/modernbert/__main__.py", "doctor"])
+    assert machine.command() == ["python", "-m", "modernbert", "doctor"]
+
+
 def test_the_commit_is_gits_or_none():
     found = machine.commit()
-    assert found is None or (len(found) == 40 and set(found) <= set("0123456789abcdef"))
+    assert found is None or re.fullmatch("[0-9a-f]{40}(-dirty)?", found)
 
 
 def test_a_machine_without_git_has_no_commit():

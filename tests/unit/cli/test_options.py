@@ -109,8 +109,12 @@ def test_what_is_no_number_of_tokens_is_refused(text):
         (["--out", "o"], "a new run needs --corpus (made by `modernbert prepare`) and --out; "),
         (["--corpus", "c"], "to go on with one, give --resume RUN"),
         (["tinny"], "there is no recipe 'tinny': did you mean tiny?"),
-        (["--resume", "r", "--seed", "3"], "--resume takes no other option: a run goes on as it "),
+        (
+            ["--resume", "r", "--seed", "3"],
+            "--resume takes no other option than --corpus: a run goes on as it ",
+        ),
         (["tiny", "--resume", "r"], "--resume takes no other option"),
+        (["--resume", "r", "--corpus=c", "--total=5M"], "--resume takes no other option"),
         (["no/such.json", "--out", "o"], "no holds no run: it has no such.json"),
         (["--resume", "no/run/"], "no/run holds no run: it has no run.json"),
         (["--resume=no/run/"], "no/run holds no run: it has no run.json"),
