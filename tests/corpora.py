@@ -63,5 +63,5 @@ def corpus_of_lengths(folder: Path, lengths: list[int]) -> Corpus:
     source = SourceFacts("source", len(lengths), 0, 0, 0, train=(facts,), heldout=())
     plan = Plan(tokenizer().fingerprint, tokenizer().vocab_size, "uint16", BuildOptions(), ())
     tokenizer().save(folder)
-    write_manifest(folder, Manifest(plan, (source,), 0))
+    write_manifest(folder, Manifest.of(plan, (source,), 0))
     return Corpus.open(folder)

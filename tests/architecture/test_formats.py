@@ -5,13 +5,13 @@ import re
 
 import pytest
 
+from modernbert.cli.demo import Summary
 from modernbert.data.manifest import BuildOptions, Manifest, Plan, SourceFacts
 from modernbert.data.shards import ShardFacts
 from modernbert.data.stream import StreamState
 from modernbert.model.config import EncoderConfig
 from modernbert.model.hf_config import to_hf
 from modernbert.optim.schedule import BatchWarmup, Schedule
-from modernbert.recipes.demo import Summary
 from modernbert.train.checkpoint import TrainerState
 from modernbert.train.config import Phase, RunConfig
 from modernbert.train.evaluate import Evaluation

@@ -28,7 +28,7 @@ FROM_PYTHON = (
     "the vocabulary has 70000 ids, uint16 holds 65536: use uint32",
     "masking: rate is 2: give a share between 0 and 1",
     "masking: mask_share 0.9 and random_share 0.2 sum to more than 1: lower one of them",
-    "no attention backend is called 'x': try banded",
+    "no attention backend is called 'x': did you mean banded",
     "texts holds files that are no model, and saving would replace the folder: "
     "give a new or empty one",
 )

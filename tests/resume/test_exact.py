@@ -8,6 +8,7 @@ import pytest
 from modernbert.base.errors import CheckpointError
 from modernbert.train import run as runs
 from modernbert.train.checkpoint import found
+from modernbert.train.description import config_of
 from modernbert.train.feed import Progress
 from modernbert.train.loop import train
 from tests.runs import outcome, rows_of
@@ -106,7 +107,7 @@ def test_steps_are_numbered_without_gaps(undisturbed_run):
 
 
 def test_a_description_repeats_the_run(undisturbed_run, undisturbed, tmp_path):
-    again = runs.create(runs.config_of(undisturbed_run.folder), tmp_path / "again")
+    again = runs.create(config_of(undisturbed_run.folder), tmp_path / "again")
     assert train(again)
     again.finish()
     again.close()

@@ -9,8 +9,8 @@ import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 import modernbert
+from modernbert.evals.report import steps_of
 from modernbert.train.checkpoint import found
-from modernbert.train.report import steps_of, write_report
 from tests.runs import called, has_rows, outcome, started, struck
 
 SOURCE = Path(modernbert.__file__).parent
@@ -95,10 +95,11 @@ def test_a_description_repeats_the_run_bit_for_bit(folder):
 
 def test_the_run_describes_itself(folder):
     described = json.loads((folder / "run" / "run.json").read_text())
-    assert described["command"][:3] == ["__main__.py", "pretrain", "tiny"]
+    assert described["command"][:3] == ["python", "-m", "modernbert"]
     assert described["versions"].keys() >= {"python", "torch", "modernbert"}
     assert abs(sum(phase["tokens"] for phase in described["config"]["phases"]) - 30_000) <= 3
-    write_report(folder / "run", folder / "report.html")
+    done("report", folder / "run")
+    assert "Hidden tokens in held-out text" in (folder / "run" / "report.html").read_text()
     assert len(steps_of(folder / "run")) >= 29
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from modernbert.base.errors import ConfigError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingCase:
@@ -17,3 +19,11 @@ class TrainingCase:
     """Documents in one padded batch of the other side."""
     rounds: int = 9
     """Timed optimizer steps of each side."""
+
+    def __post_init__(self) -> None:
+        """Reject sizes that cannot be measured."""
+        if self.rounds < 2 or self.batch_size < 1:
+            raise ConfigError(
+                f"rounds is {self.rounds} and batch_size {self.batch_size}: "
+                "a spread needs 2 rounds or more, a batch 1 document or more"
+            )

@@ -69,6 +69,7 @@ def run(given: list[str]) -> int:
                 "train-tokenizer": verbs.train_tokenizer,
                 "prepare": verbs.prepare,
                 "pretrain": verbs.pretrain_help,
+                "report": verbs.report,
                 "fill": verbs.fill,
                 "doctor": verbs.doctor,
                 "demo": verbs.demo,

@@ -90,7 +90,7 @@ def tokens_of(text: str) -> int:
 def _start(named: str) -> RunConfig:
     if named in RECIPES or not named.endswith(".json"):
         return recipe(named)
-    from modernbert.train.run import config_of
+    from modernbert.train.description import config_of
 
     return config_of(Path(named))
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from modernbert.base.errors import ConfigError
-from modernbert.base.log import say
+from modernbert.base.log import count, say
 from modernbert.bench.cases import TrainingCase
 from modernbert.data.manifest import BuildOptions
 
@@ -34,9 +34,11 @@ def train_tokenizer(
         sample_mb: Megabytes of text to learn from, spread evenly; memory grows with it.
         text_key: Key or column that holds the text.
     """
+    from modernbert.base.files import make_folder
     from modernbert.data.documents import read
     from modernbert.data.train_tokenizer import train
 
+    make_folder(out)
     documents = read([Path(path) for path in paths], key=text_key)
     texts = (document.text for document in documents)
     tokenizer = train(texts, vocab_size, sample_bytes=sample_mb * 1_000_000)
@@ -67,7 +69,10 @@ def prepare(
     from modernbert.data.build import build
     from modernbert.data.tokenizer import Tokenizer
 
-    build(_sources(paths), Tokenizer.load(tokenizer), out, options=options, report=say)
+    built = build(_sources(paths), Tokenizer.load(tokenizer), out, options=options, report=say)
+    tokens, documents = built.total("tokens", "train"), built.total("documents", "train")
+    heldout = built.total("documents", "heldout")
+    say(f"{count(tokens)} tokens of {documents:,} documents are in {out}, {heldout:,} held out")
     return 0
 
 
@@ -122,9 +127,24 @@ def demo(*, out: Path = Path("demo"), minutes: float = 5.0) -> int:
         out: Folder for everything the demo makes.
         minutes: Time to aim for, on this machine.
     """
-    from modernbert.recipes.demo import run_demo
+    from modernbert.cli.demo import run_demo
 
     return run_demo(out, minutes)
+
+
+def report(run: Annotated[Path, tyro.conf.Positional], /, *, out: Path | None = None) -> int:
+    """Write the page of a run: curves, phases, held-out text, examples. Works while it trains.
+
+    Args:
+        run: Folder of the run.
+        out: Where the page goes; by default report.html in the run's folder.
+    """
+    from modernbert.evals.report import report_of
+
+    target = out or run / "report.html"
+    report_of(run, target)
+    say(f"the report is in {target}")
+    return 0
 
 
 def bench(
@@ -146,12 +166,11 @@ def bench(
         case: Sizes.
         out: Folder of the rows.
     """
+    from modernbert.base import files
     from modernbert.bench.training import measure
 
-    row = measure(corpus, case)
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / f"{what}.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+    files.make_folder(out)
+    files.append(out / f"{what}.jsonl", json.dumps(measure(corpus, case)) + "\n")
     return 0
 
 

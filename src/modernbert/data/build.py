@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from modernbert.base.errors import ConfigError, DataError, MachineError
-from modernbert.base.files import sweep, whole_file, write_json
+from modernbert.base.errors import ConfigError, DataError
+from modernbert.base.files import make_folder, sweep, whole_file, write_json
 from modernbert.base.log import Meter, meter
 from modernbert.base.records import from_plain, nearest
 from modernbert.data import manifest as manifests
@@ -61,7 +61,7 @@ def build(
     tokenizer.save(out)
     facts = _encoded(found, tokenizer, plan, out)
     _report(facts, report)
-    manifest = Manifest(plan, facts, _count(out, plan, facts))
+    manifest = Manifest.of(plan, facts, _count(out, plan, facts))
     if not manifest.total("documents", "train"):
         raise DataError("no document is left to train on: give more text, or hold out less of it")
     manifests.write_manifest(out, manifest)
@@ -91,7 +91,8 @@ def _check(sources: Mapping[str, Sequence[Path]], options: BuildOptions) -> None
     for name in sources:
         if not _NAME.fullmatch(name):
             raise ConfigError(
-                f"a source cannot be called {name!r}: use letters, digits, dots, _ and -"
+                f"a source cannot be called {name!r}: use ASCII letters, digits, dots, _ and -, "
+                "and name a path with NAME=PATH"
             )
     if not 0 <= options.heldout_fraction < 1:
         raise ConfigError(
@@ -106,10 +107,7 @@ def _check(sources: Mapping[str, Sequence[Path]], options: BuildOptions) -> None
 
 def _claim(out: Path, plan: Plan) -> bool:
     """Make `out` this build's folder; return whether it already holds the finished corpus."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MachineError(f"{out} cannot be made a folder: {error.strerror}") from error
+    make_folder(out)
     sweep(out)
     is_done = (out / manifests.NAME).is_file()
     if is_done:

@@ -1,7 +1,7 @@
 """What a corpus folder says of itself: manifest.json in and out, guarded by its own checksum."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,11 +81,14 @@ class Manifest:
     sources: tuple[SourceFacts, ...]
     unigrams_crc32: int
     """Checksum of the file of unigram counts."""
+    checksum: str
+    """Names the corpus: documents' checksums are in the index, the index's are in here."""
 
-    @property
-    def checksum(self) -> str:
-        """Name the corpus: documents' checksums are in the index, the index's are in here."""
-        return digest(json.dumps(asdict(self), sort_keys=True).encode())
+    @classmethod
+    def of(cls, plan: Plan, sources: tuple[SourceFacts, ...], unigrams_crc32: int) -> "Manifest":
+        """Describe a corpus that was just built."""
+        unnamed = cls(plan, sources, unigrams_crc32, "")
+        return replace(unnamed, checksum=_checksum(asdict(unnamed)))
 
     def total(self, fact: Literal["documents", "tokens", "text_bytes"], split: str) -> int:
         """Add up a fact over the shards of a split."""
@@ -96,8 +99,7 @@ class Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json, whole or not at all."""
-    value = {"format": FORMAT, "checksum": manifest.checksum, **asdict(manifest)}
-    write_json(folder / NAME, value)
+    write_json(folder / NAME, {"format": FORMAT, **asdict(manifest)})
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -118,12 +120,19 @@ def read_manifest(folder: Path) -> Manifest:
             from_plain(Plan, value["plan"]),
             tuple(from_plain(SourceFacts, source) for source in value["sources"]),
             value["unigrams_crc32"],
+            value["checksum"],
         )
     except (KeyError, TypeError, ConfigError) as error:
         raise _altered(path) from error
-    if value.get("checksum") != manifest.checksum:
+    if _checksum(value) != manifest.checksum:
         raise _altered(path)
     return manifest
+
+
+def _checksum(value: dict[str, Any]) -> str:
+    """Digest what the file says, so that a version with more options reads it the same."""
+    said = {name: part for name, part in value.items() if name not in ("format", "checksum")}
+    return digest(json.dumps(said, sort_keys=True).encode())
 
 
 def parsed(path: Path) -> Any:

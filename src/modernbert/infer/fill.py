@@ -27,6 +27,11 @@ def fill(model: Pretrained, text: str, top: int = 5) -> list[list[Guess]]:
     ids = model.tokenizer.encode(text).tolist()
     masked = [at for at, token in enumerate(ids) if token == model.tokenizer.mask_id]
     _check(model, len(ids), len(masked), top)
+    return guess(model, ids, masked, top)
+
+
+def guess(model: Pretrained, ids: list[int], masked: list[int], top: int) -> list[list[Guess]]:
+    """Rank candidates for these places of one document, [CLS] and [SEP] included."""
     assert model.head is not None
     with torch.no_grad():
         x = model.encoder(pack([ids]).to(next(model.parameters()).device))

@@ -42,7 +42,7 @@ class Phase:
     """Share of each source in the tokens seen; empty takes every document once an epoch."""
 
     def __post_init__(self) -> None:
-        """Reject rows that cannot hold a chunk and batches that cannot hold a row."""
+        """Reject rows that cannot hold a chunk, batches that cannot hold a row, wrong numbers."""
         if self.context_length > self.row_tokens:
             raise ConfigError(
                 f"phase {self.name}: a chunk of context_length {self.context_length} does not "
@@ -59,6 +59,13 @@ class Phase:
                 f"phase {self.name}: mask_rate {self.mask_rate} must lie between 0 and 1, "
                 f"peak_lr {self.peak_lr} above 0, context_length {self.context_length} be at "
                 f"least 3, tokens {self.tokens} at least 1"
+            )
+        shares = (self.mask_share, self.random_share)
+        if self.weight_decay < 0 or min(shares) < 0 or sum(shares) > 1:
+            raise ConfigError(
+                f"phase {self.name}: weight_decay {self.weight_decay}, mask_share "
+                f"{self.mask_share} and random_share {self.random_share} must not be negative, "
+                "and the two shares at most 1 together"
             )
         self.schedule.at(0, self.tokens)
 
@@ -113,7 +120,7 @@ class RunConfig:
     """Held-out tokens of each source that an evaluation reads; 0 reads none."""
 
     def __post_init__(self) -> None:
-        """Reject runs without phases and phases that share a name."""
+        """Reject runs without phases, phases that share a name, and numbers out of range."""
         names = [phase.name for phase in self.phases]
         if not names or len(set(names)) < len(names):
             raise ConfigError(
@@ -124,6 +131,13 @@ class RunConfig:
             raise ConfigError(
                 f"keep_checkpoints is {self.keep_checkpoints}: at least 1 is needed to resume"
             )
+        if not all(0 <= beta < 1 for beta in self.betas) or self.eps <= 0:
+            raise ConfigError(
+                f"betas {self.betas} must lie from 0 to below 1, and eps {self.eps} above 0"
+            )
+        for name in ("threads", "save_every_tokens", "evaluate_every_tokens", "evaluate_tokens"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}: give 0 or more")
 
     @property
     def tokens(self) -> int:

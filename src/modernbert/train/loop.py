@@ -1,5 +1,6 @@
 """The loop: work in, moved weights out, until the phases are done or someone stops it."""
 
+import shlex
 import time
 from collections.abc import Generator
 from contextlib import ExitStack, closing
@@ -66,7 +67,7 @@ def _works(run: Run) -> Generator[Work, None, None]:
 def _hooks(run: Run) -> list[Hook]:
     hooks: list[Hook] = [MetricsFile(run.folder), Console(run), Evaluator(run), Saver(run)]
     if has_tensorboard():
-        hooks.append(TensorBoard(run.folder))
+        hooks.append(TensorBoard(run))
     return hooks
 
 
@@ -75,7 +76,7 @@ def _stopped(run: Run, row: StepRow) -> bool:
         run.save(ends_phase=row.ends_phase)
     say(
         f"stopped after step {run.progress.step}; "
-        f"continue with: modernbert pretrain --resume {run.folder}"
+        f"continue with: modernbert pretrain --resume {shlex.quote(str(run.folder))}"
     )
     return False
 

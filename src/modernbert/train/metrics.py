@@ -55,10 +55,12 @@ class MetricsFile:
 class TensorBoard:
     """Writes the same rows for TensorBoard, into RUN/tensorboard."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, run: Run) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder / "tensorboard"))
+        # After a resume, points of steps that are taken again are hidden.
+        place = str(run.folder / "tensorboard")
+        self._writer = SummaryWriter(place, purge_step=run.progress.tokens + 1)
 
     def after_step(self, row: StepRow) -> None:
         """Write each number against tokens."""

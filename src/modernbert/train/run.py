@@ -11,18 +11,18 @@ import dataclasses
 import fcntl
 import json
 import os
+import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import torch
 
-from modernbert.base import files, machine
+from modernbert.base import files
 from modernbert.base.device import Autocast, choose_device, choose_precision
 from modernbert.base.errors import CheckpointError, ConfigError, DataError
 from modernbert.base.log import say
-from modernbert.base.records import from_plain, to_plain
 from modernbert.data.corpus import Corpus
 from modernbert.kernels.attention import backend_for
 from modernbert.model import folder as model_folder
@@ -32,8 +32,9 @@ from modernbert.model.model import Model
 from modernbert.optim.groups import decay_groups
 from modernbert.optim.stable_adamw import StableAdamW
 from modernbert.train import checkpoint
-from modernbert.train.checkpoint import FORMAT, TrainerState
+from modernbert.train.checkpoint import TrainerState
 from modernbert.train.config import Phase, RunConfig
+from modernbert.train.description import config_of, describe, read_description
 from modernbert.train.feed import Progress, stream_of
 
 
@@ -99,8 +100,9 @@ def create(config: RunConfig, folder: Path) -> Run:
         MachineError: the folder cannot be written.
     """
     if folder.is_dir() and any(not each.name.startswith(".") for each in folder.iterdir()):
+        quoted = shlex.quote(str(folder))
         raise ConfigError(
-            f"{folder} is not empty: continue it with `modernbert pretrain --resume {folder}`, "
+            f"{folder} is not empty: continue it with `modernbert pretrain --resume {quoted}`, "
             "or give another folder"
         )
     corpus = Corpus.open(Path(config.corpus))
@@ -112,7 +114,7 @@ def create(config: RunConfig, folder: Path) -> Run:
         lock = undo.enter_context(_locked(folder))
         files.sweep(folder)
         run = _assembled(config, corpus, folder, lock)
-        files.write_json(folder / "run.json", _description(config, corpus, folder))
+        files.write_json(folder / "run.json", describe(config, corpus, folder))
         run.enter(config.phases[0])
         run.save(ends_phase=False)
         undo.pop_all()
@@ -160,32 +162,6 @@ def _reopened(folder: Path, config: RunConfig, began_with: object, lock: TextIO)
     # A finished run stands after its last phase: its model is still that phase's.
     run.enter(config.phases[min(run.progress.phase, len(config.phases) - 1)])
     return run
-
-
-def read_description(where: Path) -> dict[str, Any]:
-    """Read the `run.json` of a run folder, or a file like it.
-
-    Raises:
-        CheckpointError: there is none, or it is broken or has another format.
-    """
-    path = where if where.suffix == ".json" else where / "run.json"
-    if not path.exists():
-        raise CheckpointError(f"{path.parent} holds no run: it has no {path.name}")
-    return checkpoint.read_record(path)
-
-
-def config_of(where: Path) -> RunConfig:
-    """Read the configuration of a run folder, or of a file like its `run.json`.
-
-    The file names the corpus as seen from its own folder, so that both can move together.
-
-    Raises:
-        CheckpointError: there is none, or it is broken or has another format.
-        ConfigError: it does not say what a run needs.
-    """
-    config = from_plain(RunConfig, read_description(where).get("config"), f"{where}: config")
-    folder = where.parent if where.suffix == ".json" else where
-    return dataclasses.replace(config, corpus=os.path.normpath(folder.resolve() / config.corpus))
 
 
 def decided(config: RunConfig, corpus: Corpus) -> RunConfig:
@@ -247,19 +223,6 @@ def _restore(run: Run, saved: Path) -> None:
 
 def _shape(config: EncoderConfig) -> tuple[int, ...]:
     return (config.vocab_size, config.dim, config.mlp_dim, config.num_layers, config.num_heads)
-
-
-def _description(config: RunConfig, corpus: Corpus, folder: Path) -> dict[str, Any]:
-    beside = os.path.relpath(Path(config.corpus).resolve(), folder.resolve())
-    return {
-        "format": FORMAT,
-        "config": to_plain(dataclasses.replace(config, corpus=beside)),
-        "corpus_fingerprint": corpus.fingerprint,
-        "versions": machine.versions(),
-        "machine": machine.machine(),
-        "command": machine.command(),
-        "commit": machine.commit(),
-    }
 
 
 def _locked(folder: Path) -> TextIO:

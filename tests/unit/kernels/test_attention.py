@@ -31,12 +31,12 @@ class Largest(TorchDispatchMode):
 
 
 def test_an_unknown_backend_is_answered_with_near_names():
-    with pytest.raises(ConfigError, match="'bandit': try banded"):
+    with pytest.raises(ConfigError, match="'bandit': did you mean banded"):
         attend(*qkv_of(3), Layout.of([3]), backend="bandit")
 
 
 def test_a_name_like_no_other_is_answered_with_all_names():
-    with pytest.raises(ConfigError, match="oracle or banded or padded or varlen"):
+    with pytest.raises(ConfigError, match="known are banded, oracle, padded, varlen"):
         attend(*qkv_of(3), Layout.of([3]), backend="zzz")
 
 

@@ -29,6 +29,9 @@ from tests.runs import MODEL, phase, small_run
         ({"peak_lr": 0.0}, "peak_lr 0.0 above 0"),
         ({"context_length": 2}, "context_length 2 be at least 3"),
         ({"tokens": 0}, "tokens 0 at least 1"),
+        ({"weight_decay": -0.1}, "phase p: weight_decay -0.1, mask_share 0.8 and random_share 0.1"),
+        ({"mask_share": 0.95}, "and the two shares at most 1 together"),
+        ({"random_share": -0.1}, "random_share -0.1 must not be negative"),
         (
             {"schedule": Schedule(warmup_tokens=4000, decay_tokens=4000)},
             "a climb of 4000 and a fall of 4000 tokens do not fit into 6000",
@@ -53,6 +56,24 @@ def test_phases_need_names_of_their_own(names, message):
 def test_a_checkpoint_must_be_kept():
     with pytest.raises(ConfigError, match="keep_checkpoints is 0: at least 1 is needed to resume"):
         small_run("corpus", keep_checkpoints=0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"betas": (0.9, 1.0)},
+            "betas (0.9, 1.0) must lie from 0 to below 1, and eps 1e-06 above 0",
+        ),
+        ({"eps": 0.0}, "and eps 0.0 above 0"),
+        ({"threads": -1}, "threads is -1: give 0 or more"),
+        ({"save_every_tokens": -5}, "save_every_tokens is -5: give 0 or more"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(fields, message):
+    with pytest.raises(ConfigError) as caught:
+        small_run("corpus", **fields)
+    assert message in str(caught.value)
 
 
 @given(

@@ -11,6 +11,7 @@ from modernbert.data.heldout import heldout
 from modernbert.tasks.mlm import MaskedLM
 from modernbert.train import run as runs
 from modernbert.train.checkpoint import found, read_state
+from modernbert.train.description import config_of, read_description
 from modernbert.train.evaluate import MASK_RATE, evaluate
 from modernbert.train.feed import Progress, feed
 from modernbert.train.loop import train
@@ -88,12 +89,12 @@ def test_a_request_to_stop_is_followed_after_the_step(config, tmp_path, capsys):
 def test_what_was_left_open_is_decided_once(config, corpus, tmp_path):
     run = runs.create(dataclasses.replace(config, precision="auto", threads=0), tmp_path / "run")
     run.close()
-    written = runs.config_of(run.folder)
+    written = config_of(run.folder)
     assert written.precision in ("float32", "bfloat16")
     assert written.threads == torch.get_num_threads()
     assert written.model.vocab_size == corpus.vocab_size
     assert written.model.pad_id == corpus.tokenizer.pad_id
-    description = runs.read_description(run.folder)
+    description = read_description(run.folder)
     assert description.keys() >= {"versions", "machine", "command", "commit", "config"}
 
 

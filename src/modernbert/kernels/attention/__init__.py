@@ -1,13 +1,13 @@
 """Attention over a packed batch: q, k, v and a layout in, mixed values out, one of four kernels."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from modernbert.base.errors import ConfigError
+from modernbert.base.records import nearest
 from modernbert.batch import Layout
 from modernbert.kernels.attention.banded import attend as banded
 from modernbert.kernels.attention.oracle import attend as oracle
@@ -45,8 +45,7 @@ def attend(
     """
     name = backend or backend_for(q.device, q.dtype)
     if name not in BACKENDS:
-        near = get_close_matches(name, BACKENDS, n=2, cutoff=0.4) or list(BACKENDS)
-        raise ConfigError(f"no attention backend is called {name!r}: try {' or '.join(near)}")
+        raise ConfigError(f"no attention backend is called {name!r}: {nearest(name, BACKENDS)}")
     return BACKENDS[name](q, k, v, layout, window)
 
 

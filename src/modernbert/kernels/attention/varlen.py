@@ -3,11 +3,15 @@
 from functools import lru_cache
 from inspect import signature
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from modernbert.base.errors import MachineError
 from modernbert.batch import Layout
+
+_DTYPES = (torch.bfloat16, torch.float16)
+_MAX_WIDTH = 256
 
 
 @lru_cache
@@ -30,7 +34,8 @@ def attend(
     """Attend inside each document of the flat axis; bfloat16 or float16 only.
 
     Raises:
-        MachineError: the tensors are not on a CUDA device, or this torch has no such kernel.
+        MachineError: the tensors are not on a CUDA device, of another dtype or width than the
+            kernel takes, or this torch has no such kernel.
     """
     if q.device.type != "cuda":
         raise MachineError(
@@ -40,6 +45,12 @@ def attend(
     if not is_available():
         raise MachineError(
             "this torch has no torch.nn.attention.varlen: install a newer one or use padded"
+        )
+    width = q.shape[-1]
+    if q.dtype not in _DTYPES or width > _MAX_WIDTH or width % 8:
+        raise MachineError(
+            f"the varlen backend takes bfloat16 or float16 and heads of up to {_MAX_WIDTH} in "
+            f"multiples of 8, not {q.dtype} and {width}: use padded"
         )
     from torch.nn.attention.varlen import varlen_attn
 

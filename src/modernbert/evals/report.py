@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 from pathlib import Path
@@ -10,10 +9,15 @@ from typing import Any
 
 from modernbert.base import files
 from modernbert.base.log import count, duration
-from modernbert.train.chart import Band, Series, chart
-from modernbert.train.run import read_description
+from modernbert.data.corpus import Corpus
+from modernbert.data.manifest import NAME as MANIFEST
+from modernbert.evals.chart import Band, Series, chart
+from modernbert.evals.examples import Example, examples_of
+from modernbert.infer.pretrained import load
+from modernbert.train.description import config_of, read_description
 
 _SMOOTH = 0.9
+_NUM_EXAMPLES = 8
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2430; --paper: #fdfdfc; --soft: #6b7686;
@@ -40,18 +44,6 @@ mark { background: var(--s0); color: var(--paper); border-radius: 3px; padding: 
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A hidden token of a held-out text, and what the model took it for."""
-
-    where: str
-    before: str
-    answer: str
-    after: str
-    guesses: Sequence[tuple[str, float]]
-    """Tokens with their probabilities, best first."""
-
-
 def write_report(run: Path, target: Path, examples: Sequence[Example] = ()) -> None:
     """Write the page; works while the run goes on.
 
@@ -65,6 +57,20 @@ def write_report(run: Path, target: Path, examples: Sequence[Example] = ()) -> N
         aside.write_text(page(description, rows, evaluations, examples), encoding="utf-8")
 
 
+def report_of(run: Path, target: Path) -> None:
+    """Write the page with examples, where the run has a finished model and its corpus is there.
+
+    Raises:
+        CheckpointError: the folder holds no run.
+        MachineError: the page cannot be written.
+    """
+    examples: list[Example] = []
+    corpus = Path(config_of(run).corpus)
+    if (run / "model").is_dir() and (corpus / MANIFEST).exists():
+        examples = examples_of(load(run / "model"), Corpus.open(corpus), _NUM_EXAMPLES)
+    write_report(run, target, examples)
+
+
 def page(
     description: dict[str, Any],
     rows: list[dict[str, Any]],
@@ -73,7 +79,7 @@ def page(
 ) -> str:
     """Return the page's HTML."""
     body = [
-        f"<h1>{escape(Path(description['config']['corpus']).name)}: a pretraining run</h1>",
+        f"<h1>A pretraining run on {escape(Path(description['config']['corpus']).name)}</h1>",
         _summary(description, rows),
         *(_curves(rows, evaluations) if rows else ["<p>No step was taken yet.</p>"]),
         _phases(description, rows),
@@ -220,7 +226,7 @@ def _examples(examples: Sequence[Example]) -> str:
         guesses = ", ".join(
             f'<span class="{"right" if token == each.answer else "wrong"}">'
             f"<code>{escape(token)}</code> {share:.0%}</span>"
-            for token, share in each.guesses
+            for token, share in ((g.token, g.probability) for g in each.guesses)
         )
         shown.append(
             f'<p class="soft">{escape(each.where)}</p><pre>{escape(each.before)}'

@@ -5,9 +5,11 @@ on where the first one stopped.
 """
 
 import dataclasses
+import shlex
 import sysconfig
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,22 +25,26 @@ from modernbert.data.manifest import NAME as MANIFEST
 from modernbert.data.manifest import BuildOptions
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.data.train_tokenizer import train as train_tokenizer
+from modernbert.evals.examples import Example, examples_of
+from modernbert.evals.report import steps_of, write_report
+from modernbert.infer.pretrained import load
 from modernbert.recipes.tiny import tiny
 from modernbert.train import run as runs
 from modernbert.train.evaluate import overall
-from modernbert.train.examples import examples_of
 from modernbert.train.hooks import measure
 from modernbert.train.loop import train
-from modernbert.train.report import Example, steps_of, write_report
 from modernbert.train.run import Run
 from modernbert.train.trial import tokens_per_second
 
 VOCAB_SIZE = 8192
 _SUMMARY = "summary.json"
+_SPENT = "spent.json"
 _MOST_TEXT_BYTES = 24_000_000
 _TEXT_BYTES_A_MINUTE = 5_000_000
 _SAMPLE_BYTES = 8_000_000
 _HELDOUT = 0.02
+_LEAST_HELDOUT_FILES = 20
+"""Expected number; a hash of each text decides."""
 _LEFT_OUT = ("site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3")
 _TRAINING_SHARE = 0.85
 """Share of what is left after the shards that is training's; the rest evaluates and reports."""
@@ -62,28 +68,43 @@ class Summary:
 
 
 def run_demo(folder: Path, minutes: float) -> int:
-    """Do every stage that is not done yet; return 130 when stopped before the end."""
-    started = time.monotonic()
+    """Do every stage that is not done yet; return 130 when stopped before the end.
+
+    Raises:
+        DataError: there is no Python source, or too little to hold some out.
+        MachineError: the folder cannot be written.
+    """
     files.make_folder(folder)
     if (folder / _SUMMARY).exists():
         say(f"{folder} is finished; remove it to begin anew")
         _say(from_plain(Summary, files.read_json(folder / _SUMMARY)), [], folder)
         return 0
-    _choose_files(folder, minutes)
-    tokenizer = _tokenizer(folder)
-    _corpus(folder, tokenizer)
-    with closing(_run(folder, minutes - (time.monotonic() - started) / 60)) as run:
-        return _trained(run, folder, started)
+    with _timed(folder) as started:
+        _choose_files(folder, minutes)
+        tokenizer = _tokenizer(folder)
+        _corpus(folder, tokenizer)
+        with closing(_run(folder, minutes - (time.monotonic() - started) / 60)) as run:
+            return _trained(run, folder, started)
+
+
+@contextmanager
+def _timed(folder: Path) -> Iterator[float]:
+    """Give the moment the demo began, had its calls followed each other without a pause."""
+    earlier = files.read_json(folder / _SPENT)["seconds"] if (folder / _SPENT).exists() else 0.0
+    started = time.monotonic() - earlier
+    try:
+        yield started
+    finally:
+        files.write_json(folder / _SPENT, {"seconds": time.monotonic() - started})
 
 
 def _trained(run: Run, folder: Path, started: float) -> int:
-    earlier = sum(row["seconds"] for row in steps_of(run.folder))
     if not train(run):
-        say(f"or go on with the demo: modernbert demo --out {folder}")
+        say(f"or go on with the demo: modernbert demo --out {shlex.quote(str(folder))}")
         return 130
     model = run.finish()
-    examples = examples_of(run, num_examples=8)
-    summary = _summary(run, model, earlier + time.monotonic() - started)
+    examples = examples_of(load(model), run.corpus, num_examples=8)
+    summary = _summary(run, model, time.monotonic() - started)
     write_report(run.folder, folder / "report.html", examples)
     files.write_json(folder / _SUMMARY, to_plain(summary))
     _say(summary, examples, folder)
@@ -106,8 +127,17 @@ def _tokenizer(folder: Path) -> Tokenizer:
 def _corpus(folder: Path, tokenizer: Tokenizer) -> None:
     if (folder / "corpus" / MANIFEST).exists():
         return  # finished; the files it was made from may have changed since
-    options = BuildOptions(heldout_fraction=_HELDOUT)
-    build(_sources(folder), tokenizer, folder / "corpus", options=options, report=say)
+    sources = _sources(folder)
+    num_files = sum(map(len, sources.values()))
+    options = BuildOptions(
+        heldout_fraction=min(0.5, max(_HELDOUT, _LEAST_HELDOUT_FILES / num_files))
+    )
+    manifest = build(sources, tokenizer, folder / "corpus", options=options, report=say)
+    if not manifest.total("documents", "heldout"):
+        raise DataError(
+            f"none of the {num_files} Python files was held out to measure on: "
+            f"remove {folder} and give more --minutes"
+        )
 
 
 def _choose_files(folder: Path, minutes: float) -> None:
@@ -191,8 +221,11 @@ def _summary(run: Run, model: Path, seconds: float) -> Summary:
 def _say(summary: Summary, examples: list[Example], folder: Path) -> None:
     for each in examples:
         line = " ".join(each.before.split())[-48:]
-        guess, share = each.guesses[0]
-        say(f"  ...{line} [{each.answer.strip()}]  guessed {guess.strip()!r} ({share:.0%})")
+        best = each.guesses[0]
+        say(
+            f"  ...{line} [{each.answer.strip()}]  "
+            f"guessed {best.token.strip()!r} ({best.probability:.0%})"
+        )
     say(
         f"held-out code: masked accuracy {summary.heldout_masked_accuracy:.1%}, always guessing "
         f"the most frequent token {summary.most_frequent_token_accuracy:.1%}, "
@@ -203,4 +236,4 @@ def _say(summary: Summary, examples: list[Example], folder: Path) -> None:
         f"({count(summary.tokens_per_second)} tok/s, packing fill {summary.packing_fill:.2%})"
     )
     say(f"report: {folder / 'report.html'}")
-    say(f'try: modernbert fill {summary.model} "import numpy as [MASK]"')
+    say(f'try: modernbert fill {shlex.quote(summary.model)} "import numpy as [MASK]"')

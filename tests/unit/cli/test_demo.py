@@ -4,7 +4,7 @@ import pytest
 
 from modernbert.base.errors import DataError, MachineError
 from modernbert.base.rng import key
-from modernbert.recipes import demo
+from modernbert.cli import demo
 
 
 @pytest.fixture

@@ -6,9 +6,11 @@ from html.parser import HTMLParser
 import pytest
 
 from modernbert.base.errors import CheckpointError
-from modernbert.train.chart import Band, Series, chart
-from modernbert.train.examples import examples_of
-from modernbert.train.report import Example, steps_of, write_report
+from modernbert.evals.chart import Band, Series, chart
+from modernbert.evals.examples import Example, examples_of
+from modernbert.evals.report import report_of, steps_of, write_report
+from modernbert.infer.fill import Guess
+from modernbert.infer.pretrained import load
 
 EMPTY = {"meta", "br", "line", "circle", "rect", "polyline"}
 
@@ -73,7 +75,7 @@ def test_a_report_stands_alone_and_shows_every_curve(folder):
 
 
 def test_examples_are_shown_and_escaped(folder):
-    example = Example("a/b", "x < 1 && ", "<b>", " y", [("<b>", 0.5), ("c", 0.25)])
+    example = Example("a/b", "x < 1 && ", "<b>", " y", [Guess("<b>", 0.5), Guess("c", 0.25)])
     page = page_of(folder, [example])
     assert "<b>" in page.text
     assert "b" not in page.tags
@@ -116,7 +118,7 @@ def test_names_are_escaped(folder):
     (folder / "run.json").write_text(json.dumps(description))
     page = page_of(folder)
     assert "i" not in page.tags
-    assert "<corpus>: a pretraining run" in page.text
+    assert "A pretraining run on <corpus>" in page.text
 
 
 def points(svg: str) -> list[tuple[float, float]]:
@@ -149,12 +151,27 @@ def test_many_points_are_thinned():
 
 
 def test_examples_hide_one_token_of_held_out_text(finished):
-    examples = examples_of(finished, 4)
+    model = load(finished.finish())
+    examples = examples_of(model, finished.corpus, 4)
     assert len(examples) == 4
-    assert examples == examples_of(finished, 4)
+    assert examples == examples_of(model, finished.corpus, 4)
     for each in examples:
         assert len(each.answer.strip()) >= 1
         assert "/heldout-" in each.where
-        shares = [share for _, share in each.guesses]
+        shares = [guess.probability for guess in each.guesses]
         assert shares == sorted(shares, reverse=True)
         assert 0 < sum(shares) <= 1 + 1e-6
+
+
+def test_a_finished_runs_report_has_examples(finished, folder):
+    finished.finish()
+    report_of(finished.folder, folder / "report.html")
+    text = read((folder / "report.html").read_text(encoding="utf-8")).text
+    assert "Hidden tokens in held-out text" in text
+
+
+def test_a_run_without_its_corpus_still_has_a_report(folder):
+    report_of(folder, folder / "report.html")
+    text = read((folder / "report.html").read_text(encoding="utf-8")).text
+    assert "Hidden tokens in held-out text" not in text
+    assert any("Held-out text, step" in part for part in text)
