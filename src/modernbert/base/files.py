@@ -16,7 +16,7 @@ from modernbert.base.errors import MachineError, UserError
 _ASIDE = ".partial-"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Libraries written in Rust, such as safetensors, put the system's error into their text alone.
-_RUST_ERROR = re.compile(r"\(os error (\d+)\)")
+_RUST_ERROR = re.compile(r"(?:os error|Os \{ code:) (\d+)")
 
 
 @contextmanager
