@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from modernbert.base.log import count
-
 WIDTH, HEIGHT = 720, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 12, 22, 26
 _MOST_POINTS = 600
+_LEAST_ROOM = 0.01
+"""Above and below, as a share of the highest value: what hardly changes is drawn as flat."""
+_LETTER = 9
+"""Width of a letter where the page shows the text large, on a phone."""
+_SCALES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +34,38 @@ class Band:
     end: float
 
 
-def chart(title: str, series: Sequence[Series], bands: Sequence[Band] = (), unit: str = "") -> str:
-    """Draw a chart; its colours come from the page's style, so it follows light and dark."""
-    frame = _Frame.around(series, bands)
+def chart(
+    title: str,
+    series: Sequence[Series],
+    bands: Sequence[Band] = (),
+    unit: str = "",
+    most: float = math.inf,
+) -> str:
+    """Draw a chart; its colours come from the page's style, so it follows light and dark.
+
+    `most` is the highest value there can be, where there is one: the y axis ends there.
+    """
+    frame = _Frame.around(series, bands, most)
     marks = [
         frame.bands(bands),
         frame.grid(unit),
         *(frame.mark(each, i) for i, each in enumerate(series)),
     ]
-    names = " ".join(
-        f'<span class="key s{i}">{escape(each.name)}</span>' for i, each in enumerate(series)
-    )
     return (
-        f"<figure><figcaption>{escape(title)} {names}</figcaption>"
+        f"<figure><figcaption>{escape(title)} {_legend(series)}</figcaption>"
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
         f"{''.join(marks)}</svg></figure>"
+    )
+
+
+def _legend(series: Sequence[Series]) -> str:
+    """Name the series, where there is more than the one that the title names."""
+    if len(series) < 2:
+        return ""
+    return " ".join(
+        f'<span class="key s{i}">{"●" if each.is_dots else "━"} {escape(each.name)}</span>'
+        for i, each in enumerate(series)
+        if each.x
     )
 
 
@@ -57,14 +77,13 @@ class _Frame:
     high_y: float
 
     @classmethod
-    def around(cls, series: Sequence[Series], bands: Sequence[Band]) -> "_Frame":
+    def around(cls, series: Sequence[Series], bands: Sequence[Band], most: float) -> "_Frame":
         xs = [x for each in series for x in each.x] + [b.end for b in bands]
         ys = [y for each in series for y in each.y if math.isfinite(y)]
         low, high = min(ys, default=0.0), max(ys, default=1.0)
-        room = (high - low or abs(high) or 1.0) * 0.06
-        return cls(
-            0.0, max(xs, default=1.0), max(low - room, 0.0) if low >= 0 else low - room, high + room
-        )
+        room = max((high - low) * 0.06, abs(high) * _LEAST_ROOM) or 1.0
+        bottom = max(low - room, 0.0) if low >= 0 else low - room
+        return cls(0.0, max(xs, default=1.0), bottom, min(high + room, max(most, high)))
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         across = (x - self.low_x) / (self.high_x - self.low_x or 1.0)
@@ -78,7 +97,7 @@ class _Frame:
         every = max(1, len(series.x) // _MOST_POINTS)
         pairs = zip(series.x[::every], series.y[::every], strict=True)
         points = [self.at(x, y) for x, y in pairs if math.isfinite(y)]
-        if series.is_dots:
+        if series.is_dots or len(points) == 1:
             return "".join(
                 f'<circle class="s{number}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>' for x, y in points
             )
@@ -87,34 +106,45 @@ class _Frame:
 
     def bands(self, bands: Sequence[Band]) -> str:
         drawn = []
-        for number, band in enumerate(bands):
+        middles = _spread([(self._middle(band), len(band.name) * _LETTER) for band in bands])
+        for number, (band, middle) in enumerate(zip(bands, middles, strict=True)):
             left, right = self.at(band.start, 0)[0], self.at(band.end, 0)[0]
             drawn.append(
                 f'<rect class="b{number % 2}" x="{left:.1f}" y="{_TOP}" '
                 f'width="{right - left:.1f}" height="{HEIGHT - _TOP - _BOTTOM}"/>'
-                f'<text x="{(left + right) / 2:.1f}" y="{_TOP - 6}" class="middle">'
+                f'<text x="{middle:.1f}" y="{_TOP - 6}" class="middle">'
                 f"{escape(band.name)}</text>"
             )
         return "".join(drawn)
 
+    def _middle(self, band: Band) -> float:
+        return self.at((band.start + band.end) / 2, 0)[0]
+
     def grid(self, unit: str) -> str:
         lines = []
-        for value in _ticks(self.low_y, self.high_y):
+        for value, label in _labelled(_ticks(self.low_y, self.high_y)):
             x, y = self.at(self.low_x, value)
             lines.append(
                 f'<line x1="{x:.1f}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-                f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" class="end">{_spelled(value)}{unit}</text>'
+                f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" class="end">{label}{unit}</text>'
             )
-        for value in _ticks(self.low_x, self.high_x):
+        for value, label in _labelled(_ticks(self.low_x, self.high_x)):
             x = self.at(value, 0)[0]
-            lines.append(
-                f'<text x="{x:.1f}" y="{HEIGHT - 8}" class="middle">{_spelled(value)}</text>'
-            )
+            lines.append(f'<text x="{x:.1f}" y="{HEIGHT - 8}" class="middle">{label}</text>')
         return "".join(lines)
 
 
+def _spread(labels: Sequence[tuple[float, float]]) -> list[float]:
+    """Move labels, each a middle and a width, to the left until none covers the next."""
+    middles, limit = [], float(WIDTH)
+    for middle, width in reversed(labels):
+        middles.append(min(middle, limit - width / 2))
+        limit = middles[-1] - width / 2 - _LETTER
+    return middles[::-1]
+
+
 def _ticks(low: float, high: float) -> list[float]:
-    """Return four to eight round numbers inside a range."""
+    """Return four to ten round numbers inside a range."""
     span = high - low
     if span <= 0:
         return [low]
@@ -124,7 +154,17 @@ def _ticks(low: float, high: float) -> list[float]:
     return [step * i for i in range(first, math.floor(high / step) + 1)]
 
 
-def _spelled(value: float) -> str:
-    if value == 0 or 1e-3 <= abs(value) < 1e3:
-        return f"{value:.4g}"
-    return count(value) if abs(value) >= 1e3 else f"{value:.0e}"
+def _labelled(ticks: Sequence[float]) -> list[tuple[float, str]]:
+    """Spell the ticks of an axis in one scale, with as many digits as tell them apart."""
+    most = max(map(abs, ticks), default=0.0)
+    scale, suffix = _scale(most)
+    step = ticks[1] - ticks[0] if len(ticks) > 1 else most
+    digits = max(0, -math.floor(math.log10(step / scale) + 1e-9)) if step else 0
+    return [(tick, f"{tick / scale:.{digits}f}{suffix}" if tick else "0") for tick in ticks]
+
+
+def _scale(most: float) -> tuple[float, str]:
+    if 0 < most < 1e-3:
+        power = math.floor(math.log10(most) + 1e-9)
+        return 10.0**power, f"e{power}"
+    return next((each for each in _SCALES if most >= each[0]), (1.0, ""))

@@ -13,35 +13,15 @@ from modernbert.data.corpus import Corpus
 from modernbert.data.manifest import NAME as MANIFEST
 from modernbert.evals.chart import Band, Series, chart
 from modernbert.evals.examples import Example, examples_of
+from modernbert.evals.style import STYLE
+from modernbert.infer.fill import Guess
 from modernbert.infer.pretrained import load
 from modernbert.train.description import config_of, read_description
+from modernbert.train.evaluate import MASK_RATE
 
-_SMOOTH = 0.9
+_SMOOTH = 1 / 200
+"""A point of a line is a mean of the steps before it, over about this share of the run."""
 _NUM_EXAMPLES = 8
-
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1c2430; --paper: #fdfdfc; --soft: #6b7686;
-  --line: #dde2e8; --band: #f1f4f8; --s0: #1f6feb; --s1: #d4572a; --s2: #2a8a57; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e4e8ee; --paper: #14181f; --soft: #94a0b0;
-  --line: #2b333f; --band: #1b212a; --s0: #6ea8fe; --s1: #ff9466; --s2: #6fcf97; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 780px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .25rem .6rem;
-  border-bottom: 1px solid var(--line); } td.n, th.n { text-align: right;
-  font-variant-numeric: tabular-nums; }
-figure { margin: 1rem 0; } figcaption { font-weight: 600; } svg { width: 100%; height: auto; }
-svg text { font-size: 11px; fill: var(--soft); } .middle { text-anchor: middle; }
-.end { text-anchor: end; } svg line { stroke: var(--line); }
-polyline { fill: none; stroke-width: 1.6; } .b0 { fill: var(--band); } .b1 { fill: none; }
-polyline.s0 { stroke: var(--s0); } polyline.s1 { stroke: var(--s1); }
-circle.s0 { fill: var(--s0); } circle.s1 { fill: var(--s1); } circle.s2 { fill: var(--s2); }
-.key { font-weight: 400; margin-left: .8rem; } .key.s0 { color: var(--s0); }
-.key.s1 { color: var(--s1); } .key.s2 { color: var(--s2); }
-pre { background: var(--band); padding: .7rem; overflow-x: auto; white-space: pre-wrap; }
-mark { background: var(--s0); color: var(--paper); border-radius: 3px; padding: 0 .2em; }
-.right { color: var(--s2); } .wrong { color: var(--s1); } .soft { color: var(--soft); }
-"""
 
 
 def write_report(run: Path, target: Path, examples: Sequence[Example] = ()) -> None:
@@ -85,12 +65,13 @@ def page(
         _phases(description, rows),
         _heldout(evaluations),
         _examples(examples),
-        f"<h2>Configuration</h2><pre>{escape(json.dumps(description, indent=2))}</pre>",
+        "<h2>Configuration</h2><details><summary>All of run.json</summary>"
+        f"<pre>{escape(json.dumps(description, indent=2))}</pre></details>",
     ]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
-        f"<title>modernbert run</title><style>{_STYLE}</style></head>"
+        f"<title>modernbert run</title><style>{STYLE}</style></head>"
         f"<body>{''.join(body)}</body></html>\n"
     )
 
@@ -111,9 +92,10 @@ def _summary(description: dict[str, Any], rows: list[dict[str, Any]]) -> str:
     tokens, seconds = sum(r["batch_tokens"] for r in rows), sum(r["seconds"] for r in rows)
     fill = sum(r["fill"] * r["batch_tokens"] for r in rows) / tokens if tokens else 0.0
     host = description["machine"]
+    planned = sum(phase["tokens"] for phase in description["config"]["phases"])
     facts = {
-        "tokens": count(tokens),
-        "steps": len(rows),
+        "tokens": count(tokens) + (f" of {count(planned)}" if tokens < planned else ""),
+        "steps": f"{len(rows):,}",
         "time in steps": duration(seconds),
         "tokens a second": count(tokens / seconds) if seconds else "-",
         "packing fill": f"{fill:.2%}",
@@ -134,6 +116,8 @@ def _curves(rows: list[dict[str, Any]], evaluations: list[dict[str, Any]]) -> li
 
     return [
         "<h2>Curves, against tokens</h2>",
+        '<p class="soft">Lines are smoothed. Held-out text is measured with '
+        f"{MASK_RATE:.0%} of its tokens hidden, whatever share training hides.</p>",
         chart(
             "Loss (nats a hidden token)",
             [
@@ -145,10 +129,14 @@ def _curves(rows: list[dict[str, Any]], evaluations: list[dict[str, Any]]) -> li
         chart(
             "Masked accuracy",
             [
-                Series("training", tokens, _smoothed(column("masked_accuracy"))),
-                Series("held out", when, [e["masked_accuracy"] for e in mean], is_dots=True),
+                Series("training", tokens, _percent(_smoothed(column("masked_accuracy")))),
+                Series(
+                    "held out", when, _percent([e["masked_accuracy"] for e in mean]), is_dots=True
+                ),
             ],
             bands,
+            unit="%",
+            most=100,
         ),
         chart("Learning rate", [Series("rate", tokens, column("lr"))], bands),
         chart("Gradient norm", [Series("norm", tokens, _smoothed(column("grad_norm")))], bands),
@@ -157,7 +145,13 @@ def _curves(rows: list[dict[str, Any]], evaluations: list[dict[str, Any]]) -> li
             [Series("rate", tokens, _smoothed(column("tokens_per_second")))],
             bands,
         ),
-        chart("Packing fill", [Series("fill", tokens, column("fill"))], bands),
+        chart(
+            "Packing fill",
+            [Series("fill", tokens, _percent(_smoothed(column("fill"))))],
+            bands,
+            unit="%",
+            most=100,
+        ),
     ]
 
 
@@ -171,12 +165,17 @@ def _bands(rows: list[dict[str, Any]]) -> list[Band]:
 
 
 def _smoothed(values: Sequence[float]) -> list[float]:
+    kept = 1 - 1 / max(1.0, len(values) * _SMOOTH)
     smooth, weight, out = 0.0, 0.0, []
     for value in values:
-        smooth = _SMOOTH * smooth + (1 - _SMOOTH) * value
-        weight = _SMOOTH * weight + (1 - _SMOOTH)
+        smooth = kept * smooth + (1 - kept) * value
+        weight = kept * weight + (1 - kept)
         out.append(smooth / weight)
     return out
+
+
+def _percent(shares: Sequence[float]) -> list[float]:
+    return [100 * share for share in shares]
 
 
 def _phases(description: dict[str, Any], rows: list[dict[str, Any]]) -> str:
@@ -191,7 +190,7 @@ def _phases(description: dict[str, Any], rows: list[dict[str, Any]]) -> str:
                 count(phase["tokens"]),
                 str(phase["context_length"]),
                 count(phase["global_rope_theta"]),
-                f"{phase['peak_lr']:.1e}",
+                f"{phase['peak_lr']:g}",
                 f"{phase['mask_rate']:.0%}",
                 last,
             )
@@ -205,11 +204,11 @@ def _heldout(evaluations: list[dict[str, Any]]) -> str:
     last = max(e["step"] for e in evaluations)
     lines = [
         (
-            escape(e["source"]),
+            "<strong>all</strong>" if e["source"] == "all" else escape(e["source"]),
             f"{e['loss']:.3f}",
             f"{e['masked_accuracy']:.1%}",
             f"{e['most_frequent_token_accuracy']:.1%}",
-            str(e["hidden"]),
+            f"{e['hidden']:,}",
         )
         for e in evaluations
         if e["step"] == last
@@ -221,18 +220,28 @@ def _heldout(evaluations: list[dict[str, Any]]) -> str:
 def _examples(examples: Sequence[Example]) -> str:
     if not examples:
         return ""
-    shown = ["<h2>Hidden tokens in held-out text</h2>"]
+    shown = [
+        "<h2>Hidden tokens in held-out text</h2>",
+        '<p class="soft">The marked token was hidden; below it the likeliest candidates.</p>',
+    ]
     for each in examples:
-        guesses = ", ".join(
-            f'<span class="{"right" if token == each.answer else "wrong"}">'
-            f"<code>{escape(token)}</code> {share:.0%}</span>"
-            for token, share in ((g.token, g.probability) for g in each.guesses)
-        )
+        guesses = " &ensp;".join(_guess(g, g.token == each.answer) for g in each.guesses)
+        before, after = each.before.lstrip("\n"), each.after.rstrip()
         shown.append(
-            f'<p class="soft">{escape(each.where)}</p><pre>{escape(each.before)}'
-            f"<mark>{escape(each.answer)}</mark>{escape(each.after)}</pre><p>{guesses}</p>"
+            f'<p class="soft">{escape(each.where)}</p><pre>{escape(before)}'
+            f"<mark>{escape(each.answer)}</mark>{escape(after)}</pre>"
+            f'<p class="guesses"><span class="soft">guessed</span> {guesses}</p>'
         )
     return "".join(shown)
+
+
+def _guess(guess: Guess, is_right: bool) -> str:
+    token = guess.token.replace("\n", "⏎").replace("\t", "⇥")
+    kind, tick = ("right", " ✓") if is_right else ("soft", "")
+    return (
+        f'<code class="guess {kind}">{escape(token)}</code> '
+        f'<span class="{kind}">{guess.probability:.0%}{tick}</span>'
+    )
 
 
 def _table(lines: Sequence[Sequence[str]], head: Sequence[str] = ()) -> str:
@@ -244,4 +253,4 @@ def _table(lines: Sequence[Sequence[str]], head: Sequence[str] = ()) -> str:
 
     top = f"<tr>{row(head, 'th')}</tr>" if head else ""
     rest = "".join(f"<tr>{row(line, 'td')}</tr>" for line in lines)
-    return f"<table>{top}{rest}</table>"
+    return f'<div class="wide"><table>{top}{rest}</table></div>'

@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 
@@ -175,3 +176,35 @@ def test_a_run_without_its_corpus_still_has_a_report(folder):
     text = read((folder / "report.html").read_text(encoding="utf-8")).text
     assert "Hidden tokens in held-out text" not in text
     assert any("Held-out text, step" in part for part in text)
+
+
+def labels(svg: str, kind: str) -> list[str]:
+    """Return the texts of one class: the y axis ends its labels, x axis and bands centre them."""
+    return re.findall(rf'class="{kind}">([^<]*)</text>', svg)
+
+
+@pytest.mark.parametrize("values", [[0.0, 1e-4, 3e-4], [130_200.0, 130_500.0, 130_900.0]])
+def test_no_two_ticks_of_an_axis_read_alike(values):
+    found = labels(chart("t", [Series("s", [0, 1, 2], values)]), "end")
+    assert len(found) == len(set(found)) > 2
+
+
+def test_what_hardly_changes_is_drawn_flat():
+    values = [0.9990, 0.9991, 0.9990]
+    heights = [y for _, y in points(chart("t", [Series("s", [0, 1, 2], values)]))]
+    assert max(heights) - min(heights) < 20
+
+
+def test_an_axis_ends_at_the_most_there_can_be():
+    found = labels(chart("t", [Series("s", [0, 1], [0.0, 99.9])], unit="%", most=100), "end")
+    assert max(float(label.removesuffix("%")) for label in found) <= 100
+
+
+def test_names_of_narrow_bands_do_not_cover_each_other():
+    bands = [Band("pretraining", 0, 98), Band("extension", 98, 99), Band("decay", 99, 100)]
+    drawn = chart("t", [Series("s", [0, 100], [1.0, 2.0])], bands)
+    places = re.findall(r'<text x="([\d.]+)" y="16" class="middle">([^<]*)<', drawn)
+    assert [name for _, name in places] == ["pretraining", "extension", "decay"]
+    middles = [float(x) for x, _ in places]
+    for (left, right), name in zip(pairwise(middles), ("extension", "decay"), strict=True):
+        assert right - left > 5 * len(name)
