@@ -3,7 +3,7 @@
 import torch
 
 from modernbert.batch import PackedBatch, pack
-from modernbert.model.config import EncoderConfig
+from modernbert.model.config import MASKED_LM, EncoderConfig, HeadConfig
 from modernbert.model.init import build
 from modernbert.model.model import Model
 
@@ -15,7 +15,7 @@ def config_of(**fields) -> EncoderConfig:
     return EncoderConfig(**(SMALL | shape | fields))
 
 
-def lively(config: EncoderConfig, seed: int = 0, head: bool = True) -> Model:
+def lively(config: EncoderConfig, seed: int = 0, head: HeadConfig | None = MASKED_LM) -> Model:
     """Make a model whose norms, biases and matrices are all far from their initial values."""
     model = build(config, seed, head)
     source = torch.Generator().manual_seed(seed)

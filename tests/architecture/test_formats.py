@@ -9,7 +9,7 @@ from modernbert.cli.demo import Summary
 from modernbert.data.manifest import BuildOptions, Manifest, Plan, SourceFacts
 from modernbert.data.shards import ShardFacts
 from modernbert.data.stream import StreamState
-from modernbert.model.config import EncoderConfig
+from modernbert.model.config import EncoderConfig, HeadConfig
 from modernbert.model.hf_config import to_hf
 from modernbert.optim.schedule import BatchWarmup, Schedule
 from modernbert.train.checkpoint import TrainerState
@@ -45,7 +45,9 @@ def test_page_names_every_field(kind, part):
 
 
 def test_page_names_every_key_of_config_json():
-    written = to_hf(EncoderConfig(), dtype="float32", architecture="ModernBertForMaskedLM")
+    written = to_hf(
+        EncoderConfig(), dtype="float32", head=HeadConfig(kind="sequence", labels=("a", "b"))
+    )
     assert written.keys() - keys_in("Model and checkpoint folders") == set()
 
 

@@ -29,6 +29,7 @@ FROM_PYTHON = (
     "masking: rate is 2: give a share between 0 and 1",
     "masking: mask_share 0.9 and random_share 0.2 sum to more than 1: lower one of them",
     "no attention backend is called 'x': did you mean banded",
+    "a head of kind tokens needs labels: give at least one",
     "texts holds files that are no model, and saving would replace the folder: "
     "give a new or empty one",
 )

@@ -7,6 +7,7 @@ from transformers import ModernBertModel as HFEncoder
 
 from modernbert.batch import pack, real
 from modernbert.model import folder
+from modernbert.model.config import MASKED_LM
 from modernbert.model.hf_config import to_hf
 from tests.nets import SMALL, config_of, documents_of, lively
 from tests.parity.tolerance import assert_as_accurate, distance
@@ -118,7 +119,7 @@ def test_bfloat16_is_as_accurate_as_theirs(tmp_path):
 def test_their_folder_opens_here(tmp_path):
     torch.manual_seed(0)
     config = config_of(num_layers=4)
-    keys = to_hf(config, dtype="float32", architecture="ModernBertForMaskedLM")
+    keys = to_hf(config, dtype="float32", head=MASKED_LM)
     theirs = ModernBertForMaskedLM(ModernBertConfig(**keys)).eval()
     theirs.save_pretrained(tmp_path, max_shard_size="20KB")
     assert (tmp_path / folder.INDEX).exists()
@@ -130,7 +131,7 @@ def test_their_folder_opens_here(tmp_path):
 
 
 def test_their_headless_folder_opens_here_and_ours_there(tmp_path):
-    model = lively(config_of(), head=False)
+    model = lively(config_of(), head=None)
     folder.write(model, tmp_path / "ours")
     theirs = HFEncoder.from_pretrained(tmp_path / "ours")
     theirs.save_pretrained(tmp_path / "theirs")

@@ -7,6 +7,7 @@ import torch
 from modernbert.base.errors import ConfigError, DataError
 from modernbert.batch import pack
 from modernbert.infer.pretrained import Pretrained
+from modernbert.model.heads import MaskedLMHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ def fill(model: Pretrained, text: str, top: int = 5) -> list[list[Guess]]:
 
 def guess(model: Pretrained, ids: list[int], masked: list[int], top: int) -> list[list[Guess]]:
     """Rank candidates for these places of one document, [CLS] and [SEP] included."""
-    assert model.head is not None
+    assert isinstance(model.head, MaskedLMHead)
     with torch.no_grad():
         x = model.encoder(pack([ids]).to(next(model.parameters()).device))
         shares = model.head.logits(x[masked]).float().softmax(-1)
@@ -44,7 +45,7 @@ def guess(model: Pretrained, ids: list[int], masked: list[int], top: int) -> lis
 
 
 def _check(model: Pretrained, num_tokens: int, num_masks: int, top: int) -> None:
-    if model.head is None:
+    if not isinstance(model.head, MaskedLMHead):
         raise ConfigError("this model has no masked-LM head, so it cannot fill [MASK]")
     if top < 1:
         raise ConfigError(f"top is {top}: ask for at least 1 candidate")

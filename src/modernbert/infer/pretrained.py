@@ -13,7 +13,7 @@ from modernbert.data.tokenizer import Tokenizer
 from modernbert.model import folder as model_folder
 from modernbert.model.config import EncoderConfig
 from modernbert.model.encoder import Encoder
-from modernbert.model.heads import MaskedLMHead
+from modernbert.model.heads import Head
 from modernbert.model.model import Model
 
 _WANTED = ("*.json", "*.safetensors")
@@ -33,7 +33,7 @@ class Pretrained(nn.Module):
         return self.model.encoder
 
     @property
-    def head(self) -> MaskedLMHead | None:
+    def head(self) -> Head | None:
         """The head the folder has, None for a bare encoder."""
         return self.model.head
 
@@ -42,8 +42,8 @@ class Pretrained(nn.Module):
         """The encoder's shape."""
         return self.model.config
 
-    def forward(self, batch: PackedBatch) -> Float[Tensor, "T _"]:
-        """Return the head's output for every token, or the encoder's when there is no head."""
+    def forward(self, batch: PackedBatch) -> Float[Tensor, "rows _"]:
+        """Return the head's output, or the encoder's when there is no head."""
         output: Tensor = self.model(batch)
         return output
 

@@ -6,6 +6,9 @@ from typing import Literal
 from modernbert.base.errors import ConfigError
 
 LayerKind = Literal["global", "local"]
+HeadKind = Literal["masked_lm", "sequence", "tokens", "spans", "choice"]
+Pooling = Literal["cls", "mean"]
+Problem = Literal["single_label", "multi_label", "regression"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,3 +96,36 @@ class EncoderConfig:
     def theta_at(self, layer: int) -> float:
         """Return the base of the layer's rotary frequencies."""
         return self.global_rope_theta if self.is_global(layer) else self.local_rope_theta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadConfig:
+    """What is read out of the encoder."""
+
+    kind: HeadKind = "masked_lm"
+    labels: tuple[str, ...] = ()
+    """Names of the classifier's rows, for sequence and tokens."""
+    pooling: Pooling = "mean"
+    """How a document becomes one vector, for sequence and choice."""
+    problem: Problem = "single_label"
+    """What the scores of a sequence are: one label, any number of labels, or numbers."""
+    dropout: float = 0.0
+    """Dropout before the classifier."""
+
+    def __post_init__(self) -> None:
+        """Reject classifiers without labels."""
+        if self.kind in ("sequence", "tokens") and not self.labels:
+            raise ConfigError(f"a head of kind {self.kind} needs labels: give at least one")
+
+    @property
+    def num_scores(self) -> int:
+        """Rows of the classifier: start and end for spans, one score for a choice."""
+        return {"spans": 2, "choice": 1}.get(self.kind, len(self.labels))
+
+    @property
+    def reads_documents(self) -> bool:
+        """Return whether a document gives one row of scores, not one a token."""
+        return self.kind in ("sequence", "choice")
+
+
+MASKED_LM = HeadConfig()

@@ -13,13 +13,19 @@ from modernbert.base.errors import CheckpointError
 from modernbert.base.files import read_json, whole_file, write_json
 from modernbert.model.config import EncoderConfig
 from modernbert.model.hf_config import from_hf, to_hf
+from modernbert.model.hf_head import head_from_hf
 from modernbert.model.init import empty
 from modernbert.model.model import Model
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 
 # Our prefix, Hugging Face's prefix; the first match counts.
-_PREFIXES = (("encoder.", "model."), ("head.decoder.", "decoder."), ("head.", "head."))
+_PREFIXES = (
+    ("encoder.", "model."),
+    ("head.decoder.", "decoder."),
+    ("head.classifier.", "classifier."),
+    ("head.", "head."),
+)
 _NAMED_AT_MOST = 5
 
 
@@ -37,8 +43,7 @@ def write(model: Model, folder: Path) -> None:
         if not (name == "head.decoder.weight" and model.config.tie_embeddings)
     }
     dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
-    architecture = "ModernBertModel" if model.head is None else "ModernBertForMaskedLM"
-    write_json(folder / CONFIG, to_hf(model.config, dtype=dtype, architecture=architecture))
+    write_json(folder / CONFIG, to_hf(model.config, dtype=dtype, head=model.head_config))
     with whole_file(folder / WEIGHTS) as aside:
         save_file(tensors, aside, metadata={"format": "pt"})
 
@@ -46,7 +51,7 @@ def write(model: Model, folder: Path) -> None:
 def read(folder: Path) -> Model:
     """Read a folder written here or by transformers 4 or 5, in the dtype of its tensors.
 
-    Names may start with `model.` or not; a masked-LM head is read where there is one.
+    Names may start with `model.` or not; the head is the one that config.json names.
 
     Raises:
         CheckpointError: a file is missing or broken, or does not fit config.json.
@@ -54,9 +59,7 @@ def read(folder: Path) -> Model:
     keys = _json(folder / CONFIG)
     config = from_hf(keys)
     found = {_plain(name): tensor for name, tensor in _tensors(folder)}
-    architectures = keys.get("architectures") or ["ModernBertForMaskedLM"]
-    has_head = "head.dense.weight" in found and "ModernBertForMaskedLM" in architectures
-    model = empty(config, has_head)
+    model = empty(config, head_from_hf(keys, found))
     _fill(model, found, folder)
     return model
 

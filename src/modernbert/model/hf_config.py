@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from modernbert.base.errors import CheckpointError, ConfigError
-from modernbert.model.config import EncoderConfig, LayerKind
+from modernbert.model.config import EncoderConfig, HeadConfig, LayerKind
+from modernbert.model.hf_head import head_to_hf
 
 # Our field, their key: the value is the same in both.
 _SAME = {
@@ -41,7 +42,7 @@ _ACTIVATIONS = {
 _KINDS: dict[str, LayerKind] = {"full_attention": "global", "sliding_attention": "local"}
 
 
-def to_hf(config: EncoderConfig, *, dtype: str, architecture: str) -> dict[str, Any]:
+def to_hf(config: EncoderConfig, *, dtype: str, head: HeadConfig | None) -> dict[str, Any]:
     """Return config.json with the keys of transformers 4 and 5, so that both read it right.
 
     Raises:
@@ -51,7 +52,6 @@ def to_hf(config: EncoderConfig, *, dtype: str, architecture: str) -> dict[str, 
     activation = next(theirs for theirs, ours in _ACTIVATIONS.items() if ours == config.activation)
     shared = {theirs: getattr(config, ours) for ours, theirs in _SAME.items()}
     return shared | {
-        "architectures": [architecture],
         "model_type": "modernbert",
         "dtype": dtype,
         "torch_dtype": dtype,
@@ -63,14 +63,13 @@ def to_hf(config: EncoderConfig, *, dtype: str, architecture: str) -> dict[str, 
         "eos_token_id": config.sep_id,
         "attention_dropout": 0.0,
         "attention_out_dropout": config.attention_out_dropout,
-        "classifier_dropout": 0.0,
-        "classifier_pooling": "mean",
         "deterministic_flash_attn": False,
         "sparse_prediction": False,
         "sparse_pred_ignore_index": -100,
         "position_embedding_type": "absolute",
         "gradient_checkpointing": False,
         **_layers_to_hf(config),
+        **head_to_hf(head),
     }
 
 

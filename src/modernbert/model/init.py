@@ -4,25 +4,25 @@ import torch
 from torch import Tensor, nn
 
 from modernbert.base import rng
-from modernbert.model.config import EncoderConfig
+from modernbert.model.config import MASKED_LM, EncoderConfig, HeadConfig
 from modernbert.model.encoder import Encoder
-from modernbert.model.heads import MaskedLMHead
+from modernbert.model.heads import head_of
 from modernbert.model.model import Model
 
 _OUT_PROJECTIONS = ("attn.Wo.weight", "mlp.Wo.weight")
 
 
-def build(config: EncoderConfig, seed: int, head: bool = True) -> Model:
+def build(config: EncoderConfig, seed: int, head: HeadConfig | None = MASKED_LM) -> Model:
     """Make a model with fresh float32 weights; equal seeds give equal weights."""
     model = empty(config, head)
     initialize(model, seed)
     return model
 
 
-def empty(config: EncoderConfig, head: bool = True) -> Model:
+def empty(config: EncoderConfig, head: HeadConfig | None = MASKED_LM) -> Model:
     """Make a model whose weights are not yet set."""
     with torch.device("meta"):
-        model = Model(Encoder(config), MaskedLMHead(config) if head else None)
+        model = Model(Encoder(config), head_of(config, head) if head else None)
     model.to_empty(device="cpu")
     model.tie()
     return model
@@ -48,7 +48,7 @@ def std_of(name: str, config: EncoderConfig) -> float:
     """Return the standard deviation of a matrix, before its tails are cut."""
     if name.endswith(_OUT_PROJECTIONS):
         return float(config.init_std / (2 * config.num_layers) ** 0.5)
-    if name.endswith("decoder.weight"):
+    if name.endswith(("decoder.weight", "classifier.weight")):
         return float(config.dim**-0.5)
     return config.init_std
 

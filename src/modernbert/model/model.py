@@ -7,15 +7,15 @@ from torch import Tensor, nn
 
 from modernbert.batch import PackedBatch
 from modernbert.kernels.cross_entropy import masked_lm_loss
-from modernbert.model.config import EncoderConfig
+from modernbert.model.config import EncoderConfig, HeadConfig
 from modernbert.model.encoder import Encoder
-from modernbert.model.heads import MaskedLMHead
+from modernbert.model.heads import ClassifierHead, Head, MaskedLMHead
 
 
 class Model(nn.Module):
     """The whole network that a folder holds."""
 
-    def __init__(self, encoder: Encoder, head: MaskedLMHead | None = None) -> None:
+    def __init__(self, encoder: Encoder, head: Head | None = None) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
@@ -25,6 +25,11 @@ class Model(nn.Module):
     def config(self) -> EncoderConfig:
         """The encoder's shape."""
         return self.encoder.config
+
+    @property
+    def head_config(self) -> HeadConfig | None:
+        """What the head reads out, None when there is none."""
+        return None if self.head is None else self.head.config
 
     def set_rope(self, *, global_theta: float, local_theta: float, max_length: int) -> None:
         """Turn positions by other angles from now on, as context extension does."""
@@ -37,12 +42,18 @@ class Model(nn.Module):
 
     def tie(self) -> None:
         """Make decoder and embedding one parameter again, after weights were replaced."""
-        if self.head is not None and self.config.tie_embeddings:
+        if isinstance(self.head, MaskedLMHead) and self.config.tie_embeddings:
             self.head.tie(self.encoder.embeddings.tok_embeddings)
 
-    def forward(self, batch: PackedBatch) -> Float[Tensor, "T N"]:
-        """Return logits for every token, or encoded tokens when there is no head."""
+    def forward(self, batch: PackedBatch) -> Float[Tensor, "rows N"]:
+        """Return the head's scores, or encoded tokens when there is no head.
+
+        A row stands for a token; for a document where the head scores documents.
+        """
         x: Tensor = self.encoder(batch)
+        if isinstance(self.head, ClassifierHead):
+            scores: Tensor = self.head(x, batch.layout)
+            return scores
         return x if self.head is None else self.head.logits(x)
 
     def masked_lm(
@@ -52,7 +63,7 @@ class Model(nn.Module):
 
         Head and decoder run on the rows at `positions` only (paper, section 2.2.1).
         """
-        assert self.head is not None, "a model without a head has no masked-token loss"
+        assert isinstance(self.head, MaskedLMHead), "only a masked-LM head has this loss"
         rows = self.head(self.encoder(batch).index_select(0, positions))
         decoder = self.head.decoder
         return masked_lm_loss(rows, decoder.weight, decoder.bias, targets)

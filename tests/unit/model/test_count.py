@@ -7,6 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from modernbert.batch import Layout
 from modernbert.kernels.attention.oracle import visible
+from modernbert.model.config import MASKED_LM
 from modernbert.model.count import forward_flops, parameters, training_flops
 from modernbert.model.init import empty
 from modernbert.model.presets import PRESETS
@@ -38,7 +39,7 @@ def test_presets_are_the_size_of_their_name(name):
 )
 def test_the_count_is_the_model_s(fields, head):
     config = config_of(**fields)
-    model = empty(config, head)
+    model = empty(config, MASKED_LM if head else None)
     assert parameters(config, head=head) == sum(p.numel() for p in model.parameters())
 
 

@@ -28,7 +28,7 @@ def test_only_hidden_rows_make_the_loss_and_every_weight_gets_a_gradient():
 
 
 def test_without_a_head_the_model_gives_the_encoder_s_rows():
-    model, batch = lively(config_of(), head=False), batch_of(LENGTHS)
+    model, batch = lively(config_of(), head=None), batch_of(LENGTHS)
     assert torch.equal(model(batch), model.encoder(batch))
     assert model(batch).shape == (sum(LENGTHS), 32)
 
@@ -102,7 +102,7 @@ def test_rotary_tables_stay_float32_whatever_the_model_s_dtype():
 
 
 def test_rows_come_in_the_order_of_the_documents():
-    model = lively(config_of(), head=False)
+    model = lively(config_of(), head=None)
     batch = batch_of(LENGTHS)
     rows = split(model(batch), batch.layout)
     assert [len(row) for row in rows] == LENGTHS

@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from modernbert.base.errors import CheckpointError
 from modernbert.model import folder
+from modernbert.model.config import MASKED_LM
 from tests.nets import batch_of, config_of, lively
 
 
@@ -29,7 +30,7 @@ def same_logits(path, model):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("head", [True, False])
+@pytest.mark.parametrize("head", [MASKED_LM, None])
 @pytest.mark.parametrize("tied", [True, False])
 def test_what_is_written_reads_back(tmp_path, dtype, head, tied):
     model = lively(config_of(tie_embeddings=tied), head=head).to(dtype)
@@ -62,12 +63,15 @@ def test_a_tied_decoder_in_the_file_is_accepted(saved):
     assert same_logits(saved, lively(config_of()))
 
 
-def test_a_classifier_s_folder_gives_its_encoder(saved):
+def test_a_classifier_s_folder_gives_its_head(saved):
     keys = json.loads((saved / "config.json").read_text())
     keys["architectures"] = ["ModernBertForSequenceClassification"]
     (saved / "config.json").write_text(json.dumps(keys))
-    change(saved, drop=["decoder.bias"], **{"classifier.weight": torch.zeros(2, 32)})
-    assert folder.read(saved).head is None
+    added = {"classifier.weight": torch.zeros(2, 32), "classifier.bias": torch.ones(2)}
+    change(saved, drop=["decoder.bias"], **added)
+    model = folder.read(saved)
+    assert model.head_config.labels == ("LABEL_0", "LABEL_1")
+    assert torch.equal(model(batch_of([5, 80])), torch.ones(2, 2))
 
 
 def test_shards_are_read(saved):

@@ -1,6 +1,7 @@
 import pytest
 
 from modernbert.base.errors import CheckpointError, ConfigError
+from modernbert.model.config import MASKED_LM
 from modernbert.model.hf_config import from_hf, to_hf
 from modernbert.model.presets import PRESETS
 from tests.nets import config_of
@@ -22,7 +23,7 @@ OFFICIAL = {
 
 
 def written(config):
-    return to_hf(config, dtype="float32", architecture="ModernBertForMaskedLM")
+    return to_hf(config, dtype="float32", head=MASKED_LM)
 
 
 @pytest.mark.parametrize("name", PRESETS)

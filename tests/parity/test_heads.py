@@ -1,0 +1,138 @@
+"""Our classifiers against transformers': scores and gradients, folders both ways, its faults."""
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForMultipleChoice,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
+
+from modernbert.batch import pack
+from modernbert.model import folder
+from modernbert.model.config import HeadConfig
+from tests.nets import config_of, documents_of, lively
+from tests.parity.test_transformers import grid_of
+from tests.parity.tolerance import assert_as_accurate, distance
+
+LABELS = ("no", "maybe", "yes")
+HEADS = {
+    "sequence, mean": HeadConfig(kind="sequence", labels=LABELS),
+    "sequence, cls": HeadConfig(kind="sequence", labels=LABELS, pooling="cls"),
+    "several labels": HeadConfig(kind="sequence", labels=LABELS, problem="multi_label"),
+    "a number": HeadConfig(kind="sequence", labels=("score",), problem="regression"),
+    "tokens": HeadConfig(kind="tokens", labels=("O", "B-PER", "I-PER", "B-LOC")),
+    "spans": HeadConfig(kind="spans"),
+    "choice, mean": HeadConfig(kind="choice"),
+    "choice, cls": HeadConfig(kind="choice", pooling="cls"),
+}
+THEIRS = {
+    "sequence": AutoModelForSequenceClassification,
+    "tokens": AutoModelForTokenClassification,
+    "spans": AutoModelForQuestionAnswering,
+    "choice": AutoModelForMultipleChoice,
+}
+SHAPES = {
+    "plain": {},
+    "biases": {"norm_bias": True, "attention_bias": True, "mlp_bias": True, "head_bias": True},
+    "a list": {"layer_kinds": ("local", "global", "local"), "activation": "silu"},
+}
+LENGTHS = [200, 1, 66, 130, 90, 41, 12, 250]
+pytestmark = pytest.mark.filterwarnings("ignore:transformers 4 cannot express")
+
+
+def saved(head, path, **fields):
+    model = lively(config_of(**fields), head=head).eval()
+    folder.write(model, path)
+    return model
+
+
+def their_scores(theirs, kind, documents, side):
+    """Return their scores, laid out as ours are: no padding, a row a document or token."""
+    rows, mask = grid_of(documents, side)
+    if kind == "choice":
+        return theirs(rows[None], attention_mask=mask[None]).logits[0][:, None]
+    found = theirs(rows, attention_mask=mask)
+    if kind == "spans":
+        return torch.stack([found.start_logits, found.end_logits], -1)[mask.bool()]
+    return found.logits[mask.bool()] if kind == "tokens" else found.logits
+
+
+def with_gradients(model, scores):
+    slopes = torch.randn(scores.shape, generator=torch.Generator().manual_seed(3))
+    names, weights = zip(*model.named_parameters(), strict=True)
+    grads = torch.autograd.grad((scores * slopes).sum(), weights, allow_unused=True)
+    pairs = zip(names, grads, strict=True)
+    # Nobody trains by the keys and queries of a document of one token.
+    return {"scores": scores} | {name: grad for name, grad in pairs if grad is not None}
+
+
+@pytest.mark.parametrize("fields", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_scores_and_gradients_are_theirs(head, fields, tmp_path):
+    model, documents = saved(head, tmp_path, **fields), documents_of(LENGTHS)
+    their_class = THEIRS[head.kind]
+    exact = their_class.from_pretrained(tmp_path).eval().double()
+    truth = with_gradients(exact, their_scores(exact, head.kind, documents, "right"))
+    theirs = their_class.from_pretrained(tmp_path).eval()
+    naive = with_gradients(theirs, their_scores(theirs, head.kind, documents, "right"))
+    ours = with_gradients(model, model(pack(documents)))
+    ours = {folder.hf_name(name) if "." in name else name: x for name, x in ours.items()}
+    assert ours.keys() == truth.keys()
+    for name, right in truth.items():
+        assert_as_accurate(ours[name], naive[name], right)
+        assert distance(ours[name], right) < 1e-5 * right.norm().item() + 1e-7, name
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_bfloat16_is_as_accurate_as_theirs(head, tmp_path):
+    model, documents = saved(head, tmp_path), documents_of(LENGTHS)
+    truth = their_scores(
+        THEIRS[head.kind].from_pretrained(tmp_path).double(), head.kind, documents, "right"
+    )
+    theirs = THEIRS[head.kind].from_pretrained(tmp_path, dtype=torch.bfloat16).eval()
+    with torch.no_grad():
+        naive = their_scores(theirs, head.kind, documents, "right")
+        assert_as_accurate(model.to(torch.bfloat16)(pack(documents)), naive, truth)
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_folders_survive_a_trip_through_theirs(head, tmp_path):
+    model = saved(head, tmp_path / "ours")
+    THEIRS[head.kind].from_pretrained(tmp_path / "ours").save_pretrained(tmp_path / "theirs")
+    back = folder.read(tmp_path / "theirs").eval()
+    assert back.head_config == head
+    batch = pack(documents_of(LENGTHS))
+    assert torch.equal(back(batch), model(batch))
+
+
+def test_left_padding_moves_their_cls_and_ours_has_none(tmp_path):
+    """Their position 0 is padding where padding stands on the left; a packed batch has none."""
+    head, documents = HEADS["sequence, cls"], documents_of(LENGTHS)
+    model = saved(head, tmp_path)
+    theirs = THEIRS["sequence"].from_pretrained(tmp_path).eval()
+    right = their_scores(theirs, "sequence", documents, "right")
+    left = their_scores(theirs, "sequence", documents, "left")
+    assert (left - right).abs().max() > 0.1
+    torch.testing.assert_close(model(pack(documents)), right, rtol=1e-4, atol=1e-4)
+
+
+def test_mean_pooling_of_choices_needs_no_mask(tmp_path):
+    documents = documents_of([20, 20])
+    model = saved(HEADS["choice, mean"], tmp_path)
+    theirs = THEIRS["choice"].from_pretrained(tmp_path).eval()
+    with pytest.raises(AttributeError):
+        theirs(torch.tensor([documents]))
+    rows, mask = grid_of(documents, "right")
+    expected = theirs(rows[None], attention_mask=mask[None]).logits[0]
+    torch.testing.assert_close(model(pack(documents))[:, 0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_long_mean_keeps_its_last_tokens_in_bfloat16(tmp_path):
+    """A running sum in bfloat16 stops growing; theirs adds in the model's dtype."""
+    from modernbert.batch import Layout
+    from modernbert.model.pooling import pool
+
+    x = torch.ones(8192, 4, dtype=torch.bfloat16)
+    assert torch.equal(pool(x, Layout.of([8192]), "mean"), torch.ones(1, 4, dtype=torch.bfloat16))
