@@ -58,7 +58,7 @@ def broken_links(path: Path, text: str) -> list[str]:
         target = path.parent / name
         if link.startswith(("http://", "https://", "mailto:")):
             continue
-        page = target.read_text("utf-8") if name and target.is_file() else text
+        page = target.read_text("utf-8") if target.suffix == ".md" and target.is_file() else text
         if not target.exists() or (anchor and anchor not in anchors(page)):
             found.append(link)
     return found
