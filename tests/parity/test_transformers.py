@@ -9,6 +9,7 @@ from modernbert.batch import pack, real
 from modernbert.model import folder
 from modernbert.model.config import MASKED_LM
 from modernbert.model.hf_config import to_hf
+from modernbert.model.traces import attention_maps, hidden_states
 from tests.nets import SMALL, config_of, documents_of, lively
 from tests.parity.tolerance import assert_as_accurate, distance
 
@@ -161,3 +162,26 @@ def test_their_packed_documents_leak_and_ours_do_not(tmp_path):
 def test_padding_rows_hold_no_token():
     batch = pack(documents_of([3, 5]))
     assert real(batch.layout).sum() == len(batch.ids)
+
+
+def test_hidden_states_and_attention_maps_are_theirs(tmp_path):
+    """Their maps need eager attention: their sdpa gives an empty tuple."""
+    model, documents = lively(config_of(num_layers=4)), documents_of([150, 9, 70])
+    folder.write(model, tmp_path)
+    theirs = HFEncoder.from_pretrained(tmp_path, attn_implementation="eager").eval()
+    rows, mask = grid_of(documents, "right")
+    asked = {"output_attentions": True, "output_hidden_states": True}
+    with torch.no_grad():
+        expected = theirs(rows, attention_mask=mask, **asked)
+        states = hidden_states(model.encoder, pack(documents))
+        maps = list(attention_maps(model.encoder, pack(documents)))
+    assert len(states) == len(expected.hidden_states) == 5
+    for ours, right in zip(states, expected.hidden_states, strict=True):
+        torch.testing.assert_close(ours, right[mask.bool()], rtol=1e-4, atol=1e-4)
+    assert len(maps) == 4
+    for layer, right in zip(maps, expected.attentions, strict=True):
+        for number, ours in enumerate(layer):
+            length = len(documents[number])
+            torch.testing.assert_close(
+                ours, right[number, :, :length, :length], rtol=1e-4, atol=1e-5
+            )

@@ -24,8 +24,11 @@ class Attention(nn.Module):
         self, x: Float[Tensor, "T D"], rope: Rope, layout: Layout, backend: str | None
     ) -> Float[Tensor, "T D"]:
         """Mix each token with the tokens it may see."""
-        qkv = self.Wqkv(x).unflatten(-1, (3, -1, self.head_dim))  # T 3 H K
-        q, k, v = rotate(qkv, rope)
+        q, k, v = self.project(x, rope)
         mixed = attend(q, k, v, layout, self.window, backend)  # T H K
         out: Tensor = self.out_drop(self.Wo(mixed.flatten(1)))
         return out
+
+    def project(self, x: Float[Tensor, "T D"], rope: Rope) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values, each [T H K], the first two turned by position."""
+        return rotate(self.Wqkv(x).unflatten(-1, (3, -1, self.head_dim)), rope)

@@ -15,9 +15,16 @@ def attend(
     window: int | None = None,
 ) -> Float[Tensor, "T H K"]:
     """Compute softmax attention with everything written out; costs T x T memory a head."""
+    return torch.einsum("hqt,thk->qhk", shares(q, k, layout, window), v)
+
+
+def shares(
+    q: Float[Tensor, "T H K"], k: Float[Tensor, "T H K"], layout: Layout, window: int | None = None
+) -> Float[Tensor, "H T T"]:
+    """Return how each query divides its attention among the keys."""
     scores = torch.einsum("qhk,thk->hqt", q, k) * q.shape[-1] ** -0.5
-    scores = scores.masked_fill(~visible(layout, len(q), window), -torch.inf)
-    return torch.einsum("hqt,thk->qhk", scores.softmax(-1), v)
+    seen: Tensor = scores.masked_fill(~visible(layout, len(q), window), -torch.inf)
+    return seen.softmax(-1)
 
 
 def visible(layout: Layout, num_tokens: int, window: int | None) -> Bool[Tensor, "T T"]:
