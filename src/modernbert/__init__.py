@@ -4,20 +4,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modernbert.batch import Layout, PackedBatch, pack
+    from modernbert.bridge.accelerate import accelerate, restore
     from modernbert.infer.fill import Guess, fill
     from modernbert.infer.pretrained import Pretrained, load
 
 __version__ = "0.1.0.dev0"
-__all__ = ["Guess", "Layout", "PackedBatch", "Pretrained", "fill", "load", "pack"]
+__all__ = [
+    "Guess",
+    "Layout",
+    "PackedBatch",
+    "Pretrained",
+    "accelerate",
+    "fill",
+    "load",
+    "pack",
+    "restore",
+]
 
 _HOMES = {
     "Guess": "modernbert.infer.fill",
     "Layout": "modernbert.batch",
     "PackedBatch": "modernbert.batch",
     "Pretrained": "modernbert.infer.pretrained",
+    "accelerate": "modernbert.bridge.accelerate",
     "fill": "modernbert.infer.fill",
     "load": "modernbert.infer.pretrained",
     "pack": "modernbert.batch",
+    "restore": "modernbert.bridge.accelerate",
 }
 
 

@@ -25,9 +25,13 @@ DOORS = {
     "rich": ("base/log.py", "cli/", "train/metrics.py"),
     "safetensors": ("model/folder.py", "train/checkpoint.py"),
     "tokenizers": ("data/",),
-    "transformers": ("bench/peers.py",),
+    "transformers": ("bench/peers.py", "bridge/"),
     "tyro": ("cli/",),
 }
+
+# Files that are of an optional package throughout, such as classes made from its own. They may
+# import it at their top, for nobody imports them at his.
+BEYOND_THE_DOOR = {"bridge/packed.py": "modernbert.bridge.packed"}
 
 # Imported before anything is computed: the command line answers --help in the blink of an eye.
 LIGHT = [
@@ -67,10 +71,16 @@ def closed_doors(module: Module) -> list[str]:
 
 def early(module: Module) -> list[str]:
     """Find optional packages that a file imports before anyone asked for them."""
+    if module.name in BEYOND_THE_DOOR:
+        return []
+    hidden = tuple(BEYOND_THE_DOOR.values())
     return [
         f"{module.name} imports {package} at its top"
         for node in at_import(module.tree)
-        for package in sorted(outside(node) & OPTIONAL)
+        for package in [
+            *sorted(outside(node) & OPTIONAL),
+            *(name for name in imports(node) if name.startswith(hidden)),
+        ]
     ]
 
 

@@ -1,0 +1,1 @@
+"""Other people's model objects: what lives in transformers runs on our kernels."""

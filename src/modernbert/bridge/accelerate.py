@@ -1,0 +1,87 @@
+"""A live model of transformers or sentence-transformers in, the same object faster out."""
+
+from typing import Any, TypeVar
+
+from torch import nn
+
+from modernbert.base.errors import ConfigError, MachineError
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def accelerate(model: M) -> M:
+    """Run the ModernBERT inside a model packed, on this package's kernels; return the model.
+
+    Takes a ModernBERT of transformers under any head, and whatever holds one: models of
+    sentence-transformers, PEFT adapters, PyLate. Parameters, saving and moving stay as they are;
+    hooks on layers see tokens on one flat axis. Outputs at real tokens are the same; padded
+    positions become zero.
+
+    Raises:
+        ConfigError: the model holds no ModernBERT, or one that cannot be computed exactly.
+        MachineError: transformers is not installed.
+    """
+    theirs, ours = _pairs()[0]
+    if not any(isinstance(module, theirs) for module in model.modules()):
+        raise ConfigError(
+            f"{_kind(model)} holds no ModernBERT, and nothing else can be accelerated"
+        )
+    for module in model.modules():
+        if isinstance(module, theirs) and not isinstance(module, ours):
+            _check(module)
+    for theirs, ours in _pairs():
+        _change(model, theirs, ours)
+    return model
+
+
+def restore(model: M) -> M:
+    """Undo `accelerate`; a model that was not accelerated stays as it is.
+
+    Raises:
+        MachineError: transformers is not installed.
+    """
+    for theirs, ours in _pairs():
+        _change(model, ours, theirs)
+    return model
+
+
+def _pairs() -> tuple[tuple[type[nn.Module], type[nn.Module]], ...]:
+    try:
+        from modernbert.bridge.packed import PAIRS
+    except ImportError as error:
+        raise MachineError(
+            "accelerating a model needs transformers: pip install 'transformers>=5.1'"
+        ) from error
+    return PAIRS
+
+
+def _change(model: nn.Module, before: type[nn.Module], after: type[nn.Module]) -> None:
+    for module in model.modules():
+        if type(module) is before:
+            # Only this object changes: the class that others share stays as it is.
+            module.__class__ = after
+
+
+def _check(body: Any) -> None:
+    """Refuse what would run otherwise than it does now."""
+    from modernbert.bridge.packed import shape_of
+
+    shape_of(body)
+    for number, layer in enumerate(body.layers):
+        for part in (layer.attn, layer.mlp):
+            hooks = (*part._forward_hooks.values(), *part._forward_pre_hooks.values())
+            # Theirs record what a layer returns, and stay once they were asked to.
+            if not all(hook.__module__.startswith("transformers.") for hook in hooks):
+                raise ConfigError(
+                    f"{type(part).__name__} of layer {number} has a forward hook, which an "
+                    "accelerated layer would not call: remove the hook, or hook the layer"
+                )
+
+
+def _kind(model: nn.Module) -> str:
+    """Name what a model is at its heart: a wrapper's name alone would say little."""
+    from transformers import PreTrainedModel
+
+    inside = [type(each).__name__ for each in model.modules() if isinstance(each, PreTrainedModel)]
+    name = type(model).__name__
+    return f"{name} ({inside[0]})" if inside and inside[0] != name else name
