@@ -34,6 +34,11 @@ _HOMES = {
 }
 
 
+def __dir__() -> list[str]:
+    """List public names before they are imported, for completion."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: torch costs seconds that --help can spare."""
     if name not in _HOMES:

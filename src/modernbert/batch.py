@@ -6,6 +6,7 @@ K head width, V vocabulary; B and L only where a padded (batch, length) grid is 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int, Int32, Shaped
@@ -55,15 +56,27 @@ def pack(documents: Sequence[Sequence[int]]) -> PackedBatch:
     """Lay lists of token ids end to end.
 
     Raises:
-        DataError: there is no document, or one has no token.
+        DataError: there is no document, or one has no token or is no list of ids.
     """
-    if not documents:
+    if not len(documents):
         raise DataError("nothing to pack: give at least one list of token ids")
-    for index, ids in enumerate(documents):
-        if not len(ids):
-            raise DataError(f"document {index} has no tokens: leave it out before packing")
-    flat = torch.cat([torch.as_tensor(ids, dtype=torch.int64) for ids in documents])
-    return PackedBatch(flat, Layout.of([len(ids) for ids in documents]))
+    listed = [_ids_of(ids, index) for index, ids in enumerate(documents)]
+    return PackedBatch(torch.cat(listed), Layout.of([len(ids) for ids in listed]))
+
+
+def _ids_of(ids: Any, index: int) -> Int[Tensor, "N"]:
+    try:
+        found = torch.as_tensor(ids)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"document {index} is no list of token ids: {error}") from error
+    if not found.numel():
+        raise DataError(f"document {index} has no tokens: leave it out before packing")
+    if found.dim() != 1 or found.is_floating_point() or found.dtype == torch.bool:
+        raise DataError(
+            f"document {index} is no list of token ids: it has shape {list(found.shape)} and "
+            f"holds {str(found.dtype).removeprefix('torch.')}"
+        )
+    return found.long()
 
 
 def unpad(ids: Int[Tensor, "B L"], mask: Bool[Tensor, "B L"]) -> PackedBatch:

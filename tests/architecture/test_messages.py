@@ -30,8 +30,11 @@ FROM_PYTHON = (
     "masking: mask_share 0.9 and random_share 0.2 sum to more than 1: lower one of them",
     "no attention backend is called 'x': did you mean banded",
     "a head of kind tokens needs labels: give at least one",
-    "texts holds files that are no model, and saving would replace the folder: "
-    "give a new or empty one",
+    "texts holds files that are no model, or a checkpoint that a run needs: "
+    "give a new or empty folder",
+    "document 3 is no list of token ids: it has shape [2, 2] and holds int64",
+    "document 3 is no list of token ids: an error of torch's",
+    "token ids run from 0 to 99, the vocabulary has 96 entries: they come from another tokenizer",
 )
 
 

@@ -115,6 +115,52 @@ def test_a_folder_that_cannot_be_locked_is_named(begun):
         runs.resume(begun)
 
 
+def test_a_run_killed_before_its_first_checkpoint_gets_one_before_it_takes_a_step(begun):
+    (first,) = found(begun / "checkpoints")
+    before = {path.name: path.read_bytes() for path in first.glob("*.safetensors")}
+    first.rename(first.with_name(".partial-step-00000000"))
+    runs.resume(begun).close()
+    (again,) = found(begun / "checkpoints")
+    assert {path.name: path.read_bytes() for path in again.glob("*.safetensors")} == before
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "trainer/optimizer.safetensors"])
+def test_a_damaged_checkpoint_is_refused(begun, name):
+    (saved,) = found(begun / "checkpoints")
+    data = bytearray((saved / name).read_bytes())
+    data[-1] ^= 1
+    (saved / name).write_bytes(data)
+    with pytest.raises(CheckpointError) as caught:
+        runs.resume(begun)
+    assert str(caught.value) == (
+        f"{saved / name} is missing or was altered since it was written: remove {saved} to go on "
+        "from the checkpoint before it"
+    )
+
+
+@pytest.mark.parametrize("odd", [b"\xff\xfe", b"5\n", b'{"step": "x"}\n', b'{"step": 3, "l'])
+def test_odd_bytes_among_the_rows_are_left_out(begun, odd):
+    (begun / "metrics.jsonl").write_bytes(b'{"step": 0, "loss": 1.5}\n' + odd)
+    runs.resume(begun).close()
+    assert (begun / "metrics.jsonl").read_text() == '{"step": 0, "loss": 1.5}\n'
+
+
+def test_a_corpus_without_held_out_text_is_said_before_training(tmp_path, capsys):
+    corpus = make_corpus(tmp_path, {"books": 20}, heldout_fraction=0.0)
+    runs.create(small_run(corpus.folder), tmp_path / "run").close()
+    assert "no held-out loss will be measured" in capsys.readouterr().err
+    runs.create(small_run(corpus.folder, evaluate_tokens=0), tmp_path / "other").close()
+    assert "held-out loss" not in capsys.readouterr().err
+
+
+def test_the_written_model_has_the_first_phase_s_angles(begun):
+    written = json.loads((begun / "run.json").read_text())["config"]
+    first = written["phases"][0]
+    for name in ("global_rope_theta", "local_rope_theta"):
+        assert written["model"][name] == first[name]
+    assert written["model"]["max_length"] == first["context_length"]
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"holds no run: it has no run\.json"):
         runs.resume(tmp_path)

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from modernbert.base.errors import MachineError, UserError
@@ -58,12 +59,33 @@ def whole_folder(path: Path) -> Iterator[Path]:
             for inside in aside.rglob("*"):
                 _flush(inside)
             _flush(aside)
+            if path.exists() and not path.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             remove_folder(path)
             os.replace(aside, path)
             _flush(path.parent)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
+
+
+@contextmanager
+def filled_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder to fill; its files move into `path` when the block ends well.
+
+    Files of `path` with other names stay. Each file is whole or absent; a process killed among
+    the moves leaves some files new and some old.
+
+    Raises:
+        MachineError: the disk is full or the folder cannot be written.
+    """
+    make_folder(path)
+    with TemporaryDirectory(dir=path, prefix=_ASIDE) as place, explained(path):
+        yield Path(place)
+        for file in Path(place).iterdir():
+            _flush(file)
+            os.replace(file, path / file.name)
+        _flush(path)
 
 
 def append(path: Path, text: str) -> None:
@@ -119,6 +141,12 @@ def read_json(path: Path) -> Any:
 def digest(data: bytes) -> str:
     """Return a short name of some bytes: equal bytes, equal name."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def digest_of(path: Path) -> str:
+    """Return the digest of a file's bytes, read piece by piece."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def folder_size(path: Path) -> int:

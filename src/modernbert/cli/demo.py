@@ -15,7 +15,7 @@ from pathlib import Path
 
 from modernbert.base import files
 from modernbert.base.device import choose_device, choose_precision
-from modernbert.base.errors import DataError
+from modernbert.base.errors import ConfigError, DataError
 from modernbert.base.log import count, duration, say
 from modernbert.base.records import from_plain, to_plain
 from modernbert.base.rng import key
@@ -39,6 +39,7 @@ from modernbert.train.trial import tokens_per_second
 VOCAB_SIZE = 8192
 _SUMMARY = "summary.json"
 _SPENT = "spent.json"
+_FILES = "files.json"
 _MOST_TEXT_BYTES = 24_000_000
 _TEXT_BYTES_A_MINUTE = 5_000_000
 _SAMPLE_BYTES = 8_000_000
@@ -49,6 +50,7 @@ _LEFT_OUT = ("site-packages", "dist-packages", "test", "tests", "idlelib", "lib2
 _TRAINING_SHARE = 0.85
 """Share of what is left after the shards that is training's; the rest evaluates and reports."""
 _LEAST_MINUTES = 0.05
+_MOST_MINUTES = 100_000
 _EVALUATED_TOKENS = 20_000
 """Held-out tokens of each source that one evaluation reads."""
 
@@ -71,10 +73,15 @@ def run_demo(folder: Path, minutes: float) -> int:
     """Do every stage that is not done yet; return 130 when stopped before the end.
 
     Raises:
+        ConfigError: the minutes are not possible, or the folder holds something else.
         DataError: there is no Python source, or too little to hold some out.
         MachineError: the folder cannot be written.
     """
+    if not 0 < minutes <= _MOST_MINUTES:
+        raise ConfigError(f"minutes is {minutes}: give a number above 0, up to {_MOST_MINUTES:g}")
     files.make_folder(folder)
+    if any(folder.iterdir()) and not _is_demo(folder):
+        raise ConfigError(f"{folder} holds files that are no demo: give a new or empty folder")
     if (folder / _SUMMARY).exists():
         say(f"{folder} is finished; remove it to begin anew")
         _say(from_plain(Summary, files.read_json(folder / _SUMMARY)), [], folder)
@@ -87,11 +94,23 @@ def run_demo(folder: Path, minutes: float) -> int:
             return _trained(run, folder, started)
 
 
+def _is_demo(folder: Path) -> bool:
+    """Return whether an earlier call was here: it wrote its time down, however it ended."""
+    try:
+        files.read_json(folder / _SPENT)["seconds"] + 0.0
+        if (folder / _FILES).exists():
+            return all(isinstance(each, list) for each in files.read_json(folder / _FILES).values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return True
+
+
 @contextmanager
 def _timed(folder: Path) -> Iterator[float]:
     """Give the moment the demo began, had its calls followed each other without a pause."""
-    earlier = files.read_json(folder / _SPENT)["seconds"] if (folder / _SPENT).exists() else 0.0
-    started = time.monotonic() - earlier
+    if not (folder / _SPENT).exists():
+        files.write_json(folder / _SPENT, {"seconds": 0.0})
+    started = time.monotonic() - files.read_json(folder / _SPENT)["seconds"]
     try:
         yield started
     finally:
@@ -142,7 +161,7 @@ def _corpus(folder: Path, tokenizer: Tokenizer) -> None:
 
 def _choose_files(folder: Path, minutes: float) -> None:
     """Write down which files the demo reads, once: what is installed may change."""
-    listed = folder / "files.json"
+    listed = folder / _FILES
     if listed.exists():
         return
     each_bytes = int(min(_MOST_TEXT_BYTES, max(minutes, 0.2) * _TEXT_BYTES_A_MINUTE)) // 2
@@ -159,7 +178,7 @@ def _choose_files(folder: Path, minutes: float) -> None:
 
 def _sources(folder: Path) -> dict[str, list[Path]]:
     """Return the files of each source that has any."""
-    listed = files.read_json(folder / "files.json").items()
+    listed = files.read_json(folder / _FILES).items()
     return {name: [Path(path) for path in paths] for name, paths in listed if paths}
 
 
@@ -194,7 +213,7 @@ def _run(folder: Path, minutes: float) -> Run:
     )
     rate = tokens_per_second(config)
     tokens = int(rate * minutes * 60 * _TRAINING_SHARE)
-    say(f"{rate:.0f} tokens a second here: {minutes:g} minutes allow {tokens / 1e6:.1f} M tokens")
+    say(f"{count(rate)} tokens a second here: {minutes:g} minutes allow {count(tokens)} tokens")
     config = config.scaled_to(tokens)
     config = dataclasses.replace(
         config, save_every_tokens=max(1, tokens // 8), evaluate_every_tokens=max(1, tokens // 4)
@@ -214,7 +233,7 @@ def _summary(run: Run, model: Path, seconds: float) -> Summary:
         heldout_masked_accuracy=heldout.masked_accuracy,
         most_frequent_token_accuracy=heldout.most_frequent_token_accuracy,
         packing_fill=sum(row["fill"] * row["batch_tokens"] for row in rows) / tokens,
-        model=str(model),
+        model=str(model.resolve()),
     )
 
 
@@ -236,4 +255,5 @@ def _say(summary: Summary, examples: list[Example], folder: Path) -> None:
         f"({count(summary.tokens_per_second)} tok/s, packing fill {summary.packing_fill:.2%})"
     )
     say(f"report: {folder / 'report.html'}")
-    say(f'try: modernbert fill {shlex.quote(summary.model)} "import numpy as [MASK]"')
+    model = shlex.quote(str(folder / "run" / "model"))
+    say(f'try: modernbert fill {model} "import numpy as [MASK]"')

@@ -3,23 +3,26 @@
 Errors of the user are one sentence and status 2; Ctrl-C is 130; `--debug` shows the traceback.
 """
 
+import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
 
-import tyro
-
 from modernbert import __version__
 from modernbert.base.errors import UserError
-from modernbert.cli import verbs
-from modernbert.cli.pretrain import pretrain
 
 _INTERRUPTED = 130
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit."""
     _wait_briefly()
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal cannot show is escaped, not an error.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     sys.exit(_guarded([each for each in given if each != "--debug"], debug))
@@ -38,7 +41,9 @@ def _wait_briefly() -> None:
 
 def _guarded(given: list[str], debug: bool) -> int:
     try:
-        return run(given)
+        status = run(given)
+        sys.stdout.flush()
+        return status
     except UserError as error:
         if debug:
             raise
@@ -51,8 +56,19 @@ def _guarded(given: list[str], debug: bool) -> int:
         return _INTERRUPTED
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         return 0
+    except OSError as error:
+        if debug or error.errno not in _FULL or error.filename:
+            raise
+        print(f"error: what was asked for cannot be printed: {error.strerror}", file=sys.stderr)
+        _silence()
+        return 2
+
+
+def _silence() -> None:
+    """Keep Python from printing at its end what could not be printed before."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run(given: list[str]) -> int:
@@ -60,6 +76,12 @@ def run(given: list[str]) -> int:
     if given == ["--version"]:
         print(f"modernbert {__version__}")
         return 0
+    # Imported here, so that Ctrl-C while they are is answered as at any other time.
+    import tyro
+
+    from modernbert.cli import verbs
+    from modernbert.cli.pretrain import pretrain
+
     if given[:1] == ["pretrain"]:
         # Its options depend on the recipe, so it makes its own parser.
         return pretrain(given[1:])

@@ -25,6 +25,16 @@ Examples:
 Stretches of tokens such as warm-up and decay scale with --total.
 """
 
+_DECIDED = {
+    "--model.vocab-size": "the corpus' tokenizer: leave it out",
+    "--model.pad-id": "the corpus' tokenizer: leave it out",
+    "--model.cls-id": "the corpus' tokenizer: leave it out",
+    "--model.sep-id": "the corpus' tokenizer: leave it out",
+    "--model.global-rope-theta": "the phases: set --phases.0.global-rope-theta",
+    "--model.local-rope-theta": "the phases: set --phases.0.local-rope-theta",
+    "--model.max-length": "the phases: set --phases.0.context-length",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pretrain:
@@ -53,7 +63,7 @@ def pretrain(given: Sequence[str]) -> int:
     )
     if parsed.resume:
         expected = 2 * (1 + bool(parsed.config.corpus))
-        if len([part for word in given for part in word.split("=", 1)]) != expected:
+        if sum(1 + (word.startswith("--") and "=" in word) for word in given) != expected:
             raise ConfigError(
                 "--resume takes no other option than --corpus: a run goes on as it began"
             )
@@ -62,12 +72,20 @@ def pretrain(given: Sequence[str]) -> int:
         raise ConfigError(
             f"what to start from comes first: write `modernbert pretrain {parsed.start} ...`"
         )
+    _refuse_decided(given)
     if not parsed.out or not parsed.config.corpus:
         raise ConfigError(
             "a new run needs --corpus (made by `modernbert prepare`) and --out; "
             "to go on with one, give --resume RUN"
         )
     return _finished(parsed.out, parsed, is_new=True)
+
+
+def _refuse_decided(given: Sequence[str]) -> None:
+    for word in given:
+        option = word.split("=")[0].replace("_", "-")
+        if option in _DECIDED:
+            raise ConfigError(f"{option} follows from {_DECIDED[option]}")
 
 
 def tokens_of(text: str) -> int:

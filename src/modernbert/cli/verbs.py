@@ -38,8 +38,10 @@ def train_tokenizer(
     from modernbert.data.documents import read
     from modernbert.data.train_tokenizer import train
 
+    if out.is_dir() and any(out.iterdir()):
+        raise ConfigError(f"{out} is not empty: give another folder for the tokenizer")
     make_folder(out)
-    documents = read([Path(path) for path in paths], key=text_key)
+    documents = read([Path(path) for path in _given(paths)], key=text_key)
     texts = (document.text for document in documents)
     tokenizer = train(texts, vocab_size, sample_bytes=sample_mb * 1_000_000)
     tokenizer.save(out)
@@ -176,7 +178,7 @@ def bench(
 
 def _sources(paths: tuple[str, ...]) -> dict[str, list[Path]]:
     sources: dict[str, list[Path]] = {}
-    for each in paths:
+    for each in _given(paths):
         name, _, path = each.partition("=")
         if not path or "/" in name:  # an "=" further on is part of the path
             path = each
@@ -187,3 +189,9 @@ def _sources(paths: tuple[str, ...]) -> dict[str, list[Path]]:
                 )
         sources.setdefault(name, []).append(Path(path))
     return sources
+
+
+def _given(paths: tuple[str, ...]) -> tuple[str, ...]:
+    if "" in paths:
+        raise ConfigError("one of the paths is empty: write . for this folder")
+    return paths

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from modernbert.base.errors import ConfigError, DataError
-from modernbert.base.files import make_folder, sweep, whole_file, write_json
+from modernbert.base.files import make_folder, remove_folder, sweep, whole_file, write_json
 from modernbert.base.log import Meter, meter
 from modernbert.base.records import from_plain, nearest
 from modernbert.data import manifest as manifests
@@ -56,7 +56,7 @@ def build(
         options,
         tuple((name, files.fingerprint) for name, files in found.items()),
     )
-    if _claim(out, plan):
+    if _claim(out, plan, report):
         return manifests.read_manifest(out)
     tokenizer.save(out)
     facts = _encoded(found, tokenizer, plan, out)
@@ -105,8 +105,11 @@ def _check(sources: Mapping[str, Sequence[Path]], options: BuildOptions) -> None
         raise ConfigError(f"shard_bytes is {options.shard_bytes}: give at least 1")
 
 
-def _claim(out: Path, plan: Plan) -> bool:
-    """Make `out` this build's folder; return whether it already holds the finished corpus."""
+def _claim(out: Path, plan: Plan, report: Callable[[str], None]) -> bool:
+    """Make `out` this build's folder; return whether it already holds the finished corpus.
+
+    Parts of a build from other inputs are of no use to this one: they make way.
+    """
     make_folder(out)
     sweep(out)
     is_done = (out / manifests.NAME).is_file()
@@ -114,6 +117,15 @@ def _claim(out: Path, plan: Plan) -> bool:
         before = manifests.read_manifest(out).plan
     elif (out / _PLAN).is_file():
         before = from_plain(Plan, manifests.parsed(out / _PLAN)["plan"])
+        if before != plan:
+            report(
+                f"{out} held an unfinished build from other things "
+                f"({', '.join(_changes(before, plan))} changed): it begins anew"
+            )
+            for name, _ in before.inputs:
+                remove_folder(out / name)
+            write_json(out / _PLAN, {"format": manifests.FORMAT, "plan": asdict(plan)})
+        return False
     elif any(out.iterdir()):
         raise DataError(f"{out} holds files that are no corpus: give a new or empty folder")
     else:
@@ -173,4 +185,6 @@ def _tidy(out: Path, facts: tuple[SourceFacts, ...]) -> None:
     """Remove what only an unfinished build needs."""
     for source in facts:
         forget(out / source.name)
-    (out / _PLAN).unlink(missing_ok=True)
+    # On a disk that cannot be written, removing even what is absent fails.
+    if (out / _PLAN).exists():
+        (out / _PLAN).unlink()

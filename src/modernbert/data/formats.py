@@ -13,12 +13,13 @@ from modernbert.base.errors import DataError, MachineError
 LINES, PARQUET, PLAIN = "lines", "parquet", "plain"
 
 _BATCH_ROWS = 256
+_READ_BYTES = 1 << 17
 
 
 def kind_of(path: Path) -> str:
     """Tell from the name how a file holds documents: one a line, one a row, or one in all."""
     name = path.name.lower()
-    if name.endswith((".jsonl", ".jsonl.gz", ".jsonl.zst")):
+    if name.endswith((".jsonl", ".ndjson", ".jsonl.gz", ".jsonl.zst")):
         return LINES
     return PARQUET if name.endswith(".parquet") else PLAIN
 
@@ -86,6 +87,8 @@ def text_batches(path: Path, column: str) -> Iterator[list[Any]]:
                     "name the column that holds the text"
                 )
             kind = schema.field(column).type
+            if pyarrow.types.is_dictionary(kind):
+                kind = kind.value_type
             if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
                 raise DataError(f"{path}: column {column!r} holds {kind}, not text: name another")
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[column]):
@@ -108,11 +111,41 @@ def _zstandard_for(path: Path) -> Callable[[IO[bytes]], IO[bytes]]:
     except ImportError as error:
         raise _lacking("zstandard", path) from error
 
+    frame = zstandard.ZstdDecompressor().decompressobj
+
     def unpack(raw: IO[bytes]) -> IO[bytes]:
-        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-        return io.BufferedReader(reader)
+        return io.BufferedReader(_Frames(raw, frame))
 
     return unpack
+
+
+class _Frames(io.RawIOBase):
+    """Unpacks frame after frame; the library's own reader says nothing of one that is cut off."""
+
+    def __init__(self, raw: IO[bytes], frame: Callable[[], Any]) -> None:
+        self._raw, self._frame = raw, frame
+        self._now: Any = None
+        self._packed, self._ready = b"", b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            if not self._packed:
+                self._packed = self._raw.read(_READ_BYTES)
+            if not self._packed:
+                if self._now is not None:
+                    raise EOFError("its last frame is cut off")
+                return 0
+            self._now = self._now or self._frame()
+            self._ready = self._now.decompress(self._packed)
+            self._packed = b""
+            if self._now.eof:
+                self._packed, self._now = self._now.unused_data, None
+        taken = min(len(buffer), len(self._ready))
+        buffer[:taken], self._ready = self._ready[:taken], self._ready[taken:]
+        return taken
 
 
 def _lacking(package: str, path: Path) -> MachineError:

@@ -20,6 +20,7 @@ ROLES = ("unk", "cls", "sep", "pad", "mask")
 PIECE_CHARS = 100_000
 _PARTS = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder")
 _GROUP_CHARS = 4_000_000
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _UNUSED = re.compile(r"\[unused\d+\]")
 # A lone blank between two words begins a pre-token of the byte-level pattern, and so does a letter
 # after a digit, so cutting there changes no id.
@@ -126,7 +127,15 @@ class Tokenizer:
         return [part[0] if len(part) == 1 else np.concatenate(part) for part in parts]
 
     def encode(self, text: str) -> Ids:
-        """Return the ids of a prompt with [CLS] and [SEP]; here "[MASK]" is the mask token."""
+        """Return the ids of a prompt with [CLS] and [SEP]; here "[MASK]" is the mask token.
+
+        Raises:
+            DataError: the text holds what is no character, such as bytes that are not UTF-8.
+        """
+        if (broken := _SURROGATE.search(text)) is not None:
+            raise DataError(
+                f"the text is no Unicode at character {broken.start()}: give it in UTF-8"
+            )
         ids = self._prompting.encode(text, add_special_tokens=False).ids
         return np.array([self.cls_id, *ids, self.sep_id], dtype=np.int64)
 

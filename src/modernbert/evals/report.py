@@ -18,6 +18,7 @@ from modernbert.infer.fill import Guess
 from modernbert.infer.pretrained import load
 from modernbert.train.description import config_of, read_description
 from modernbert.train.evaluate import MASK_RATE
+from modernbert.train.rows import EVALUATIONS, METRICS, steps_in
 
 _SMOOTH = 1 / 200
 """A point of a line is a mean of the steps before it, over about this share of the run."""
@@ -32,7 +33,7 @@ def write_report(run: Path, target: Path, examples: Sequence[Example] = ()) -> N
         MachineError: the page cannot be written.
     """
     description = read_description(run)
-    rows, evaluations = steps_of(run), _rows(run / "evaluations.jsonl")
+    rows, evaluations = steps_of(run), steps_in(run / EVALUATIONS)
     with files.whole_file(target) as aside:
         aside.write_text(page(description, rows, evaluations, examples), encoding="utf-8")
 
@@ -78,14 +79,7 @@ def page(
 
 def steps_of(run: Path) -> list[dict[str, Any]]:
     """Return the whole rows of a run's metrics, oldest first."""
-    return _rows(run / "metrics.jsonl")
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    whole = [line for line in path.read_text().splitlines(True) if line.endswith("\n")]
-    return [json.loads(line) for line in whole]
+    return steps_in(run / METRICS)
 
 
 def _summary(description: dict[str, Any], rows: list[dict[str, Any]]) -> str:

@@ -48,23 +48,35 @@ class Pretrained(nn.Module):
         return output
 
     def save(self, folder: str | Path) -> None:
-        """Write a folder that `transformers` opens, whole or not at all.
+        """Write a folder that `transformers` opens; a new one is whole or absent.
 
-        A model that is there is replaced.
+        A model that is there is replaced file by file; other files, such as a README, stay.
 
         Raises:
             ConfigError: the folder holds something that is not a model.
             MachineError: it could not be written.
         """
         target = Path(folder).resolve()
-        if target.is_dir() and any(target.iterdir()) and not (target / "config.json").exists():
+        is_used = target.is_dir() and any(target.iterdir())
+        if is_used and not _is_replaceable(target):
             raise ConfigError(
-                f"{target} holds files that are no model, and saving would replace the folder: "
-                "give a new or empty one"
+                f"{target} holds files that are no model, or a checkpoint that a run needs: "
+                "give a new or empty folder"
             )
-        with files.whole_folder(target) as aside:
+        context = files.filled_folder if is_used else files.whole_folder
+        with context(target) as aside:
             model_folder.write(self.model, aside)
             self.tokenizer.save(aside, max_length=self.config.max_length)
+        model_folder.remove_shards(target)
+
+
+def _is_replaceable(folder: Path) -> bool:
+    """Return whether a folder holds a model that no run goes on from."""
+    try:
+        model_folder.read_config(folder)
+    except CheckpointError:
+        return False
+    return not (folder / "trainer").exists()
 
 
 def load(
@@ -80,8 +92,29 @@ def load(
     folder = Path(path_or_hub_id)
     if not folder.is_dir():
         folder = _downloaded(str(path_or_hub_id), revision, token)
-    model = model_folder.read(folder)
-    return Pretrained(model, Tokenizer.load(folder)).eval()
+    model, tokenizer = model_folder.read(folder), Tokenizer.load(folder)
+    _check_match(folder, model.config, tokenizer)
+    return Pretrained(model, tokenizer).eval()
+
+
+def _check_match(folder: Path, config: EncoderConfig, tokenizer: Tokenizer) -> None:
+    """Refuse a tokenizer whose ids mean something else to the model, as far as can be seen.
+
+    Some published models name another token as [CLS] than their tokenizer does; none is known
+    whose tokenizer and model agree on no special token.
+    """
+    if tokenizer.vocab_size > config.vocab_size:
+        raise CheckpointError(
+            f"the tokenizer in {folder} has {tokenizer.vocab_size} ids, the model "
+            f"{config.vocab_size}: they do not belong together"
+        )
+    theirs = (tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id)
+    ours = (config.pad_id, config.cls_id, config.sep_id)
+    if not any(one == other for one, other in zip(theirs, ours, strict=True)):
+        raise CheckpointError(
+            f"the tokenizer in {folder} has [PAD], [CLS] and [SEP] at {theirs}, config.json at "
+            f"{ours}: they do not belong together"
+        )
 
 
 def _downloaded(hub_id: str, revision: str | None, token: str | None) -> Path:

@@ -78,6 +78,15 @@ class EncoderConfig:
                 f"{self.local_window} even and at least 2"
             )
 
+        dropouts = (self.embedding_dropout, self.attention_out_dropout, self.mlp_dropout)
+        positive = (self.init_std, self.init_cutoff, self.norm_eps)
+        thetas = (self.global_rope_theta, self.local_rope_theta)
+        if not (min(positive) > 0 and min(thetas) > 0 and all(0 <= each < 1 for each in dropouts)):
+            raise ConfigError(
+                f"init_std, init_cutoff and norm_eps {positive} and the thetas {thetas} must be "
+                f"above 0, and dropouts {dropouts} from 0 to below 1"
+            )
+
     @property
     def head_dim(self) -> int:
         """Width of one attention head."""

@@ -3,6 +3,7 @@
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from modernbert.base.errors import DataError
 from modernbert.batch import Layout, PackedBatch, positions
 from modernbert.kernels.rope import Rope, make_rope
 from modernbert.model.attention import Attention
@@ -58,7 +59,12 @@ class Encoder(nn.Module):
         self.final_norm = norm(config)
 
     def forward(self, batch: PackedBatch) -> Float[Tensor, "T D"]:
-        """Encode every token of every document."""
+        """Encode every token of every document.
+
+        Raises:
+            DataError: an id is outside the vocabulary; on a GPU, CUDA says so in its own words.
+        """
+        _check_ids(batch.ids, self.config.vocab_size)
         ropes = self.ropes(batch)
         x = self.embeddings(batch.ids)
         for index, layer in enumerate(self.layers):
@@ -71,6 +77,18 @@ class Encoder(nn.Module):
         place = positions(batch.layout, len(batch.ids))
         thetas = {self.config.theta_at(index) for index in range(self.config.num_layers)}
         return {theta: make_rope(place, self.config.head_dim, theta) for theta in thetas}
+
+
+def _check_ids(ids: Int[Tensor, "T"], vocab_size: int) -> None:
+    # Looking at a GPU's ids would wait for it at every step.
+    if ids.device.type != "cpu" or not len(ids):
+        return
+    lowest, highest = (int(x) for x in ids.aminmax())
+    if lowest < 0 or highest >= vocab_size:
+        raise DataError(
+            f"token ids run from {lowest} to {highest}, the vocabulary has {vocab_size} entries: "
+            "they come from another tokenizer"
+        )
 
 
 def norm(config: EncoderConfig) -> nn.LayerNorm:

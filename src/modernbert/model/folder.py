@@ -64,6 +64,12 @@ def read(folder: Path) -> Model:
     return model
 
 
+def remove_shards(folder: Path) -> None:
+    """Remove weights that an older model left beside those just written."""
+    for path in (*folder.glob("model-*.safetensors"), folder / INDEX):
+        path.unlink(missing_ok=True)
+
+
 def read_config(folder: Path) -> EncoderConfig:
     """Read the shape alone, which costs no memory."""
     return from_hf(_json(folder / CONFIG))

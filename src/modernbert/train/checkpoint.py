@@ -5,7 +5,7 @@ in the run as JSON. Nothing is pickled. A checkpoint is whole or absent: see `ba
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from modernbert.train.feed import Progress
 
 FORMAT = 1
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+_OPTIMIZER = "trainer/optimizer.safetensors"
+_TENSORS = (model_folder.WEIGHTS, _OPTIMIZER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class TrainerState:
     progress: Progress
     optimizer_steps: int
     ends_phase: bool
+    digests: dict[str, str] = field(default_factory=dict)
+    """BLAKE2b of each file of tensors, so that a damaged checkpoint does not go on unnoticed."""
     format: int = FORMAT
 
 
@@ -50,8 +54,9 @@ def save(
         model_folder.write(model, aside)
         tokens.save(aside, max_length=model.config.max_length)
         (aside / "trainer").mkdir()
-        save_file(_moments(model, optimizer), aside / "trainer" / "optimizer.safetensors")
-        files.write_json(aside / "trainer" / "state.json", to_plain(state))
+        save_file(_moments(model, optimizer), aside / _OPTIMIZER)
+        signed = replace(state, digests={name: files.digest_of(aside / name) for name in _TENSORS})
+        files.write_json(aside / "trainer" / "state.json", to_plain(signed))
     return target
 
 
@@ -76,6 +81,21 @@ def read_state(checkpoint: Path) -> TrainerState:
         raise CheckpointError(f"{checkpoint} has no trainer state: training cannot go on from it")
     plain = read_record(path)
     return from_plain(TrainerState, plain)
+
+
+def check(checkpoint: Path, state: TrainerState) -> None:
+    """Compare a checkpoint's tensors with what was written.
+
+    Raises:
+        CheckpointError: a file is missing or was altered.
+    """
+    for name, told in state.digests.items():
+        path = checkpoint / name
+        if not path.is_file() or files.digest_of(path) != told:
+            raise CheckpointError(
+                f"{path} is missing or was altered since it was written: remove {checkpoint} to "
+                "go on from the checkpoint before it"
+            )
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -103,7 +123,7 @@ def restore_moments(checkpoint: Path, model: nn.Module, optimizer: StableAdamW) 
     Raises:
         CheckpointError: the file is damaged, or belongs to another model.
     """
-    path = checkpoint / "trainer" / "optimizer.safetensors"
+    path = checkpoint / _OPTIMIZER
     try:
         moments = load_file(path)
     except (SafetensorError, OSError) as error:

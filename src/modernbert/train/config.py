@@ -11,6 +11,9 @@ from modernbert.base.errors import ConfigError
 from modernbert.model.config import EncoderConfig
 from modernbert.optim.schedule import BatchWarmup, Schedule
 
+_MOST_THREADS = 1024
+"""Far more make the system refuse memory for their stacks, and torch crash."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
@@ -53,6 +56,9 @@ class Phase:
                 f"phase {self.name}: row_tokens {self.row_tokens} is more than batch_tokens "
                 f"{self.batch_tokens}: raise batch_tokens, or lower row_tokens"
             )
+        thetas = (self.global_rope_theta, self.local_rope_theta)
+        if not min(thetas) > 0:
+            raise ConfigError(f"phase {self.name}: rope thetas {thetas} must be above 0")
         is_possible = 0 < self.mask_rate < 1 and self.peak_lr > 0
         if not is_possible or self.context_length < 3 or self.tokens < 1:
             raise ConfigError(
@@ -135,7 +141,9 @@ class RunConfig:
             raise ConfigError(
                 f"betas {self.betas} must lie from 0 to below 1, and eps {self.eps} above 0"
             )
-        for name in ("threads", "save_every_tokens", "evaluate_every_tokens", "evaluate_tokens"):
+        if not 0 <= self.threads <= _MOST_THREADS:
+            raise ConfigError(f"threads is {self.threads}: give 0 to {_MOST_THREADS}")
+        for name in ("save_every_tokens", "evaluate_every_tokens", "evaluate_tokens"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give 0 or more")
 

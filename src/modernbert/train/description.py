@@ -37,6 +37,8 @@ def read_description(where: Path) -> dict[str, Any]:
         CheckpointError: there is none, or it is broken or has another format.
     """
     path = where if where.suffix == ".json" else where / NAME
+    if where == path and not path.exists():
+        raise CheckpointError(f"{path} does not exist: give the {NAME} of a run")
     if not path.exists():
         raise CheckpointError(f"{path.parent} holds no run: it has no {path.name}")
     return checkpoint.read_record(path)

@@ -8,6 +8,7 @@ from modernbert.base.log import say
 from modernbert.base.records import to_plain
 from modernbert.train.evaluate import Evaluation, evaluate, overall
 from modernbert.train.metrics import StepRow
+from modernbert.train.rows import EVALUATIONS
 from modernbert.train.run import Run
 
 
@@ -72,7 +73,7 @@ def report(run: Run, row: StepRow, parts: list[Evaluation]) -> None:
     mean = overall(parts)
     place = {"step": row.step, "tokens": row.tokens, "phase": row.phase}
     lines = [json.dumps({**place, **to_plain(part)}) + "\n" for part in [*parts, mean]]
-    files.append(run.folder / "evaluations.jsonl", "".join(lines))
+    files.append(run.folder / EVALUATIONS, "".join(lines))
     say(
         f"held out: loss {mean.loss:.3f}, masked accuracy {mean.masked_accuracy:.1%} "
         f"(most frequent token {mean.most_frequent_token_accuracy:.1%})"

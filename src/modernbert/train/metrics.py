@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from modernbert.base import files
 from modernbert.base.log import console, count, duration, say
 from modernbert.base.records import to_plain
+from modernbert.train.rows import METRICS
 from modernbert.train.run import Run
 
 _QUIET_SECONDS = 10.0
@@ -42,7 +43,7 @@ class MetricsFile:
     """Appends each step's row; a reader sees whole lines while the run goes on."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "metrics.jsonl"
+        self._path = folder / METRICS
 
     def after_step(self, row: StepRow) -> None:
         """Write the row."""

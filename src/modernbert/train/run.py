@@ -36,6 +36,7 @@ from modernbert.train.checkpoint import TrainerState
 from modernbert.train.config import Phase, RunConfig
 from modernbert.train.description import config_of, describe, read_description
 from modernbert.train.feed import Progress, stream_of
+from modernbert.train.rows import EVALUATIONS, METRICS, steps_in
 
 
 @dataclass(slots=True)
@@ -109,6 +110,8 @@ def create(config: RunConfig, folder: Path) -> Run:
     config = decided(config, corpus)
     for phase in config.phases:
         stream_of(config, corpus, phase)
+    if config.evaluate_tokens:
+        _check_heldout(corpus)
     files.make_folder(folder)
     with ExitStack() as undo:
         lock = undo.enter_context(_locked(folder))
@@ -152,7 +155,7 @@ def _reopened(folder: Path, config: RunConfig, began_with: object, lock: TextIO)
     saved = checkpoint.found(folder / "checkpoints")
     if saved:
         _restore(run, saved[-1])
-    elif (folder / "metrics.jsonl").exists():
+    elif steps_in(folder / METRICS):
         raise CheckpointError(
             f"{folder} has taken steps but has no checkpoint left to go on from: "
             f"put one back, or repeat the run with `modernbert pretrain {folder / 'run.json'} "
@@ -161,6 +164,9 @@ def _reopened(folder: Path, config: RunConfig, began_with: object, lock: TextIO)
     _truncate(folder, run.progress.step)
     # A finished run stands after its last phase: its model is still that phase's.
     run.enter(config.phases[min(run.progress.phase, len(config.phases) - 1)])
+    if not saved:
+        # Killed before its first checkpoint was whole: a second kill must find one.
+        run.save(ends_phase=False)
     return run
 
 
@@ -168,8 +174,12 @@ def decided(config: RunConfig, corpus: Corpus) -> RunConfig:
     """Fill in what depends on the corpus and on the machine, once: resume must not decide anew."""
     device = choose_device(config.device)
     tokens = corpus.tokenizer
+    first = config.phases[0]
     model = dataclasses.replace(
         config.model,
+        global_rope_theta=first.global_rope_theta,
+        local_rope_theta=first.local_rope_theta,
+        max_length=first.context_length,
         vocab_size=corpus.vocab_size,
         pad_id=tokens.pad_id,
         cls_id=tokens.cls_id,
@@ -181,6 +191,16 @@ def decided(config: RunConfig, corpus: Corpus) -> RunConfig:
         precision=choose_precision(config.precision, device),
         threads=config.threads or torch.get_num_threads(),
     )
+
+
+def _check_heldout(corpus: Corpus) -> None:
+    """Find out before hours of training whether held-out loss can be measured."""
+    corpus.unigram_counts()
+    if not corpus.sources("heldout"):
+        say(
+            "the corpus holds out no document, so no held-out loss will be measured: prepare it "
+            "with a larger --heldout-fraction to have one"
+        )
 
 
 def _assembled(config: RunConfig, corpus: Corpus, folder: Path, lock: TextIO) -> Run:
@@ -212,6 +232,7 @@ def _assembled(config: RunConfig, corpus: Corpus, folder: Path, lock: TextIO) ->
 
 def _restore(run: Run, saved: Path) -> None:
     state = checkpoint.read_state(saved)
+    checkpoint.check(saved, state)
     weights = model_folder.read(saved)
     if _shape(weights.config) != _shape(run.model.config):
         raise CheckpointError(f"{saved} holds a model of another shape than {run.folder} trains")
@@ -244,19 +265,10 @@ def _locked(folder: Path) -> TextIO:
 
 
 def _truncate(folder: Path, step: int) -> None:
-    """Drop the rows of steps that will be taken again."""
-    for name in ("metrics.jsonl", "evaluations.jsonl"):
+    """Drop the rows of steps that will be taken again, and what a kill cut off."""
+    for name in (METRICS, EVALUATIONS):
         path = folder / name
         if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and _step_of(line) <= step]
+            kept = [json.dumps(row) + "\n" for row in steps_in(path) if row["step"] <= step]
             with files.whole_file(path) as aside:
-                aside.write_text("".join(kept))
-
-
-def _step_of(line: str) -> float:
-    """Return the step of a row; one that was cut off by a kill counts as the last of all."""
-    try:
-        return float(json.loads(line)["step"])
-    except (json.JSONDecodeError, KeyError):
-        return float("inf")
+                aside.write_text("".join(kept), encoding="utf-8")

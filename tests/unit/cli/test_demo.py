@@ -1,8 +1,9 @@
 import json
+import re
 
 import pytest
 
-from modernbert.base.errors import DataError, MachineError
+from modernbert.base.errors import ConfigError, DataError, MachineError
 from modernbert.base.rng import key
 from modernbert.cli import demo
 
@@ -55,3 +56,26 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(MachineError, match="file/demo cannot be written: Not a directory"):
         demo.run_demo(tmp_path / "file" / "demo", 1.0)
+
+
+@pytest.mark.parametrize("minutes", [0.0, -1.0, float("nan"), float("inf"), 1e300])
+def test_impossible_minutes_are_refused(tmp_path, minutes):
+    with pytest.raises(ConfigError, match=re.escape(f"minutes is {minutes}: give a number")):
+        demo.run_demo(tmp_path / "demo", minutes)
+    assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"notes.txt": "mine"},
+        {"files.json": "[]", "spent.json": '{"seconds": 1.0}'},
+        {"spent.json": ""},
+    ],
+)
+def test_a_folder_of_other_things_is_left_alone(tmp_path, files):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigError, match="holds files that are no demo: give a new or empty"):
+        demo.run_demo(tmp_path, 1.0)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == files

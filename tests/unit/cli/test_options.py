@@ -114,8 +114,14 @@ def test_what_is_no_number_of_tokens_is_refused(text):
             "--resume takes no other option than --corpus: a run goes on as it ",
         ),
         (["tiny", "--resume", "r"], "--resume takes no other option"),
+        (["--resume", "no=/run"], "no=/run holds no run: it has no run.json"),
+        (["tiny", "--model.vocab-size", "64"], "--model.vocab-size follows from the corpus'"),
+        (
+            ["tiny", "--model.global_rope_theta=7"],
+            "--model.global-rope-theta follows from the phases: set --phases.0.global-rope-theta",
+        ),
         (["--resume", "r", "--corpus=c", "--total=5M"], "--resume takes no other option"),
-        (["no/such.json", "--out", "o"], "no holds no run: it has no such.json"),
+        (["no/such.json", "--out", "o"], "no/such.json does not exist: give the run.json of a run"),
         (["--resume", "no/run/"], "no/run holds no run: it has no run.json"),
         (["--resume=no/run/"], "no/run holds no run: it has no run.json"),
         (
@@ -161,3 +167,40 @@ def test_the_doctor_looks_at_everything(capsys):
         assert part in page
     assert run(["doctor", "--as-json"]) == 0
     assert '"attention_backends"' in capsys.readouterr().out
+
+
+def test_a_folder_in_use_gets_no_tokenizer(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years")
+    with pytest.raises(ConfigError, match="is not empty: give another folder for the tokenizer"):
+        run(["train-tokenizer", str(tmp_path), "--out", str(tmp_path)])
+
+
+@pytest.mark.parametrize("verb", ["train-tokenizer", "prepare"])
+def test_an_empty_path_is_not_this_folder(verb, tmp_path):
+    more = {"train-tokenizer": [], "prepare": ["--tokenizer", "t"]}[verb]
+    with pytest.raises(ConfigError, match=r"one of the paths is empty: write \. for this folder"):
+        run([verb, "", "--out", str(tmp_path / "out"), *more])
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_what_cannot_be_printed_is_said():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "modernbert", "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 2
+    assert done.stderr == ("error: what was asked for cannot be printed: No space left on device\n")
+
+
+def test_characters_that_the_terminal_lacks_are_escaped():
+    done = subprocess.run(
+        [sys.executable, "-m", "modernbert", "doctor", "\u00e9"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
+    assert "\\xe9" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr

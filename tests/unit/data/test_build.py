@@ -281,3 +281,31 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, small):
     (tmp_path / "file").write_text("")
     with pytest.raises(MachineError, match="file cannot be written: File exists"):
         build_small(small, tmp_path / "file")
+
+
+def test_an_unfinished_build_from_other_things_makes_way(tmp_path, small, capsys):
+    bad = tmp_path / "b.jsonl"
+    bad.write_text('{"text": "a"}\n{"te\n')
+    out = tmp_path / "out"
+    sources = {"a": [small], "b": [bad]}
+    with pytest.raises(DataError, match="line 2 is not JSON"):
+        build(sources, tokenizer(), out, report=print)
+    assert (out / "a" / "part-00000.json").exists()
+    bad.write_text('{"text": "a"}\n{"text": "b"}\n')
+    build(sources, tokenizer(), out, report=print)
+    said = capsys.readouterr().out
+    assert f"{out} held an unfinished build from other things (the source 'b' changed)" in said
+    build(sources, tokenizer(), tmp_path / "other", report=print)
+    for path in (tmp_path / "other").rglob("*"):
+        same = out / path.relative_to(tmp_path / "other")
+        assert path.is_dir() or path.read_bytes() == same.read_bytes()
+
+
+def test_a_finished_corpus_on_a_disk_that_cannot_be_written_is_opened(tmp_path, small, monkeypatch):
+    first = build_small(small, tmp_path / "out")
+
+    def refuse(path, missing_ok=False):
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr("pathlib.Path.unlink", refuse)
+    assert build_small(small, tmp_path / "out") == first

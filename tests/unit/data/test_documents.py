@@ -206,3 +206,28 @@ def test_the_reader_knows_how_far_it_is(tmp_path):
     seen = [reader.bytes_read for _ in reader]
     assert seen == sorted(seen)
     assert reader.bytes_read == sum(path.stat().st_size for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("size", [1, 4, 20, -1])
+def test_a_zstandard_file_that_is_cut_off_is_said(tmp_path, size):
+    zstandard = pytest.importorskip("zstandard")
+    rows = "".join(json.dumps({"text": f"text {number}"}) + "\n" for number in range(5000))
+    packed = zstandard.compress(rows.encode())
+    whole, cut = tmp_path / "whole.jsonl.zst", tmp_path / "cut.jsonl.zst"
+    whole.write_bytes(packed)
+    assert len(texts(whole)) == 5000
+    cut.write_bytes(packed + packed[:size])
+    with pytest.raises(DataError, match=r"cut\.jsonl\.zst cannot be unpacked \(its last frame"):
+        texts(cut)
+
+
+def test_ndjson_is_jsonl(tmp_path):
+    (tmp_path / "a.ndjson").write_text('{"text": "one"}\n{"text": "two"}\n')
+    assert texts(tmp_path / "a.ndjson") == ["one", "two"]
+
+
+def test_a_parquet_column_of_categories_is_text(tmp_path):
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    column = pyarrow.array(["a b", "c", "a b"]).dictionary_encode()
+    parquet.write_table(pyarrow.table({"text": column}), tmp_path / "a.parquet")
+    assert texts(tmp_path / "a.parquet") == ["a b", "c", "a b"]

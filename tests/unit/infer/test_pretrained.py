@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -6,12 +7,30 @@ import pytest
 import torch
 
 import modernbert
-from modernbert.base.errors import CheckpointError, ConfigError, DataError
+from modernbert.base.errors import CheckpointError, ConfigError, DataError, MachineError
+from modernbert.batch import pack
 from modernbert.infer.fill import fill
 from modernbert.infer.pretrained import Pretrained, load
+from modernbert.model import folder
 from tests.corpora import tokenizer
 from tests.nets import config_of, lively
 
+MODEL_FILES = (
+    "config.json",
+    "model.safetensors",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
+PACK = """
+from modernbert import pack
+from modernbert.base.errors import DataError
+for ids in ([1.5, 2.0], [[1, 5], [6, 2]], 7, ["a"], [None]):
+    try:
+        pack([[1], ids])
+    except DataError as error:
+        print(str(error).splitlines()[0])
+"""
 LOAD = """
 import sys
 from modernbert.base.errors import CheckpointError
@@ -48,14 +67,90 @@ def test_a_saved_model_comes_back(model, tmp_path):
         assert again(batch).shape == (6, model.config.vocab_size)
 
 
-def test_a_path_may_be_a_string_and_saving_replaces(model, tmp_path):
+def test_a_path_may_be_a_string_and_saving_replaces_the_model_alone(model, tmp_path):
     target = tmp_path / "model"
-    target.mkdir()
-    (target / "config.json").write_text("{}")
-    (target / "old").write_text("")
+    made().save(target)
+    (target / "README.md").write_text("mine")
+    for name in ("model-00001-of-00002.safetensors", "model.safetensors.index.json"):
+        (target / name).write_text("an older model's")
     model.save(str(target))
-    assert not (target / "old").exists()
+    names = sorted(path.name for path in target.iterdir())
+    assert names == ["README.md", *sorted(MODEL_FILES)]
+    assert (target / "README.md").read_text() == "mine"
     assert load(str(target)).head is not None
+
+
+@pytest.mark.parametrize("config", ['{"my": "project"}', "[1"])
+def test_a_project_with_a_config_json_is_not_replaced(model, tmp_path, config):
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(ConfigError, match="holds files that are no model"):
+        model.save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_checkpoint_is_not_replaced(model, tmp_path):
+    model.save(tmp_path / "step")
+    (tmp_path / "step" / "trainer").mkdir()
+    with pytest.raises(ConfigError, match="or a checkpoint that a run needs"):
+        model.save(tmp_path / "step")
+
+
+def test_a_file_in_the_way_stays(model, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years")
+    with pytest.raises(MachineError, match=r"thesis\.txt cannot be written: Not a directory"):
+        model.save(tmp_path / "thesis.txt")
+    assert (tmp_path / "thesis.txt").read_text() == "years"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_tokenizer_of_another_model_is_refused(model, tmp_path):
+    model.save(tmp_path)
+    keys = json.loads((tmp_path / "config.json").read_text())
+    moved = {"pad_token_id": 9, "cls_token_id": 10, "sep_token_id": 11}
+    (tmp_path / "config.json").write_text(json.dumps(keys | moved))
+    with pytest.raises(CheckpointError, match=r"config\.json at \(9, 10, 11\): they do not belong"):
+        load(tmp_path)
+    one = {"pad_token_id": 9, "cls_token_id": 10}
+    (tmp_path / "config.json").write_text(json.dumps(keys | one))
+    load(tmp_path)
+
+
+def test_a_tokenizer_larger_than_its_model_is_refused(model, tmp_path):
+    model.save(tmp_path)
+    small = made(vocab_size=64)
+    folder.write(small.model, tmp_path)
+    with pytest.raises(CheckpointError, match=r"has 512 ids, the model 64: they do not belong"):
+        load(tmp_path)
+
+
+def test_ids_outside_the_vocabulary_are_said(model):
+    with pytest.raises(DataError, match="token ids run from 3 to 99999, the vocabulary has 512"):
+        model(pack([[3, 99999]]))
+    with pytest.raises(DataError, match="token ids run from -1 to 3"):
+        model.encoder(pack([[-1, 3]]))
+
+
+def test_what_is_no_list_of_ids_is_not_packed():
+    """In a process of its own: here, tests check types before the function can."""
+    done = subprocess.run([sys.executable, "-c", PACK], capture_output=True, text=True, check=True)
+    said = done.stdout.splitlines()
+    assert len(said) == 5
+    assert all(line.startswith("document 1 is no list of token ids: ") for line in said), said
+
+
+def test_what_is_no_unicode_is_not_encoded(model):
+    with pytest.raises(DataError, match="the text is no Unicode at character 2: give it in UTF-8"):
+        fill(model, "a \udcff [MASK]")
+
+
+def test_public_names_can_be_completed():
+    done = subprocess.run(
+        [sys.executable, "-c", "import modernbert; print(*dir(modernbert))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {"load", "pack", "fill", "accelerate"} <= set(done.stdout.split())
 
 
 def test_a_folder_of_other_things_is_not_replaced(model, tmp_path, monkeypatch):

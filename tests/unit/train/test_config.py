@@ -31,6 +31,7 @@ from tests.runs import MODEL, phase, small_run
         ({"tokens": 0}, "tokens 0 at least 1"),
         ({"weight_decay": -0.1}, "phase p: weight_decay -0.1, mask_share 0.8 and random_share 0.1"),
         ({"mask_share": 0.95}, "and the two shares at most 1 together"),
+        ({"global_rope_theta": 0.0}, "phase p: rope thetas (0.0, 10000.0) must be above 0"),
         ({"random_share": -0.1}, "random_share -0.1 must not be negative"),
         (
             {"schedule": Schedule(warmup_tokens=4000, decay_tokens=4000)},
@@ -66,7 +67,8 @@ def test_a_checkpoint_must_be_kept():
             "betas (0.9, 1.0) must lie from 0 to below 1, and eps 1e-06 above 0",
         ),
         ({"eps": 0.0}, "and eps 0.0 above 0"),
-        ({"threads": -1}, "threads is -1: give 0 or more"),
+        ({"threads": -1}, "threads is -1: give 0 to 1024"),
+        ({"threads": 100_000}, "threads is 100000: give 0 to 1024"),
         ({"save_every_tokens": -5}, "save_every_tokens is -5: give 0 or more"),
     ],
 )

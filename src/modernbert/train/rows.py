@@ -1,0 +1,28 @@
+"""A run's files of rows in, their whole rows out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
+
+
+def steps_in(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a file, oldest first; none where there is no file.
+
+    A kill or a full disk may cut the last one off, or leave bytes that are none: these are left
+    out.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    found = (_row(line) for line in lines if line.endswith("\n"))
+    return [row for row in found if row is not None]
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
