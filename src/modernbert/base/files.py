@@ -108,6 +108,24 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
+@contextmanager
+def promised_folder(path: Path) -> Iterator[None]:
+    """Make a folder before the work whose result goes there; if the work fails, leave none.
+
+    Raises:
+        MachineError: it cannot be made.
+    """
+    is_new = not path.exists()
+    make_folder(path)
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            with suppress(OSError):  # what was already written there stays
+                path.rmdir()
+        raise
+
+
 def remove_folder(path: Path) -> None:
     """Delete a folder so that a half-deleted one never carries its name."""
     if path.exists():

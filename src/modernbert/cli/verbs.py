@@ -34,17 +34,17 @@ def train_tokenizer(
         sample_mb: Megabytes of text to learn from, spread evenly; memory grows with it.
         text_key: Key or column that holds the text.
     """
-    from modernbert.base.files import make_folder
+    from modernbert.base.files import promised_folder
     from modernbert.data.documents import read
     from modernbert.data.train_tokenizer import train
 
     if out.is_dir() and any(out.iterdir()):
         raise ConfigError(f"{out} is not empty: give another folder for the tokenizer")
-    make_folder(out)
     documents = read([Path(path) for path in _given(paths)], key=text_key)
     texts = (document.text for document in documents)
-    tokenizer = train(texts, vocab_size, sample_bytes=sample_mb * 1_000_000)
-    tokenizer.save(out)
+    with promised_folder(out):
+        tokenizer = train(texts, vocab_size, sample_bytes=sample_mb * 1_000_000)
+        tokenizer.save(out)
     say(f"a vocabulary of {tokenizer.vocab_size} is in {out}")
     return 0
 
