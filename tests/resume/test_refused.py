@@ -153,6 +153,14 @@ def test_a_corpus_without_held_out_text_is_said_before_training(tmp_path, capsys
     assert "held-out loss" not in capsys.readouterr().err
 
 
+def test_a_model_larger_than_memory_is_refused(corpus_folder, tmp_path):
+    config = small_run(corpus_folder)
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, dim=2_000_000))
+    with pytest.raises(MachineError, match=r"the model has .* weights and needs .* GB for them"):
+        runs.create(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_written_model_has_the_first_phase_s_angles(begun):
     written = json.loads((begun / "run.json").read_text())["config"]
     first = written["phases"][0]

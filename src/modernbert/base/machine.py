@@ -37,7 +37,7 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": _cores(),
-        "memory_bytes": _memory(),
+        "memory_bytes": memory_bytes(),
     }
 
 
@@ -87,5 +87,6 @@ def _processor() -> str:
     return platform.processor()
 
 
-def _memory() -> int:
+def memory_bytes() -> int:
+    """Return the memory of the machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

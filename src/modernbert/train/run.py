@@ -19,14 +19,15 @@ from typing import TextIO
 
 import torch
 
-from modernbert.base import files
+from modernbert.base import files, machine
 from modernbert.base.device import Autocast, choose_device, choose_precision
-from modernbert.base.errors import CheckpointError, ConfigError, DataError
-from modernbert.base.log import say
+from modernbert.base.errors import CheckpointError, ConfigError, DataError, MachineError
+from modernbert.base.log import count, say
 from modernbert.data.corpus import Corpus
 from modernbert.kernels.attention import backend_for
 from modernbert.model import folder as model_folder
 from modernbert.model.config import EncoderConfig
+from modernbert.model.count import parameters
 from modernbert.model.init import build
 from modernbert.model.model import Model
 from modernbert.optim.groups import decay_groups
@@ -37,6 +38,9 @@ from modernbert.train.config import Phase, RunConfig
 from modernbert.train.description import config_of, describe, read_description
 from modernbert.train.feed import Progress, stream_of
 from modernbert.train.rows import EVALUATIONS, METRICS, steps_in
+
+_BYTES_A_WEIGHT = 16
+"""A float32 weight, its gradient and two moments."""
 
 
 @dataclass(slots=True)
@@ -98,7 +102,7 @@ def create(config: RunConfig, folder: Path) -> Run:
 
     Raises:
         ConfigError: the folder already holds something, or a phase does not fit the corpus.
-        MachineError: the folder cannot be written.
+        MachineError: the folder cannot be written, or the model does not fit into memory.
     """
     if folder.is_dir() and any(not each.name.startswith(".") for each in folder.iterdir()):
         quoted = shlex.quote(str(folder))
@@ -112,6 +116,8 @@ def create(config: RunConfig, folder: Path) -> Run:
         stream_of(config, corpus, phase)
     if config.evaluate_tokens:
         _check_heldout(corpus)
+    if choose_device(config.device).type == "cpu":
+        _check_memory(config.model)
     files.make_folder(folder)
     with ExitStack() as undo:
         lock = undo.enter_context(_locked(folder))
@@ -191,6 +197,16 @@ def decided(config: RunConfig, corpus: Corpus) -> RunConfig:
         precision=choose_precision(config.precision, device),
         threads=config.threads or torch.get_num_threads(),
     )
+
+
+def _check_memory(config: EncoderConfig) -> None:
+    needed, there = parameters(config) * _BYTES_A_WEIGHT, machine.memory_bytes()
+    if needed > there:
+        raise MachineError(
+            f"the model has {count(parameters(config))} weights and needs {needed / 1e9:.0f} GB "
+            f"for them, gradients and moments; this machine has {there / 1e9:.0f} GB: take a "
+            "smaller shape"
+        )
 
 
 def _check_heldout(corpus: Corpus) -> None:

@@ -158,6 +158,7 @@ def test_sources_of_one_name_must_be_named(capsys):
     )
 
 
+@pytest.mark.slow
 def test_the_doctor_looks_at_everything(capsys):
     found = examine()
     assert found["attention"] in found["attention_backends"]

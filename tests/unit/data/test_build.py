@@ -235,6 +235,7 @@ def wait_for(path: Path, child: subprocess.Popen) -> None:
         time.sleep(0.0005)
 
 
+@pytest.mark.slow
 def test_killed_twice_it_ends_with_the_bytes_of_an_unbroken_build(tmp_path, pytestconfig):
     folder = prepared(tmp_path, {"a": 100, "b": 250})
     out, shard_bytes = tmp_path / "out", 1000

@@ -36,6 +36,7 @@ def hub():
     server.server_close()
 
 
+@pytest.mark.slow
 def test_what_the_hub_does_not_give_is_said(hub, tmp_path):
     environment = os.environ | {
         "HF_ENDPOINT": hub,

@@ -130,6 +130,7 @@ def test_ids_outside_the_vocabulary_are_said(model):
         model.encoder(pack([[-1, 3]]))
 
 
+@pytest.mark.slow
 def test_what_is_no_list_of_ids_is_not_packed():
     """In a process of its own: here, tests check types before the function can."""
     done = subprocess.run([sys.executable, "-c", PACK], capture_output=True, text=True, check=True)
@@ -143,6 +144,7 @@ def test_what_is_no_unicode_is_not_encoded(model):
         fill(model, "a \udcff [MASK]")
 
 
+@pytest.mark.slow
 def test_public_names_can_be_completed():
     done = subprocess.run(
         [sys.executable, "-c", "import modernbert; print(*dir(modernbert))"],
@@ -181,6 +183,7 @@ def test_a_path_that_is_not_there_is_named(path):
     assert str(caught.value) == f"there is no folder {path}, and it is no hub id (owner/name)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "network",
     [{"HF_HUB_OFFLINE": "1"}, {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"}],
@@ -241,6 +244,7 @@ def test_what_cannot_be_filled_is_refused(model, text, top, error, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.slow
 def test_public_names_cost_nothing_until_they_are_used():
     code = (
         "import sys, modernbert\n"

@@ -41,6 +41,7 @@ def test_loss_and_gradients_are_as_accurate_as_the_formula(dtype, chunk_rows):
         assert_as_accurate(mine, theirs, right)
 
 
+@pytest.mark.slow
 def test_gradients_are_slopes():
     given, targets = drawn(torch.float64, rows=5)
     assert torch.autograd.gradcheck(lambda *x: masked_lm_loss(*x, targets, 2)[0], given)

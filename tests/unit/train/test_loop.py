@@ -56,6 +56,7 @@ def test_the_seed_decides(short, plain, tmp_path):
     assert losses(trained(dataclasses.replace(short, seed=18), tmp_path / "run")) != losses(plain)
 
 
+@pytest.mark.slow
 def test_bfloat16_learns_nearly_the_same(short, plain, tmp_path):
     run = trained(dataclasses.replace(short, precision="bfloat16"), tmp_path / "run")
     assert {weight.dtype for weight in run.model.parameters()} == {torch.float32}
