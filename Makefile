@@ -25,7 +25,7 @@ test: install ## Run every test that a CPU can run.
 	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest -o addopts="" tests/compiled
 
-check: lint ## Lint, check types and imports, run the quick tests; under a minute.
+check: lint ## Lint, check types and imports, run the quick tests; about a minute on two cores.
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 -m "not slow" tests/unit tests/property tests/architecture
 
 lint: install ## Check format, lint, types and import direction.
