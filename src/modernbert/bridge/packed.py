@@ -16,7 +16,7 @@ from modernbert.base.errors import ConfigError
 from modernbert.batch import Layout
 from modernbert.kernels.attention import attend
 from modernbert.kernels.geglu import gated
-from modernbert.kernels.rope import Rope, make_rope, rotate
+from modernbert.kernels.rope import Rope, make_rope, rotate_
 from modernbert.model.config import EncoderConfig
 from modernbert.model.hf_config import from_hf
 
@@ -66,7 +66,7 @@ class ModernBertEncoderLayer(_TheirLayer):  # type: ignore[no-untyped-call]
         attention: Any = self.attn
         mlp: Any = self.mlp
         qkv = attention.Wqkv(self.attn_norm(x))
-        q, k, v = rotate(qkv.unflatten(-1, (3, -1, attention.head_dim)), rope)
+        q, k, v = rotate_(qkv.unflatten(-1, (3, -1, attention.head_dim)), rope)
         mixed = attend(q, k, v, layout, window)
         x = x + attention.out_drop(attention.Wo(mixed.flatten(1)))
         out: Tensor = x + mlp.Wo(mlp.drop(gated(mlp.Wi(self.mlp_norm(x)), activation)))
