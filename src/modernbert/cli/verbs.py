@@ -3,13 +3,12 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from modernbert.base.errors import ConfigError
 from modernbert.base.log import count, say
-from modernbert.bench.cases import TrainingCase
 from modernbert.data.manifest import BuildOptions
 
 Paths = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH...")]
@@ -149,31 +148,9 @@ def report(run: Annotated[Path, tyro.conf.Positional], /, *, out: Path | None = 
     return 0
 
 
-def bench(
-    what: Annotated[Literal["training"], tyro.conf.Positional],
-    /,
-    *,
-    corpus: Path,
-    case: Annotated[TrainingCase, tyro.conf.arg(name="")],
-    out: Path = Path("benchmarks"),
-) -> int:
-    """Measure this package beside others, and append the row to OUT/WHAT.jsonl.
-
-    training: optimizer steps on packed rows against a plain padded loop over transformers'
-    ModernBERT: same weights, documents, hidden tokens, precision and process, interleaved.
-
-    Args:
-        what: What to measure.
-        corpus: Folder made by `modernbert prepare`.
-        case: Sizes.
-        out: Folder of the rows.
-    """
-    from modernbert.base import files
-    from modernbert.bench.training import measure
-
-    files.make_folder(out)
-    files.append(out / f"{what}.jsonl", json.dumps(measure(corpus, case)) + "\n")
-    return 0
+def bench_help() -> int:
+    """Measure this package beside others: training steps, encoding."""
+    raise AssertionError("`modernbert bench` is parsed by cli.bench")
 
 
 def _sources(paths: tuple[str, ...]) -> dict[str, list[Path]]:
