@@ -24,6 +24,7 @@ OFFICIAL = {
     "torch_dtype": "float32",
 }
 LINEAR = {"rope_type": "linear", "factor": 2.0}
+YARN = {"rope_type": "yarn", "factor": 2.0}
 
 
 def written(config):
@@ -147,6 +148,8 @@ def test_new_keys_win():
         ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "'llama3' without low_freq_fac"),
         ({"rope_scaling": {"rope_type": "linear"}}, "'linear' without factor: complete the file"),
         ({"rope_scaling": LINEAR | {"partial_rotary_factor": 0.5}}, "a part of each head only"),
+        ({"rope_scaling": LINEAR | {"truncate": False}}, "or has truncate false: neither can be"),
+        ({"rope_scaling": YARN | {"beta_fast": 1, "beta_slow": 32}}, "not be below beta_slow 32.0"),
         ({"rope_scaling": LINEAR | {"factor": 0}}, "all must be above 0"),
         ({"rope_scaling": LINEAR | {"factor": "far"}}, "config.json cannot be used: could not"),
         ({"layer_types": ["chunked"] * 22}, "layer type 'chunked'"),
