@@ -111,11 +111,11 @@ def _encoded(body: Any, grid: _Grid, flat: Tensor, *, is_embedded: bool) -> list
     """Return the tokens before the first layer and after each, the last ones normed."""
     config = shape_of(body)
     x = body.embeddings(inputs_embeds=flat) if is_embedded else body.embeddings(flat)
-    thetas = {config.theta_at(index) for index in range(config.num_layers)}
-    ropes = {theta: make_rope(grid.place, config.head_dim, theta) for theta in thetas}
+    kinds = {config.rope_at(index) for index in range(config.num_layers)}
+    ropes = {kind: make_rope(grid.place, config.head_dim, *kind) for kind in kinds}
     found = [x]
     for index, layer in enumerate(body.layers):
-        rope, window = ropes[config.theta_at(index)], config.window_at(index)
+        rope, window = ropes[config.rope_at(index)], config.window_at(index)
         x = layer(x, rope, grid.layout, window, config.activation)
         found.append(x)
     return [*found[:-1], body.final_norm(x)]

@@ -95,6 +95,8 @@ def run(given: list[str]) -> int:
                 "pretrain": verbs.pretrain_help,
                 "report": verbs.report,
                 "fill": verbs.fill,
+                "grow": verbs.grow,
+                "swap-vocabulary": verbs.swap_vocabulary,
                 "doctor": verbs.doctor,
                 "demo": verbs.demo,
                 "bench": verbs.bench_help,

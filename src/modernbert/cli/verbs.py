@@ -9,6 +9,7 @@ import tyro
 
 from modernbert.base.errors import ConfigError
 from modernbert.base.log import count, say
+from modernbert.cli.grow import GrowOptions
 from modernbert.data.manifest import BuildOptions
 
 Paths = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH...")]
@@ -102,6 +103,47 @@ def fill(model: Given, text: Given, /, *, top: int = 5, as_json: bool = False) -
     for number, candidates in enumerate(guesses, start=1):
         shown = "  ".join(f"{each.token!r} {each.probability:.1%}" for each in candidates)
         print(f"[MASK] {number}: {shown}")
+    return 0
+
+
+def grow(
+    source: Given,
+    target: Annotated[Path, tyro.conf.Positional],
+    /,
+    *,
+    options: Annotated[GrowOptions, tyro.conf.arg(name="")],
+) -> int:
+    """Make a larger model out of a trained one, to train on from.
+
+    Matrices are tiled from the middle and layers repeated, as ModernBERT-large began.
+
+    Args:
+        source: Folder of a model, or a hub id.
+        target: Folder for the larger model.
+        options: Sizes, and how they are reached.
+    """
+    from modernbert.cli.grow import grow_model
+
+    grow_model(source, target, options)
+    return 0
+
+
+def swap_vocabulary(
+    source: Given,
+    tokenizer: Annotated[Path, tyro.conf.Positional],
+    target: Annotated[Path, tyro.conf.Positional],
+    /,
+) -> int:
+    """Give a trained model another tokenizer; tokens that both have keep their vectors.
+
+    Args:
+        source: Folder of a model, or a hub id.
+        tokenizer: Folder of the new tokenizer.
+        target: Folder for the model with it.
+    """
+    from modernbert.cli.swap import swap_tokenizer
+
+    swap_tokenizer(source, tokenizer, target)
     return 0
 
 
