@@ -80,6 +80,8 @@ def run(given: list[str]) -> int:
     import tyro
 
     from modernbert.cli import verbs
+    from modernbert.cli.convert import convert
+    from modernbert.cli.inspect import inspect
     from modernbert.cli.pretrain import pretrain
 
     if given[:1] == ["pretrain"]:
@@ -93,6 +95,8 @@ def run(given: list[str]) -> int:
                 "pretrain": verbs.pretrain_help,
                 "report": verbs.report,
                 "fill": verbs.fill,
+                "convert": convert,
+                "inspect": inspect,
                 "doctor": verbs.doctor,
                 "demo": verbs.demo,
                 "bench": verbs.bench,

@@ -101,7 +101,12 @@ def test_a_broken_config_is_named(saved, text, sentence):
 
 def test_a_folder_without_weights_says_what_it_would_read(saved):
     (saved / folder.WEIGHTS).rename(saved / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match=r"no model.safetensors .pytorch_model.bin is not"):
+    with pytest.raises(CheckpointError, match=r"/pytorch_model.bin NEW` makes one that does"):
+        folder.read(saved)
+    (saved / "pytorch_model.bin").unlink()
+    with pytest.raises(
+        CheckpointError, match=r"has no model.safetensors: give a model folder with"
+    ):
         folder.read(saved)
 
 
