@@ -89,7 +89,8 @@ def _shape(config: "EncoderConfig", layers: str) -> Iterator[tuple[str, str]]:
     yield "window", f"{config.local_window // 2} tokens to each side in local layers"
     thetas = f"{config.global_rope_theta:g} global, {config.local_rope_theta:g} local"
     yield "rope theta", thetas
-    yield "longest text", f"{config.max_length} tokens"
+    longest = f"{config.max_length} tokens" if config.max_length else "not said"
+    yield "longest text", longest
 
 
 def _head(head: "HeadConfig | None") -> str:

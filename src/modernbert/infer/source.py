@@ -52,6 +52,10 @@ def open_source(source: str, told: Told) -> Pretrained:
 
 def _from_file(checkpoint: Checkpoint, told: Told) -> Pretrained:
     config, head, tokenizer = settle(checkpoint, told)
+    if config.max_length < 1:
+        raise CheckpointError(
+            f"nothing says how long a text {checkpoint.path} reads: add --max-length, in tokens"
+        )
     return Pretrained(composer.build(checkpoint, config, head), tokenizer).eval()
 
 
@@ -61,7 +65,7 @@ def settle(
     """Gather what a file says, what lies beside it and what was told; no weight is read.
 
     A config that is told wins over the file's own, that over a config.json beside it, and that
-    over the one preset of this size.
+    over the one preset of this size. Where nothing says the longest text, it is 0.
 
     Raises:
         CheckpointError: something is said nowhere, or does not fit the tensors.
@@ -76,7 +80,7 @@ def settle(
         longest = told.max_length
     config = replace(
         config,
-        max_length=_length(checkpoint, longest),
+        max_length=longest or 0,
         pad_id=tokenizer.pad_id,
         cls_id=tokenizer.cls_id,
         sep_id=tokenizer.sep_id,
@@ -135,11 +139,3 @@ def _tokenizer_in(place: Path) -> tuple[Tokenizer, int | None]:
     tokenizer, beside = Tokenizer.load(place), place / "tokenizer_config.json"
     longest = read_json(beside).get("model_max_length") if beside.is_file() else None
     return tokenizer, int(longest) if longest and longest < _UNSET else None
-
-
-def _length(checkpoint: Checkpoint, longest: int | None) -> int:
-    if longest is None or longest < 1:
-        raise CheckpointError(
-            f"nothing says how long a text {checkpoint.path} reads: add --max-length, in tokens"
-        )
-    return longest

@@ -97,6 +97,15 @@ def test_a_composer_file(tmp_path):
     assert {each.verdict for each in found.opens} == {"no"}
 
 
+def test_a_shape_is_shown_even_if_nothing_says_the_longest_text(tmp_path):
+    model = model_of()
+    content = flexbert.composer(model, settings_of(model.config), tokenizer())
+    files = content["state"]["integrations"]["huggingface"]["tokenizer"]
+    files["tokenizer_config"]["content"]["model_max_length"] = 10**30
+    found = facts_of(str(saved(content, tmp_path / "ep0.pt")))
+    assert (found.config.max_length, found.config.num_heads, found.unsaid) == (0, 2, "")
+
+
 def test_tensors_alone_leave_the_shape_open(tmp_path):
     found = facts_of(str(saved(tensors_of(model_of()), tmp_path / "weights.pt")))
     assert (found.form, found.config, found.layers) == ("tensors saved by torch", None, "")
