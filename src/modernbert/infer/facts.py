@@ -139,7 +139,7 @@ def spelled_layers(config: EncoderConfig) -> str:
     if number in (0, len(kinds)):
         return f"{len(kinds)}, all {_PATTERN_WORDS[number > 0]}"
     if kinds == regular:
-        how = f"every {config.global_every}. from the first is global"
+        how = f"one in {config.global_every} is global, from the first"
     else:
         runs = ((_PATTERN_WORDS[kind], len([*run])) for kind, run in groupby(kinds))
         how = ", ".join(f"{length} {kind}" for kind, length in runs)

@@ -33,7 +33,6 @@ _DTYPES = {
     "F32": torch.float32,
     "F16": torch.float16,
     "BF16": torch.bfloat16,
-    "I64": torch.int64,
 }
 
 
@@ -96,13 +95,23 @@ def headers(folder: Path) -> dict[str, Tensor]:
     """Read names, shapes and formats of the weights alone, as tensors that hold nothing.
 
     Names are Hugging Face's, without `model.`.
+
+    Raises:
+        CheckpointError: a file is missing or broken, or in a format that is not computed in.
     """
-    return {
-        _plain(name): torch.empty(part.get_shape(), dtype=_DTYPES[part.get_dtype()], device="meta")
-        for file in _files(folder)
-        for name in file.keys()  # noqa: SIM118
-        for part in (file.get_slice(name),)
-    }
+    found = {}
+    for file in _files(folder):
+        for name in file.keys():  # noqa: SIM118
+            part = file.get_slice(name)
+            if (stored := part.get_dtype()) not in _DTYPES:
+                raise CheckpointError(
+                    f"{folder}: {name} is stored as {stored}, and only {', '.join(_DTYPES)} can be "
+                    "read: give the weights in one of these"
+                )
+            found[_plain(name)] = torch.empty(
+                part.get_shape(), dtype=_DTYPES[stored], device="meta"
+            )
+    return found
 
 
 def hf_name(name: str) -> str:

@@ -121,7 +121,7 @@ def test_a_broken_file_is_named(place):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"num_layers": 5, "global_every": 2}, "5, 3 global and 2 local: every 2. from the first"),
+        ({"num_layers": 5, "global_every": 2}, "5, 3 global and 2 local: one in 2 is global"),
         ({"global_every": 1}, "3, all global"),
         ({"layer_kinds": ("local",) * 3}, "3, all local"),
         ({"layer_kinds": ("local", "local", "global")}, "3, 1 global and 2 local: 2 local, 1 glob"),
