@@ -178,7 +178,7 @@ def _json(path: Path) -> object:
 
 
 def _pooling(contents: Contents, head: HeadConfig | None) -> str:
-    told = contents.files.get(_POOLING)
+    told = contents.said(_POOLING)
     if told is not None:
         new = told.get("pooling_mode")
         old = (key.removeprefix("pooling_mode_") for key, value in told.items() if value is True)

@@ -137,5 +137,8 @@ def _tokenizer(checkpoint: Checkpoint, told: Told) -> tuple[Tokenizer, int | Non
 
 def _tokenizer_in(place: Path) -> tuple[Tokenizer, int | None]:
     tokenizer, beside = Tokenizer.load(place), place / "tokenizer_config.json"
-    longest = read_json(beside).get("model_max_length") if beside.is_file() else None
-    return tokenizer, int(longest) if longest and longest < _UNSET else None
+    said = read_json(beside) if beside.is_file() else {}
+    longest = said.get("model_max_length")
+    if not isinstance(longest, int | float) or longest >= _UNSET:
+        return tokenizer, None
+    return tokenizer, int(longest)

@@ -63,7 +63,7 @@ def read(path: Path) -> Checkpoint:
     state = _inside(content, "state")
     tensors = _inside(state, "model") or content
     if not isinstance(tensors, Mapping) or not all(
-        isinstance(each, Tensor) for each in tensors.values()
+        isinstance(name, str) and isinstance(each, Tensor) for name, each in tensors.items()
     ):
         raise CheckpointError(
             f"{path} holds neither a Composer checkpoint nor tensors by name: give a file that does"
@@ -73,7 +73,7 @@ def read(path: Path) -> Checkpoint:
     matrices = {name for name, tensor in kept.items() if tensor.dim() == 2}
     if not {_TABLE, _WO} <= matrices or len(found) < len(tensors):
         raise CheckpointError(
-            f"{path} holds no ModernBERT, but {folder.listed(sorted(map(str, tensors)))}: give the "
+            f"{path} holds no ModernBERT, but {folder.listed(sorted(tensors))}: give the "
             "checkpoint of one"
         )
     inside = _inside(_inside(state, "integrations"), "huggingface")
@@ -184,10 +184,10 @@ def _settings(inside: object) -> Mapping[str, Any] | None:
 
 def _files(inside: object) -> dict[str, Any]:
     """Return the tokenizer's files: Composer keeps each as {"file_extension", "content"}."""
-    kept = _inside(inside, "tokenizer") or {}
+    kept = _inside(inside, "tokenizer")
     return {
-        f"{stem}.json": file["content"]
-        for stem, file in kept.items()
+        f"{stem}.json": _inside(file, "content")
+        for stem, file in (kept.items() if isinstance(kept, Mapping) else ())
         if _inside(file, "file_extension") == ".json"
     }
 

@@ -83,7 +83,7 @@ def from_flexbert(settings: Mapping[str, Any]) -> EncoderConfig:
         raise CheckpointError(
             f"the settings of the training run lack {error.args[0]}: give the whole model_config"
         ) from error
-    except (ConfigError, TypeError, ValueError) as error:
+    except (ConfigError, AttributeError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"the settings of the training run cannot be used: {error}"
         ) from error

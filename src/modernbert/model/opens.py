@@ -25,6 +25,7 @@ _STRICT = (
     *_OLD,
 )
 _POOLING = ("pooling_mode_cls_token", "pooling_mode_mean_tokens")
+_LIMITS = "sentence_bert_config.json"
 _DENSE = ("Tanh", "Identity")
 _SERVED = ("ModernBertModel", "ModernBertForSequenceClassification")
 
@@ -61,7 +62,14 @@ class Contents:
     @property
     def modules(self) -> tuple[str, ...]:
         """Types of the sentence-transformers modules."""
-        return tuple(str(each.get("type")) for each in self.files.get("modules.json") or ())
+        listed = self.files.get("modules.json")
+        modules = listed if isinstance(listed, list) else []
+        return tuple(str(each.get("type")) for each in modules if isinstance(each, Mapping))
+
+    def said(self, path: str) -> Mapping[str, Any] | None:
+        """Return what a file of keys says, None where it is not there."""
+        content = self.files.get(path)
+        return content if isinstance(content, Mapping) else None
 
 
 def openings(contents: Contents) -> tuple[Opening, ...]:
@@ -117,14 +125,14 @@ def _tei_head(found: Contents) -> Answer | None:
 
 
 def _tei_modules(found: Contents) -> Answer | None:
-    pooling, limits = found.files.get("1_Pooling/config.json"), "sentence_bert_config.json"
+    pooling, limits = found.said("1_Pooling/config.json"), found.said(_LIMITS)
     if pooling is not None and not all(key in pooling for key in _POOLING):
         return "no", f"1_Pooling/config.json lacks {' or '.join(_POOLING)}"
-    if limits in found.files and "max_seq_length" not in found.files[limits]:
-        return "no", f"{limits} lacks max_seq_length"
-    for name, content in found.files.items():
-        activation = str((content or {}).get("activation_function", "")) if "Dense" in name else ""
-        if name.endswith("_Dense/config.json") and not activation.endswith(_DENSE):
+    if limits is not None and "max_seq_length" not in limits:
+        return "no", f"{_LIMITS} lacks max_seq_length"
+    for name in (name for name in found.files if name.endswith("_Dense/config.json")):
+        activation = str((found.said(name) or {}).get("activation_function"))
+        if not activation.endswith(_DENSE):
             return "no", f"{name} has another activation than {' or '.join(_DENSE)}"
     return None
 

@@ -118,6 +118,27 @@ def test_a_broken_file_is_named(place):
         facts_of(str(place))
 
 
+@pytest.mark.parametrize("content", ["[]", "{}", "3", '"x"', "null", "[1]", "[[]]"])
+def test_files_of_another_shape_are_looked_over(place, content):
+    for name in ("modules.json", "sentence_bert_config.json"):
+        (place / name).write_text(content)
+    for name in ("1_Pooling", "2_Dense"):
+        (place / name).mkdir()
+        (place / name / "config.json").write_text(content)
+    found = facts_of(str(place))
+    assert (found.modules, found.pooling) == ((), "")
+
+
+@pytest.mark.parametrize(
+    "inside", [3, [], {"tokenizer": [1]}, {"tokenizer": {"a": 1}}, {"model": 1}]
+)
+def test_an_odd_composer_file_is_looked_over(tmp_path, inside):
+    content = flexbert.composer(model_of())
+    content["state"]["integrations"]["huggingface"] = inside
+    found = facts_of(str(saved(content, tmp_path / "ep0.pt")))
+    assert found.config is None
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

@@ -144,7 +144,7 @@ def test_other_models_are_named(tmp_path, content):
         read(content, tmp_path)
 
 
-@pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, torch.ones(2), {"state": {"model": 1}}])
+@pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, torch.ones(2), {3: torch.ones(2)}])
 def test_what_holds_no_tensors_is_named(tmp_path, content):
     with pytest.raises(CheckpointError, match="holds neither a Composer checkpoint nor tensors by"):
         read(content, tmp_path)

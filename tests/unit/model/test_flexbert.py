@@ -79,6 +79,7 @@ def test_numbers_may_be_texts_as_yaml_reads_them():
             {"num_attention_heads": 5, "rotary_emb_dim": None},
             "cannot be used: dim 32 does not give 5 heads",
         ),
+        ({"norm_kwargs": [1]}, "cannot be used: 'list' object has no attribute"),
         ({"sliding_window": "wide"}, "cannot be used: invalid literal for int"),
     ],
 )
