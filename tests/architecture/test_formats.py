@@ -9,9 +9,11 @@ from modernbert.cli.demo import Summary
 from modernbert.data.manifest import BuildOptions, Manifest, Plan, SourceFacts
 from modernbert.data.shards import ShardFacts
 from modernbert.data.stream import StreamState
+from modernbert.infer.facts import Facts, TokenizerFacts
 from modernbert.kernels.scaling import RopeScaling
 from modernbert.model.config import EncoderConfig, HeadConfig
 from modernbert.model.hf_config import to_hf
+from modernbert.model.opens import Opening
 from modernbert.optim.schedule import BatchWarmup, Schedule
 from modernbert.train.checkpoint import TrainerState
 from modernbert.train.config import Phase, RunConfig
@@ -28,7 +30,10 @@ PARTS = {
         *(RunConfig, Phase, Schedule, BatchWarmup, EncoderConfig, RopeScaling),
         *(StepRow, Evaluation),
     ),
-    "Model and checkpoint folders": (TrainerState, Progress, StreamState),
+    "Model and checkpoint folders": (
+        *(TrainerState, Progress, StreamState),
+        *(Facts, TokenizerFacts, Opening),
+    ),
     "Demo folder": (Summary,),
 }
 

@@ -81,6 +81,8 @@ def run(given: list[str]) -> int:
 
     from modernbert.cli import verbs
     from modernbert.cli.bench import bench
+    from modernbert.cli.convert import convert
+    from modernbert.cli.inspect import inspect
     from modernbert.cli.pretrain import pretrain
 
     own_parsers = {"pretrain": pretrain, "bench": bench}
@@ -95,6 +97,8 @@ def run(given: list[str]) -> int:
                 "pretrain": verbs.pretrain_help,
                 "report": verbs.report,
                 "fill": verbs.fill,
+                "convert": convert,
+                "inspect": inspect,
                 "grow": verbs.grow,
                 "swap-vocabulary": verbs.swap_vocabulary,
                 "doctor": verbs.doctor,

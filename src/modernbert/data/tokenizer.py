@@ -98,6 +98,13 @@ class Tokenizer:
         write_json(folder / "tokenizer_config.json", config)
         write_json(folder / "special_tokens_map.json", self._special_tokens_map())
 
+    @property
+    def kind(self) -> str:
+        """What cuts words into tokens, such as BPE, and what comes before it."""
+        spec = json.loads(self._spec)
+        before = (spec["pre_tokenizer"] or {}).get("type", "nothing")
+        return f"{spec['model']['type']} after {before}"
+
     @cached_property
     def spec(self) -> dict[str, Any]:
         """What tokenizer.json says."""

@@ -89,15 +89,25 @@ def load(
     Raises:
         CheckpointError: the folder is not a ModernBERT, or the hub does not give it.
     """
-    folder = Path(path_or_hub_id)
-    if not folder.is_dir():
-        folder = _downloaded(str(path_or_hub_id), revision, token)
+    folder = located(path_or_hub_id, revision=revision, token=token)
     model, tokenizer = model_folder.read(folder), Tokenizer.load(folder)
-    _check_match(folder, model.config, tokenizer)
+    check_match(folder, model.config, tokenizer)
     return Pretrained(model, tokenizer).eval()
 
 
-def _check_match(folder: Path, config: EncoderConfig, tokenizer: Tokenizer) -> None:
+def located(
+    path_or_hub_id: str | Path, *, revision: str | None = None, token: str | None = None
+) -> Path:
+    """Return the folder of a model, downloaded where it is on the hub.
+
+    Raises:
+        CheckpointError: there is no such folder, and the hub does not give it.
+    """
+    folder = Path(path_or_hub_id)
+    return folder if folder.is_dir() else _downloaded(str(path_or_hub_id), revision, token)
+
+
+def check_match(folder: Path, config: EncoderConfig, tokenizer: Tokenizer) -> None:
     """Refuse a tokenizer whose ids mean something else to the model, as far as can be seen.
 
     Some published models name another token as [CLS] than their tokenizer does; none is known

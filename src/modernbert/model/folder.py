@@ -5,6 +5,7 @@ from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -27,6 +28,12 @@ _PREFIXES = (
     ("head.", "head."),
 )
 _NAMED_AT_MOST = 5
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+}
 
 
 def write(model: Model, folder: Path) -> None:
@@ -75,6 +82,38 @@ def read_config(folder: Path) -> EncoderConfig:
     return from_hf(_json(folder / CONFIG))
 
 
+def read_keys(folder: Path) -> dict[str, Any]:
+    """Read config.json as it stands.
+
+    Raises:
+        CheckpointError: it is missing or no JSON object.
+    """
+    return _json(folder / CONFIG)
+
+
+def headers(folder: Path) -> dict[str, Tensor]:
+    """Read names, shapes and formats of the weights alone, as tensors that hold nothing.
+
+    Names are Hugging Face's, without `model.`.
+
+    Raises:
+        CheckpointError: a file is missing or broken, or in a format that is not computed in.
+    """
+    found = {}
+    for file in _files(folder):
+        for name in file.keys():  # noqa: SIM118
+            part = file.get_slice(name)
+            if (stored := part.get_dtype()) not in _DTYPES:
+                raise CheckpointError(
+                    f"{folder}: {name} is stored as {stored}, and only {', '.join(_DTYPES)} can be "
+                    "read: give the weights in one of these"
+                )
+            found[_plain(name)] = torch.empty(
+                part.get_shape(), dtype=_DTYPES[stored], device="meta"
+            )
+    return found
+
+
 def hf_name(name: str) -> str:
     """Return Hugging Face's name of one of our parameters."""
     ours, theirs = next(pair for pair in _PREFIXES if name.startswith(pair[0]))
@@ -105,25 +144,31 @@ def _check_names(wanted: Iterable[str], found: Iterable[str], folder: Path) -> N
     missing = sorted(set(wanted) - set(found))
     if missing:
         raise CheckpointError(
-            f"{folder} lacks {len(missing)} tensors that config.json asks for: {_list(missing)}"
+            f"{folder} lacks {len(missing)} tensors that config.json asks for: {listed(missing)}"
         )
     extra = sorted(n for n in set(found) - set(wanted) if n.startswith("layers."))
     if extra:
         raise CheckpointError(
-            f"{folder} has {len(extra)} tensors that config.json does not know: {_list(extra)}"
+            f"{folder} has {len(extra)} tensors that config.json does not know: {listed(extra)}"
         )
 
 
-def _list(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Name the first few; a model of another shape lacks hundreds."""
     shown = ", ".join(names[:_NAMED_AT_MOST])
     return shown if len(names) <= _NAMED_AT_MOST else f"{shown}, ..."
 
 
 def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
-    for path in _weight_files(folder):
+    for file in _files(folder):
+        yield from ((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118
+
+
+def _files(folder: Path) -> Iterator[Any]:
+    for path in weight_files(folder):
         try:
             with safe_open(path, framework="pt") as file:
-                yield from ((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118
+                yield file
         except FileNotFoundError as error:
             raise CheckpointError(f"{path} is missing: {INDEX} names it") from error
         except (SafetensorError, OSError) as error:
@@ -132,17 +177,20 @@ def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
             ) from error
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files that hold a folder's weights.
+
+    Raises:
+        CheckpointError: there are none.
+    """
     if (folder / WEIGHTS).exists():
         return [folder / WEIGHTS]
     if (folder / INDEX).exists():
         return [folder / name for name in sorted(set(_json(folder / INDEX)["weight_map"].values()))]
-    pickled = " (pytorch_model.bin is not read: it can run code)"
-    raise CheckpointError(
-        f"{folder} has no {WEIGHTS}"
-        + (pickled if (folder / "pytorch_model.bin").exists() else "")
-        + ": give a model folder with safetensors"
-    )
+    way_out = "give a model folder with safetensors"
+    if (pickled := folder / "pytorch_model.bin").exists():
+        way_out = f"`modernbert convert {pickled} NEW` makes one that does"
+    raise CheckpointError(f"{folder} has no {WEIGHTS}: {way_out}")
 
 
 def _json(path: Path) -> dict[str, Any]:

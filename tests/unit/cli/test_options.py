@@ -24,6 +24,8 @@ VERBS = (
     "prepare",
     "pretrain",
     "fill",
+    "convert",
+    "inspect",
     "grow",
     "swap-vocabulary",
     "doctor",
