@@ -21,7 +21,7 @@ DOORS = {
     "pyarrow": ("data/formats.py",),
     "zstandard": ("data/formats.py",),
     "tensorboard": ("train/metrics.py",),
-    "huggingface_hub": ("infer/pretrained.py",),
+    "huggingface_hub": ("infer/hub.py",),
     "rich": ("base/log.py", "cli/", "train/metrics.py"),
     "safetensors": ("model/folder.py", "train/checkpoint.py"),
     "tokenizers": ("data/",),

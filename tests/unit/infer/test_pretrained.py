@@ -198,8 +198,8 @@ def test_a_hub_out_of_reach_is_said(network, tmp_path):
         timeout=60,
     )
     assert done.stdout == (
-        "nobody/nothing is neither a folder nor in the hub's cache, and the hub is out of reach: "
-        "check the path, or the network\n"
+        "nobody/nothing is neither a folder nor whole in the hub's cache, and the hub is out of "
+        "reach: check the path, or the network\n"
     )
     assert "Traceback" not in done.stderr
 
