@@ -1,12 +1,14 @@
 """The shape as Hugging Face writes it: config.json's keys in, EncoderConfig out, and back."""
 
+import reprlib
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
 from modernbert.base.errors import CheckpointError, ConfigError
 from modernbert.model.config import EncoderConfig, HeadConfig, LayerKind
 from modernbert.model.hf_head import head_to_hf
+from modernbert.model.hf_keys import typed
 
 # Our field, their key: the value is the same in both.
 _SAME = {
@@ -79,22 +81,23 @@ def from_hf(keys: Mapping[str, Any]) -> EncoderConfig:
     Raises:
         CheckpointError: the file describes another architecture, or says what we cannot do.
     """
-    if keys.get("model_type") != "modernbert":
+    if (model_type := keys.get("model_type")) != "modernbert":
         raise CheckpointError(
-            f"config.json has model_type {keys.get('model_type')!r}, and only 'modernbert' can be "
+            f"config.json has model_type {reprlib.repr(model_type)}, and only 'modernbert' can be "
             "read: give a ModernBERT folder"
         )
-    values = {ours: keys[theirs] for ours, theirs in _SAME.items() if keys.get(theirs) is not None}
-    values |= {
+    kinds = get_type_hints(EncoderConfig)
+    values = {ours: typed(keys, theirs, kinds[ours]) for ours, theirs in _SAME.items()}
+    dropout = "attention_out_dropout" if "attention_out_dropout" in keys else "attention_dropout"
+    cutoff = typed(keys, "initializer_cutoff_factor", float)
+    values = {ours: value for ours, value in values.items() if value is not None} | {
         "activation": _activation(keys),
-        "init_cutoff": keys.get("initializer_cutoff_factor", 2.0) or 3.0,
-        "attention_out_dropout": keys.get(
-            "attention_out_dropout", keys.get("attention_dropout", 0.0)
-        ),
+        "init_cutoff": cutoff or (3.0 if "initializer_cutoff_factor" in keys else 2.0),
+        "attention_out_dropout": typed(keys, dropout, float) or 0.0,
     }
     try:
         return EncoderConfig(**values, **_layers_from_hf(keys, values))
-    except (ConfigError, TypeError) as error:
+    except ConfigError as error:
         raise CheckpointError(f"config.json cannot be used: {error}") from error
 
 
@@ -132,12 +135,15 @@ def _layers_from_hf(keys: Mapping[str, Any], values: Mapping[str, Any]) -> dict[
 
 
 def _pattern(keys: Mapping[str, Any], num_layers: int) -> dict[str, Any]:
-    types, told = keys.get("layer_types"), int(keys.get("global_attn_every_n_layers") or 3)
+    types = typed(keys, "layer_types", list)
+    told = typed(keys, "global_attn_every_n_layers", int) or 3
     if types is None:
         return {"global_every": told}
-    unknown = sorted(set(types) - set(_KINDS))
+    unknown = [name for name in types if name not in [*_KINDS]]
     if unknown:
-        raise CheckpointError(f"config.json has layer type {unknown[0]!r}: known are {[*_KINDS]}")
+        raise CheckpointError(
+            f"config.json has layer type {reprlib.repr(unknown[0])}: known are {[*_KINDS]}"
+        )
     kinds = [_KINDS[name] for name in types]
     every = _period(kinds, told) if len(kinds) == num_layers else None
     if every is None:
@@ -146,25 +152,29 @@ def _pattern(keys: Mapping[str, Any], num_layers: int) -> dict[str, Any]:
 
 
 def _theta(keys: Mapping[str, Any], kind: str, old_key: str, default: float) -> float:
-    new = (keys.get("rope_parameters") or {}).get(kind) or {}
-    scaling = new or keys.get("rope_scaling") or {}
+    new = typed(typed(keys, "rope_parameters", dict) or {}, kind, dict) or {}
+    scaling = new or typed(keys, "rope_scaling", dict) or {}
     rope_type = scaling.get("rope_type", scaling.get("type", "default"))
     if rope_type != "default":
         raise CheckpointError(
-            f"config.json scales rotary positions by {rope_type!r}, and only 'default' can be read"
+            f"config.json scales rotary positions by {reprlib.repr(rope_type)}, and only "
+            "'default' can be read"
         )
-    theta = new.get("rope_theta", keys.get(old_key, default))
+    if "rope_theta" in new:
+        theta = typed(new, "rope_theta", float)
+    else:
+        theta = typed({old_key: default} | dict(keys), old_key, float)
     # Files of transformers 4 say null for "as in the global layers".
-    return float(theta) if theta is not None else float(keys.get("global_rope_theta") or 160_000.0)
+    return theta if theta is not None else typed(keys, "global_rope_theta", float) or 160_000.0
 
 
 def _activation(keys: Mapping[str, Any]) -> str:
-    name = keys.get("hidden_activation", "gelu")
-    head = keys.get("classifier_activation", name)
+    name = typed(keys, "hidden_activation", str) or "gelu"
+    head = typed(keys, "classifier_activation", str) or name
     if name not in _ACTIVATIONS or head != name:
         raise CheckpointError(
-            f"config.json has activations {name!r} and {head!r} (head): they must be equal and "
-            f"one of {', '.join(_ACTIVATIONS)}"
+            f"config.json has activations {reprlib.repr(name)} and {reprlib.repr(head)} (head): "
+            f"they must be equal and one of {', '.join(_ACTIVATIONS)}"
         )
     return _ACTIVATIONS[name]
 

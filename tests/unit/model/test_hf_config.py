@@ -105,7 +105,16 @@ def test_new_keys_win():
         ({"layer_types": ["chunked"] * 22}, "layer type 'chunked'"),
         ({"layer_types": ["full_attention"]}, "layer_kinds has 1 entries for 22 layers"),
         ({"hidden_size": 770}, "dim 770 does not give 12 heads"),
-        ({"hidden_size": "wide"}, "config.json cannot be used"),
+        ({"hidden_size": "wide"}, "has hidden_size 'wide', which is no whole number"),
+        ({"hidden_size": 768.0}, "has hidden_size 768.0, which is no whole number"),
+        ({"num_hidden_layers": True}, "has num_hidden_layers True, which is no whole number"),
+        ({"num_hidden_layers": 10**30}, r"num_hidden_layers 1000\S+, which is no whole number"),
+        ({"norm_eps": float("nan")}, "has norm_eps nan, which is no finite number"),
+        ({"norm_bias": 1}, "has norm_bias 1, which is no true or false"),
+        ({"layer_types": "full_attention"}, "layer_types 'full_attention', which is no list"),
+        ({"layer_types": [{}] * 22}, "layer type {}: known are"),
+        ({"rope_parameters": [1]}, r"has rope_parameters \[1\], which is no object"),
+        ({"global_rope_theta": 10**400}, "global_rope_theta 1000.*, which is no finite number"),
     ],
 )
 def test_what_cannot_be_read_is_said(change, sentence):
