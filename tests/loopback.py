@@ -17,8 +17,12 @@ import json, sys
 from modernbert import load
 from modernbert.base.errors import CheckpointError
 for given in map(json.loads, sys.argv[1:]):
+    place = given.pop("save", None)
     try:
-        print(load(given.pop("id"), **given).config.max_length)
+        model = load(given.pop("id"), **given)
+        if place:
+            model.save(place)
+        print(model.config.max_length)
     except CheckpointError as error:
         print(error)
 """

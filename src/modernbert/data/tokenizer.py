@@ -77,6 +77,11 @@ class Tokenizer:
             raise DataError(f"{file} is not a tokenizer that can be read: {error}") from error
         return cls(inner, _special_names(file.with_name("tokenizer_config.json")))
 
+    @property
+    def mask_token(self) -> str:
+        """What stands for a hidden token in a prompt."""
+        return self._names["mask"]
+
     def save(self, folder: Path, *, max_length: int = 8192) -> None:
         """Write the three files that `transformers` opens; `max_length` is in tokens.
 

@@ -10,7 +10,9 @@ from modernbert.base.errors import CheckpointError, ConfigError
 from modernbert.batch import PackedBatch
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.infer.hub import folder_of
+from modernbert.model import card
 from modernbert.model import folder as model_folder
+from modernbert.model.card_facts import Origin
 from modernbert.model.config import EncoderConfig
 from modernbert.model.encoder import Encoder
 from modernbert.model.heads import Head
@@ -24,6 +26,7 @@ class Pretrained(nn.Module):
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer
+        self.origin = Origin()
 
     @property
     def encoder(self) -> Encoder:
@@ -48,7 +51,8 @@ class Pretrained(nn.Module):
     def save(self, folder: str | Path) -> None:
         """Write a folder that `transformers` opens; a new one is whole or absent.
 
-        A model that is there is replaced file by file; other files, such as a README, stay.
+        A model that is there is replaced file by file; other files stay, and so does a README.md
+        unless it is a card that was written here and not changed.
 
         Raises:
             ConfigError: the folder holds something that is not a model.
@@ -65,6 +69,9 @@ class Pretrained(nn.Module):
         with context(target) as aside:
             model_folder.write(self.model, aside)
             self.tokenizer.save(aside, max_length=self.config.max_length)
+            if card.is_replaceable(target):
+                mask = self.tokenizer.mask_token
+                card.write(card.facts_of(self.model, mask, origin=self.origin), aside)
         model_folder.remove_shards(target)
 
 
@@ -91,7 +98,10 @@ def load(
     folder = folder_of(path_or_hub_id, revision=revision, token=token)
     model, tokenizer = model_folder.read(folder), Tokenizer.load(folder)
     _check_match(folder, model.config, tokenizer)
-    return Pretrained(model, tokenizer).eval()
+    opened = Pretrained(model, tokenizer)
+    is_folder = Path(path_or_hub_id).is_dir()
+    opened.origin = Origin("" if is_folder else str(path_or_hub_id), card.training_in(folder))
+    return opened.eval()
 
 
 def _check_match(folder: Path, config: EncoderConfig, tokenizer: Tokenizer) -> None:

@@ -69,8 +69,10 @@ def hub(commits):
 def test_a_revision_is_a_branch_a_tag_or_a_commit(hub, tmp_path):
     revisions = ["better", "v1.0", commit_of(1)]
     given = [MODEL, *(MODEL | {"revision": revision} for revision in revisions)]
+    given[0] = MODEL | {"save": str(tmp_path / "copy")}
     assert loads(hub.url, tmp_path, *given) == ["64", "32", "16", "32"]
     assert hub.fetched() == NEEDED
+    assert '\nbase_model: "a/b"\n' in (tmp_path / "copy" / "README.md").read_text()
     # What was fetched once is there without a hub, by all of these names.
     for url, more in ((NOWHERE, {}), (hub.url, OFFLINE)):
         assert loads(url, tmp_path, *given, **more) == ["64", "32", "16", "32"]
