@@ -21,7 +21,7 @@ DOORS = {
     "pyarrow": ("data/formats.py",),
     "zstandard": ("data/formats.py",),
     "tensorboard": ("train/metrics.py",),
-    "huggingface_hub": ("infer/pretrained.py",),
+    "huggingface_hub": ("infer/hub.py",),
     "onnxruntime": ("bench/runtimes.py",),
     # torch.onnx imports it.
     "onnxscript": ("bench/runtimes.py",),

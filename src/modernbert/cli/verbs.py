@@ -83,20 +83,29 @@ def pretrain_help() -> int:
     raise AssertionError("`modernbert pretrain` is parsed by cli.pretrain")
 
 
-def fill(model: Given, text: Given, /, *, top: int = 5, as_json: bool = False) -> int:
+def fill(
+    model: Given,
+    text: Given,
+    /,
+    *,
+    top: int = 5,
+    as_json: bool = False,
+    revision: str | None = None,
+) -> int:
     """Guess the [MASK]s of a text.
 
     Args:
-        model: Folder of a model, or a hub id.
+        model: Folder of a model, or a hub id; a private one takes its token from HF_TOKEN.
         text: Text with one [MASK] or more; "-" reads standard input.
         top: Candidates to show.
         as_json: Print JSON: a list of candidates for each [MASK].
+        revision: Branch, tag or commit of a model on the hub.
     """
     from modernbert.base.records import to_plain
     from modernbert.infer.fill import fill as guess
     from modernbert.infer.pretrained import load
 
-    guesses = guess(load(model), sys.stdin.read() if text == "-" else text, top)
+    guesses = guess(load(model, revision=revision), sys.stdin.read() if text == "-" else text, top)
     if as_json:
         print(json.dumps(to_plain(guesses), ensure_ascii=False))
         return 0

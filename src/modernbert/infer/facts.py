@@ -14,7 +14,7 @@ from torch import Tensor
 from modernbert.base.errors import CheckpointError, DataError, UserError
 from modernbert.base.files import read_json
 from modernbert.data.tokenizer import ROLES, Tokenizer
-from modernbert.infer.pretrained import located
+from modernbert.infer.hub import folder_of
 from modernbert.infer.source import is_file, settle
 from modernbert.infer.told import Told
 from modernbert.model import composer, folder
@@ -84,7 +84,7 @@ def facts_of(source: str) -> Facts:
 
 
 def _of_folder(source: str) -> Facts:
-    place = located(source)
+    place = folder_of(source)
     keys, tensors = folder.read_keys(place), folder.headers(place)
     contents = Contents(_files(place))
     config, head = from_hf(keys), head_from_hf(keys, tensors)

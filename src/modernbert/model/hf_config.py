@@ -1,12 +1,14 @@
 """The shape as Hugging Face writes it: config.json's keys in, EncoderConfig out, and back."""
 
+import reprlib
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
 from modernbert.base.errors import CheckpointError, ConfigError
 from modernbert.model.config import Activation, EncoderConfig, HeadConfig, LayerKind
 from modernbert.model.hf_head import ACTIVATIONS, head_to_hf, spelled
+from modernbert.model.hf_keys import typed
 from modernbert.model.hf_rope import ropes_from_hf, ropes_to_hf
 
 # Our field, their key: the value is the same in both.
@@ -71,22 +73,23 @@ def from_hf(keys: Mapping[str, Any]) -> EncoderConfig:
     Raises:
         CheckpointError: the file describes another architecture, or says what we cannot do.
     """
-    if keys.get("model_type") != "modernbert":
+    if (model_type := keys.get("model_type")) != "modernbert":
         raise CheckpointError(
-            f"config.json has model_type {keys.get('model_type')!r}, and only 'modernbert' can be "
+            f"config.json has model_type {reprlib.repr(model_type)}, and only 'modernbert' can be "
             "read: give a ModernBERT folder"
         )
-    values = {ours: keys[theirs] for ours, theirs in _SAME.items() if keys.get(theirs) is not None}
-    values |= {
+    kinds = get_type_hints(EncoderConfig)
+    values = {ours: typed(keys, theirs, kinds[ours]) for ours, theirs in _SAME.items()}
+    dropout = "attention_out_dropout" if "attention_out_dropout" in keys else "attention_dropout"
+    cutoff = typed(keys, "initializer_cutoff_factor", float)
+    values = {ours: value for ours, value in values.items() if value is not None} | {
         "activation": _activation(keys),
-        "init_cutoff": keys.get("initializer_cutoff_factor", 2.0) or 3.0,
-        "attention_out_dropout": keys.get(
-            "attention_out_dropout", keys.get("attention_dropout", 0.0)
-        ),
+        "init_cutoff": cutoff or (3.0 if "initializer_cutoff_factor" in keys else 2.0),
+        "attention_out_dropout": typed(keys, dropout, float) or 0.0,
     }
     try:
         return EncoderConfig(**values, **_layers_from_hf(keys, values))
-    except (ConfigError, TypeError, ValueError) as error:
+    except ConfigError as error:
         raise CheckpointError(f"config.json cannot be used: {error}") from error
 
 
@@ -113,12 +116,15 @@ def _layers_from_hf(keys: Mapping[str, Any], values: Mapping[str, Any]) -> dict[
 
 
 def _pattern(keys: Mapping[str, Any], num_layers: int) -> dict[str, Any]:
-    types, told = keys.get("layer_types"), int(keys.get("global_attn_every_n_layers") or 3)
+    types = typed(keys, "layer_types", list)
+    told = typed(keys, "global_attn_every_n_layers", int) or 3
     if types is None:
         return {"global_every": told}
-    unknown = sorted(set(types) - set(_KINDS))
+    unknown = [name for name in types if name not in [*_KINDS]]
     if unknown:
-        raise CheckpointError(f"config.json has layer type {unknown[0]!r}: known are {[*_KINDS]}")
+        raise CheckpointError(
+            f"config.json has layer type {reprlib.repr(unknown[0])}: known are {[*_KINDS]}"
+        )
     kinds = [_KINDS[name] for name in types]
     every = _period(kinds, told) if len(kinds) == num_layers else None
     if every is None:
@@ -127,10 +133,11 @@ def _pattern(keys: Mapping[str, Any], num_layers: int) -> dict[str, Any]:
 
 
 def _activation(keys: Mapping[str, Any]) -> Activation:
-    name = keys.get("hidden_activation", "gelu")
+    name = typed(keys, "hidden_activation", str) or "gelu"
     if name not in ACTIVATIONS:
         raise CheckpointError(
-            f"config.json has hidden_activation {name!r}: known are {', '.join(ACTIVATIONS)}"
+            f"config.json has hidden_activation {reprlib.repr(name)}: known are "
+            f"{', '.join(ACTIVATIONS)}"
         )
     return ACTIVATIONS[name]
 

@@ -1,6 +1,7 @@
 """Rotary positions as Hugging Face writes them: keys of config.json in, theta and scaling out."""
 
 import math
+import reprlib
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from modernbert.base.errors import CheckpointError
 from modernbert.kernels.scaling import UNSCALED, RopeScaling, ScalingKind
 from modernbert.model.config import EncoderConfig
+from modernbert.model.hf_keys import typed
 
 _GLOBAL, _LOCAL = "full_attention", "sliding_attention"
 _KINDS: dict[str, ScalingKind] = {
@@ -17,6 +19,7 @@ _KINDS: dict[str, ScalingKind] = {
     "llama3": "llama3",
 }
 _LENGTH = "original_max_position_embeddings"
+_SOFTENED = ("mscale", "mscale_all_dim")
 # Their key, our field, for what each kind reads.
 _FIELDS: dict[ScalingKind, dict[str, str]] = {
     "none": {},
@@ -68,7 +71,7 @@ def ropes_from_hf(keys: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         CheckpointError: positions are stretched in a way that cannot be computed exactly.
     """
-    length = keys.get("max_position_embeddings") or EncoderConfig().max_length
+    length = typed(keys, "max_position_embeddings", int) or EncoderConfig().max_length
     entries = {name: _entry(keys, name) for name in (_GLOBAL, _LOCAL)}
     return {
         "global_rope_theta": _theta(keys, entries[_GLOBAL], "global_rope_theta", 160_000.0),
@@ -79,33 +82,44 @@ def ropes_from_hf(keys: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _entry(keys: Mapping[str, Any], name: str) -> dict[str, Any]:
-    new = (keys.get("rope_parameters") or {}).get(name) or {}
-    return {**new, **(keys.get("rope_scaling") or {})}
+    new = typed(typed(keys, "rope_parameters", dict) or {}, name, dict) or {}
+    return {**new, **(typed(keys, "rope_scaling", dict) or {})}
 
 
 def _theta(keys: Mapping[str, Any], entry: Mapping[str, Any], old: str, default: float) -> float:
-    theta = entry.get("rope_theta", keys.get(old, default))
+    if "rope_theta" in entry:
+        told = typed(entry, "rope_theta", float)
+    else:
+        told = typed({old: default, **keys}, old, float)
     # Files of transformers 4 say null for "as in the global layers".
-    return float(theta) if theta is not None else float(keys.get("global_rope_theta") or 160_000.0)
+    return told if told is not None else typed(keys, "global_rope_theta", float) or 160_000.0
 
 
 def _scaling(entry: Mapping[str, Any], length: int) -> RopeScaling:
-    told = entry.get("rope_type", entry.get("type", "default"))
+    told = typed(entry, "rope_type", str) or typed(entry, "type", str) or "default"
     if told not in _KINDS:
         raise CheckpointError(
-            f"config.json scales rotary positions by {told!r}, and only {', '.join(_KINDS)} can "
-            "be read: others depend on the batch a text is in"
+            f"config.json scales rotary positions by {reprlib.repr(told)}, and only "
+            f"{', '.join(_KINDS)} can be read: others depend on the batch a text is in"
         )
     kind = _KINDS[told]
     if kind == "none":
         return UNSCALED
-    if entry.get("partial_rotary_factor", 1.0) != 1.0 or entry.get("truncate") is False:
+    if (typed(entry, "partial_rotary_factor", float) or 1.0) != 1.0 or entry.get(
+        "truncate"
+    ) is False:
         raise CheckpointError(
             "config.json turns a part of each head only, or has truncate false: neither can be read"
         )
-    values = {_LENGTH: length, **{key: value for key, value in entry.items() if value is not None}}
+    numbers = {
+        key: typed(entry, key, float) for key in (*_FIELDS[kind], *_SOFTENED) if key in entry
+    }
+    values = {
+        _LENGTH: float(length),
+        **{key: each for key, each in numbers.items() if each is not None},
+    }
     if kind == "yarn":
-        values.setdefault("factor", length / values[_LENGTH])
+        values.setdefault("factor", length / (values[_LENGTH] or 1))
         values.setdefault("attention_factor", _attention_factor(values))
     missing = [key for key in _FIELDS[kind] if key not in values and not key.startswith("beta")]
     if missing:
@@ -113,18 +127,20 @@ def _scaling(entry: Mapping[str, Any], length: int) -> RopeScaling:
             f"config.json scales rotary positions by {told!r} without {missing[0]}: "
             "complete the file"
         )
-    fields = {ours: float(values[key]) for key, ours in _FIELDS[kind].items() if key in values}
+    fields: dict[str, Any] = {
+        ours: float(values[key]) for key, ours in _FIELDS[kind].items() if key in values
+    }
     original = int(fields.pop("original_length", UNSCALED.original_length))
     return RopeScaling(kind=kind, original_length=original, **fields)
 
 
-def _attention_factor(values: Mapping[str, Any]) -> float:
+def _attention_factor(values: Mapping[str, float]) -> float:
     """Return YaRN's default (arXiv 2309.00071, section 3.4), or DeepSeek's two-sided one."""
 
     def softened(share: float) -> float:
         return 0.1 * share * math.log(values["factor"]) + 1.0 if values["factor"] > 1 else 1.0
 
-    above, below = values.get("mscale"), values.get("mscale_all_dim")
+    above, below = (values.get(key) for key in _SOFTENED)
     return softened(above) / softened(below) if above and below else softened(1.0)
 
 
