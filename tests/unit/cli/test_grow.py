@@ -70,9 +70,9 @@ def test_nothing_is_written_over(small, called):
         assert f"{small} is not empty: give another folder for the model" in said
 
 
-def test_weights_that_are_no_numbers_are_refused(called, tmp_path):
+def test_weights_that_overflow_are_refused(called, tmp_path):
     broken = made()
-    broken.encoder.final_norm.weight.data[3] = float("nan")
+    broken.encoder.layers[0].mlp.Wi.weight.data.fill_(3e38)
     broken.save(tmp_path / "broken")
     status, said = called("grow", tmp_path / "broken", tmp_path / "large")
     assert status == 2
