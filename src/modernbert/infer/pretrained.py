@@ -1,6 +1,7 @@
 """A folder or hub id in, a model with its tokenizer out."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from jaxtyping import Float
@@ -10,22 +11,32 @@ from modernbert.base import files
 from modernbert.base.errors import CheckpointError, ConfigError
 from modernbert.batch import PackedBatch
 from modernbert.data.tokenizer import Tokenizer
+from modernbert.infer import embed, reading
 from modernbert.model import folder as model_folder
+from modernbert.model import sentence_reader, sentence_writer
 from modernbert.model.config import EncoderConfig
 from modernbert.model.encoder import Encoder
 from modernbert.model.heads import Head
 from modernbert.model.model import Model
+from modernbert.model.sentence import Sentence
+from modernbert.model.sentence_config import SentenceConfig
 
 _WANTED = ("*.json", "*.safetensors")
 
 
 class Pretrained(nn.Module):
-    """A model and the tokenizer it was trained with."""
+    """A model, the tokenizer it was trained with, and how texts become vectors.
 
-    def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
+    Without the last, a text's vector is the mean of its tokens'.
+    """
+
+    def __init__(
+        self, model: Model, tokenizer: Tokenizer, sentence: Sentence | None = None
+    ) -> None:
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer
+        self.sentence = sentence or Sentence(SentenceConfig(max_length=model.config.max_length))
 
     @property
     def encoder(self) -> Encoder:
@@ -47,8 +58,43 @@ class Pretrained(nn.Module):
         output: Tensor = self.model(batch)
         return output
 
+    def embed(self, texts: Sequence[str], prompt: str | None = None) -> Float[Tensor, "S N"]:
+        """Return one float32 vector a text, as sentence-transformers computes it from the folder.
+
+        `prompt` names one of the folder's prompts; without it the folder's default is used, "" is
+        none. Longer texts than the folder reads are cut.
+
+        Raises:
+            ConfigError: the model gives a vector a token, or there is no prompt of this name.
+            DataError: the texts are none, or one holds what is no character.
+        """
+        config = self.sentence.config
+        if config.is_per_token:
+            raise ConfigError("this model gives each token a vector: use token_vectors")
+        before = reading.prompt_named(config, prompt)
+        documents = reading.with_ends(self.tokenizer, texts, before, config.max_length)
+        count = reading.num_prompt_tokens(self.tokenizer, before, config.max_length)
+        return embed.vectors_of_texts(self.model, self.sentence, documents, count)
+
+    def token_vectors(self, texts: Sequence[str], *, is_query: bool) -> list[Float[Tensor, "T N"]]:
+        """Return for each text a float32 vector for each token that counts in scoring.
+
+        Raises:
+            ConfigError: the model gives a vector a text.
+            DataError: the texts are none, or one holds what is no character.
+        """
+        config = self.sentence.config
+        if config.late is None:
+            raise ConfigError("this model gives each text one vector: use embed")
+        read = reading.side_of(self.tokenizer, config, texts, is_query=is_query)
+        vectors = embed.vectors_of_tokens(self.model, self.sentence, read)
+        places = (
+            reading.kept(self.tokenizer, config.late, text.ids, is_query=is_query) for text in read
+        )
+        return [x[place] for x, place in zip(vectors, places, strict=True)]
+
     def save(self, folder: str | Path) -> None:
-        """Write a folder that `transformers` opens; a new one is whole or absent.
+        """Write a folder that `transformers` and others open; a new one is whole or absent.
 
         A model that is there is replaced file by file; other files, such as a README, stay.
 
@@ -65,9 +111,11 @@ class Pretrained(nn.Module):
             )
         context = files.filled_folder if is_used else files.whole_folder
         with context(target) as aside:
-            model_folder.write(self.model, aside)
-            self.tokenizer.save(aside, max_length=self.config.max_length)
+            sentence_writer.write(self.model, aside, self.sentence)
+            self.tokenizer.save(aside, max_length=self.sentence.config.max_length)
         model_folder.remove_shards(target)
+        if not sentence_writer.has_sentence(self.model):
+            sentence_writer.remove_sentence(target)
 
 
 def _is_replaceable(folder: Path) -> bool:
@@ -92,9 +140,13 @@ def load(
     folder = Path(path_or_hub_id)
     if not folder.is_dir():
         folder = _downloaded(str(path_or_hub_id), revision, token)
-    model, tokenizer = model_folder.read(folder), Tokenizer.load(folder)
-    _check_match(folder, model.config, tokenizer)
-    return Pretrained(model, tokenizer).eval()
+    place = sentence_reader.model_place(folder)
+    model, tokenizer = model_folder.read(place), Tokenizer.load(place)
+    _check_match(place, model.config, tokenizer)
+    sentence = sentence_reader.read_sentence(folder, model)
+    if sentence.config.has_lower_case:
+        tokenizer = tokenizer.lower_cased()
+    return Pretrained(model, tokenizer, sentence).eval()
 
 
 def _check_match(folder: Path, config: EncoderConfig, tokenizer: Tokenizer) -> None:

@@ -29,8 +29,10 @@ _PREFIXES = (
 _NAMED_AT_MOST = 5
 
 
-def write(model: Model, folder: Path) -> None:
+def write(model: Model, folder: Path, more: Mapping[str, Any] | None = None) -> None:
     """Write config.json and model.safetensors; an existing folder keeps its other files.
+
+    `more` are keys of config.json that say nothing of the model itself.
 
     Raises:
         ConfigError: a special token's id is outside the vocabulary.
@@ -43,9 +45,19 @@ def write(model: Model, folder: Path) -> None:
         if not (name == "head.decoder.weight" and model.config.tie_embeddings)
     }
     dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
-    write_json(folder / CONFIG, to_hf(model.config, dtype=dtype, head=model.head_config))
+    keys = to_hf(model.config, dtype=dtype, head=model.head_config)
+    write_json(folder / CONFIG, keys | dict(more or {}))
+    write_tensors(tensors, folder)
+
+
+def write_tensors(tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """Write model.safetensors as transformers marks it.
+
+    Raises:
+        MachineError: the disk is full or the folder cannot be written.
+    """
     with whole_file(folder / WEIGHTS) as aside:
-        save_file(tensors, aside, metadata={"format": "pt"})
+        save_file(dict(tensors), aside, metadata={"format": "pt"})
 
 
 def read(folder: Path) -> Model:
@@ -56,9 +68,9 @@ def read(folder: Path) -> Model:
     Raises:
         CheckpointError: a file is missing or broken, or does not fit config.json.
     """
-    keys = _json(folder / CONFIG)
+    keys = read_object(folder / CONFIG)
     config = from_hf(keys)
-    found = {_plain(name): tensor for name, tensor in _tensors(folder)}
+    found = {_plain(name): tensor for name, tensor in read_tensors(folder)}
     model = empty(config, head_from_hf(keys, found))
     _fill(model, found, folder)
     return model
@@ -72,7 +84,7 @@ def remove_shards(folder: Path) -> None:
 
 def read_config(folder: Path) -> EncoderConfig:
     """Read the shape alone, which costs no memory."""
-    return from_hf(_json(folder / CONFIG))
+    return from_hf(read_object(folder / CONFIG))
 
 
 def hf_name(name: str) -> str:
@@ -119,7 +131,12 @@ def _list(names: list[str]) -> str:
     return shown if len(names) <= _NAMED_AT_MOST else f"{shown}, ..."
 
 
-def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
+def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of a folder's safetensors, with their names.
+
+    Raises:
+        CheckpointError: a file is missing or broken.
+    """
     for path in _weight_files(folder):
         try:
             with safe_open(path, framework="pt") as file:
@@ -136,7 +153,10 @@ def _weight_files(folder: Path) -> list[Path]:
     if (folder / WEIGHTS).exists():
         return [folder / WEIGHTS]
     if (folder / INDEX).exists():
-        return [folder / name for name in sorted(set(_json(folder / INDEX)["weight_map"].values()))]
+        return [
+            folder / name
+            for name in sorted(set(read_object(folder / INDEX)["weight_map"].values()))
+        ]
     pickled = " (pytorch_model.bin is not read: it can run code)"
     raise CheckpointError(
         f"{folder} has no {WEIGHTS}"
@@ -145,13 +165,34 @@ def _weight_files(folder: Path) -> list[Path]:
     )
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises:
+        CheckpointError: it is missing, broken or holds something else.
+    """
+    content = _json(path)
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} does not hold a JSON object: copy it again")
+    return content
+
+
+def read_list(path: Path) -> list[Any]:
+    """Read a JSON file that holds a list.
+
+    Raises:
+        CheckpointError: it is missing, broken or holds something else.
+    """
+    content = _json(path)
+    if not isinstance(content, list):
+        raise CheckpointError(f"{path} does not hold a JSON list: copy it again")
+    return content
+
+
+def _json(path: Path) -> Any:
     try:
-        content = read_json(path)
+        return read_json(path)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} is missing: give a folder that holds a model") from error
     except (JSONDecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} is not JSON ({error}): copy it again") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} does not hold a JSON object: copy it again")
-    return content

@@ -26,6 +26,7 @@ from modernbert.base.log import count, say
 from modernbert.data.corpus import Corpus
 from modernbert.kernels.attention import backend_for
 from modernbert.model import folder as model_folder
+from modernbert.model import sentence_writer
 from modernbert.model.config import EncoderConfig
 from modernbert.model.count import parameters
 from modernbert.model.init import build
@@ -88,7 +89,7 @@ class Run:
     def finish(self) -> Path:
         """Write the finished model without the trainer's state and return its folder."""
         with files.whole_folder(self.folder / "model") as aside:
-            model_folder.write(self.model, aside)
+            sentence_writer.write(self.model, aside)
             self.corpus.tokenizer.save(aside, max_length=self.model.config.max_length)
         return self.folder / "model"
 
