@@ -114,7 +114,7 @@ class Pretrained(nn.Module):
             sentence_writer.write(self.model, aside, self.sentence)
             self.tokenizer.save(aside, max_length=self.sentence.config.max_length)
         model_folder.remove_shards(target)
-        if not sentence_writer.has_sentence(self.model):
+        if not sentence_writer.has_sentence(self.model.head_config):
             sentence_writer.remove_sentence(target)
 
 

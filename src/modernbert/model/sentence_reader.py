@@ -70,7 +70,7 @@ def read_sentence(folder: Path, model: Model) -> Sentence:
     own, text = Settings.of(folder / OWN), Settings.of(place / TEXT)
     late = _late(modules, own, text)
     config = SentenceConfig(
-        max_length=_max_length(place, text, model.config),
+        max_length=max(_max_length(place, text, model.config), *_side_lengths(late)),
         steps=_steps(folder, modules, late, model),
         prompts=_prompts(own, late),
         default_prompt=own.get("default_prompt_name", str),
@@ -117,11 +117,10 @@ def _named(modules: list[_Module], name: str) -> list[_Module]:
 
 def _late(modules: list[_Module], own: Settings, text: Settings) -> LateInteraction | None:
     kind = own.get("model_type", str)
-    is_pylate = kind == "ColBERT" or any(module.is_pylate for module in modules)
-    if not is_pylate and kind != "MultiVectorEncoder":
+    if kind not in ("ColBERT", "MultiVectorEncoder") and not any(m.is_pylate for m in modules):
         return None
     mask = next((module.settings for module in _named(modules, _MASK)), None)
-    return read_late(LateFiles(own, text, mask), is_pylate=is_pylate)
+    return read_late(LateFiles(own, text, mask), is_pylate=kind != "MultiVectorEncoder")
 
 
 def _steps(
@@ -172,6 +171,13 @@ def _max_length(place: Path, text: Settings, encoder: EncoderConfig) -> int:
         if isinstance(limit, int | float)
         else (encoder.max_length)
     )
+
+
+def _side_lengths(late: LateInteraction | None) -> tuple[int, int]:
+    """Return PyLate's lengths: it sets the other one anew for each call, and saves what it was."""
+    if late is None or late.form != "ColBERT":
+        return 0, 0
+    return late.query_length or 0, late.document_length or 0
 
 
 def _score_activation(own: Settings, config: Settings) -> str | None:

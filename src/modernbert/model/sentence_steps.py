@@ -42,8 +42,9 @@ def read_step(name: str, keys: Settings, given: str) -> Step | None:
 def _pool(keys: Settings, given: str) -> Step:
     old = [key for key, value in keys.content.items() if key.startswith("pooling_mode_") and value]
     in_order = sorted(old, key=lambda key: [*_POOLING, key].index(key))
-    told = keys.words("pooling_mode") or tuple(_POOLING.get(key, key) for key in in_order)
-    modes = tuple(mode for name in told or ("mean",) for mode in _POOLING.values() if mode == name)
+    by_old = tuple(_POOLING.get(key, key) for key in in_order)
+    told = keys.words("pooling_mode") or by_old or ("mean",)
+    modes = tuple(mode for name in told for mode in _POOLING.values() if mode == name)
     if len(modes) < len(told) or given != TOKENS:
         raise CheckpointError(
             f"{keys.path} pools {given} by {', '.join(told)}: known are "

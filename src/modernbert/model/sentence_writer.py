@@ -12,6 +12,7 @@ from torch import Tensor
 
 from modernbert.base.files import make_folder, write_json
 from modernbert.model import folder as model_folder
+from modernbert.model.config import EncoderConfig, HeadConfig
 from modernbert.model.late_keys import mask_keys, pylate_keys, text_keys
 from modernbert.model.model import Model
 from modernbert.model.sentence import Dense, Sentence
@@ -48,26 +49,19 @@ def write(model: Model, folder: Path, sentence: Sentence | None = None) -> None:
         MachineError: the disk is full or the folder cannot be written.
     """
     sentence = sentence or Sentence(SentenceConfig(max_length=model.config.max_length))
-    config = sentence.config
-    model_folder.write(model, folder, _keys_of_older_releases(model, config))
-    if not has_sentence(model):
-        return
-    modules = _modules(model, config)
-    write_json(folder / MODULES, _listed(modules, config))
-    write_json(folder / TEXT, _text(model, config))
-    write_json(folder / OWN, _own(model, config))
+    model_folder.write(model, folder, _keys_of_older_releases(sentence.config, model.head_config))
     dense = iter(sentence.projections)
-    for number, (name, settings) in enumerate(modules[1:], start=1):
-        inside = folder / f"{number}_{name}"
-        make_folder(inside)
-        write_json(inside / model_folder.CONFIG, settings)
-        if name == "Dense":
-            model_folder.write_tensors(_tensors(next(dense)), inside)
+    for name, content in files_of(sentence.config, model.config, model.head_config).items():
+        path = folder / name
+        make_folder(path.parent)
+        write_json(path, content)
+        if path.parent.name.endswith("_Dense"):
+            model_folder.write_tensors(_tensors(next(dense)), path.parent)
 
 
-def has_sentence(model: Model) -> bool:
-    """Return whether a model gives texts vectors or scores."""
-    return model.head_config is None or model.head_config.kind not in _WITHOUT_SENTENCE
+def has_sentence(head: HeadConfig | None) -> bool:
+    """Return whether a model with this head gives texts vectors or scores."""
+    return head is None or head.kind not in _WITHOUT_SENTENCE
 
 
 def remove_sentence(folder: Path) -> None:
@@ -76,64 +70,92 @@ def remove_sentence(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _is_scored(model: Model) -> bool:
-    return model.head_config is not None and model.head_config.kind == "sequence"
+def files_of(
+    config: SentenceConfig, encoder: EncoderConfig, head: HeadConfig | None
+) -> dict[str, Any]:
+    """Return the JSON files that say how texts have vectors or scores, by their paths."""
+    if not has_sentence(head):
+        return {}
+    modules = _modules(config, encoder, head)
+    return {
+        MODULES: _listed(modules, config),
+        TEXT: _text(config, head),
+        OWN: _own(config, head),
+        **{
+            f"{_place(number, name)}/{model_folder.CONFIG}": settings
+            for number, (name, settings) in enumerate(modules)
+            if number
+        },
+    }
 
 
-def _modules(model: Model, config: SentenceConfig) -> list[_Module]:
+def _modules(
+    config: SentenceConfig, encoder: EncoderConfig, head: HeadConfig | None
+) -> list[_Module]:
     """List the modules in their order; a scoring head is part of the first."""
     modules: list[_Module] = [("MLMTransformer" if config.is_sparse else "Transformer", {})]
-    if _is_scored(model):
+    if _is_scored(head):
         return modules
-    late = config.late
-    is_pylate = late is not None and late.form == "ColBERT"
-    width = model.config.vocab_size if config.is_sparse else model.config.dim
-    given = None if is_pylate else TOKENS
+    width = encoder.vocab_size if config.is_sparse else encoder.dim
+    given = None if _is_pylate(config) else TOKENS
     # PyLate's folders do not name the last step, which PyLate always takes.
-    for step in config.steps[:-1] if is_pylate else config.steps:
+    for step in config.steps[:-1] if _is_pylate(config) else config.steps:
         modules.append(written_step(step, width, given))
         width = width_after(step, width)
         given = None if isinstance(step, Pool | Splade) else given
-    return [*modules, ("MultiVectorMask", mask_keys(late))] if late and not is_pylate else modules
+    if config.late and not _is_pylate(config):
+        modules.append(("MultiVectorMask", mask_keys(config.late)))
+    return modules
 
 
 def _listed(modules: list[_Module], config: SentenceConfig) -> list[dict[str, Any]]:
-    is_pylate = config.late is not None and config.late.form == "ColBERT"
+    # Only PyLate's own class has a residual in the releases that PyLate runs on.
+    types = _TYPES | ({"Dense": _PYLATE_DENSE} if _is_pylate(config) else {})
     return [
         {
             "idx": number,
             "name": str(number),
-            "path": f"{number}_{name}" if number else "",
-            # Only PyLate's own class has a residual in the releases that PyLate runs on.
-            "type": _PYLATE_DENSE if is_pylate and "use_residual" in settings else _TYPES[name],
+            "path": _place(number, name),
+            "type": (types if "use_residual" in settings else _TYPES)[name],
         }
         for number, (name, settings) in enumerate(modules)
     ]
 
 
-def _text(model: Model, config: SentenceConfig) -> dict[str, Any]:
+def _place(number: int, name: str) -> str:
+    return f"{number}_{name}" if number else ""
+
+
+def _text(config: SentenceConfig, head: HeadConfig | None) -> dict[str, Any]:
     keys: dict[str, Any] = {"max_seq_length": config.max_length, "do_lower_case": False}
-    if _is_scored(model):
+    if _is_scored(head):
         return keys | {"transformer_task": "sequence-classification"}
-    if config.late and config.late.form == "MultiVectorEncoder":
+    if config.late and not _is_pylate(config):
         return keys | {"transformer_task": "feature-extraction"} | text_keys(config.late)
     return keys
 
 
-def _own(model: Model, config: SentenceConfig) -> dict[str, Any]:
-    late = config.late
-    keys = {"default_prompt_name": config.default_prompt}
-    if _is_scored(model):
-        activation = config.score_activation or _default_activation(model)
-        keys |= {"model_type": "CrossEncoder", "activation_fn": activation}
-        return keys | {"prompts": dict(config.prompts)}
-    keys |= {"similarity_fn_name": config.similarity}
-    if late and late.form == "ColBERT":
-        prompts = _without_prefixes(config.prompts, late)
-        return keys | {"model_type": "ColBERT", "prompts": prompts} | pylate_keys(config, late)
-    kind = late.form if late else "SparseEncoder" if config.is_sparse else "SentenceTransformer"
+def _own(config: SentenceConfig, head: HeadConfig | None) -> dict[str, Any]:
     prompts = {"query": "", "document": "", **config.prompts}
-    return keys | {"model_type": kind, "prompts": prompts}
+    keys = {"prompts": prompts, "default_prompt_name": config.default_prompt}
+    if head is not None and _is_scored(head):
+        activation = config.score_activation or _default_activation(head)
+        return {"model_type": "CrossEncoder", **keys, "activation_fn": activation}
+    keys |= {"similarity_fn_name": config.similarity}
+    late = config.late
+    if late and late.form == "ColBERT":
+        keys |= {"prompts": _without_prefixes(prompts, late)}
+        return {"model_type": late.form, **keys, **pylate_keys(config, late)}
+    kind = late.form if late else "SparseEncoder" if config.is_sparse else "SentenceTransformer"
+    return {"model_type": kind, **keys}
+
+
+def _is_scored(head: HeadConfig | None) -> bool:
+    return head is not None and head.kind == "sequence"
+
+
+def _is_pylate(config: SentenceConfig) -> bool:
+    return config.late is not None and config.late.form == "ColBERT"
 
 
 def _without_prefixes(prompts: Mapping[str, str], late: LateInteraction) -> dict[str, str]:
@@ -141,18 +163,17 @@ def _without_prefixes(prompts: Mapping[str, str], late: LateInteraction) -> dict
     return {name: text.removeprefix(prefixes.get(name, "")) for name, text in prompts.items()}
 
 
-def _keys_of_older_releases(model: Model, config: SentenceConfig) -> dict[str, Any]:
+def _keys_of_older_releases(config: SentenceConfig, head: HeadConfig | None) -> dict[str, Any]:
     """Say where sentence-transformers 4 and 5 look what a cross-encoder does to its scores."""
     told = config.score_activation
-    if not _is_scored(model) or told is None or told == _default_activation(model):
+    if head is None or not _is_scored(head) or told in (None, _default_activation(head)):
         return {}
     return {"sentence_transformers": {"activation_fn": told}}
 
 
-def _default_activation(model: Model) -> str:
+def _default_activation(head: HeadConfig) -> str:
     """Return what sentence-transformers does to scores where no file says it."""
-    assert model.head_config is not None
-    return _SIGMOID if model.head_config.num_scores == 1 else _IDENTITY
+    return _SIGMOID if head.num_scores == 1 else _IDENTITY
 
 
 def _tensors(dense: Dense) -> dict[str, Tensor]:
