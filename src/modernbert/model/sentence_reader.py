@@ -164,13 +164,11 @@ def _max_length(place: Path, text: Settings, encoder: EncoderConfig) -> int:
         raise text.fault("max_seq_length", f"fewer than {_SHORTEST}: no room for text")
     if told is not None:
         return told
-    # Tokenizers of early models say 1e30.
     limit = Settings.of(place / "tokenizer_config.json").content.get("model_max_length")
-    return (
-        int(min(limit, encoder.max_length))
-        if isinstance(limit, int | float)
-        else (encoder.max_length)
-    )
+    # Tokenizers of early models say 1e30.
+    if not isinstance(limit, int | float):
+        return encoder.max_length
+    return int(min(limit, encoder.max_length))
 
 
 def _side_lengths(late: LateInteraction | None) -> tuple[int, int]:

@@ -1,6 +1,8 @@
 """How texts become vectors, as files: what is refused, and what is written."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -28,10 +30,16 @@ def projecting(steps=STEPS, **fields) -> Pretrained:
     return model
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("template") / "model"
+    projecting().save(folder)
+    return folder
+
+
 @pytest.fixture
-def saved(tmp_path):
-    projecting().save(tmp_path / "model")
-    return tmp_path / "model"
+def saved(template, tmp_path):
+    return Path(shutil.copytree(template, tmp_path / "model"))
 
 
 def set_module(folder, number, **keys):
