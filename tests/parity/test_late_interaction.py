@@ -19,6 +19,7 @@ pytestmark = [
 ]
 st = pytest.importorskip("sentence_transformers")
 
+PROMPTS = {"query": "every ", "document": "the token: "}
 LONG_QUERIES = [*QUERIES, TEXTS[1]]
 FIXED = {"strategy": "fixed", "length": 32}
 EXPANSIONS = {
@@ -38,7 +39,7 @@ def body(tmp_path_factory):
     return str(folder)
 
 
-def of_theirs(body, expansion, folder):
+def of_theirs(body, expansion, folder, prompts=PROMPTS):
     """Save a model of their own making."""
     from sentence_transformers.base.modules import Dense, Normalize, Transformer
     from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
@@ -52,7 +53,7 @@ def of_theirs(body, expansion, folder):
     model = st.MultiVectorEncoder(
         modules=[first, dense, mask, Normalize(**on_tokens)],
         device="cpu",
-        prompts={"query": "every ", "document": "the token: "},
+        prompts=dict(prompts),
     )
     model.save_pretrained(str(folder))
     return folder
@@ -138,6 +139,26 @@ def test_their_folders_give_their_vectors_and_ours_give_them_there(body, name, t
     folder = of_theirs(body, EXPANSIONS[name], tmp_path / "theirs")
     model, counts, naive = assert_same(folder)
     assert_saved_alike(model, counts, naive, tmp_path / "ours")
+
+
+@pytest.mark.parametrize("name", EXPANSIONS)
+@pytest.mark.parametrize("marks", [("", ""), ("[MASK]", "")])
+def test_what_pylate_can_say_is_written_in_its_words(body, name, marks, tmp_path):
+    prompts = dict(zip(("query", "document"), marks, strict=True))
+    folder = of_theirs(body, EXPANSIONS[name], tmp_path / "theirs", prompts)
+    model, counts, naive = assert_same(folder)
+    assert_saved_alike(model, counts, naive, tmp_path / "ours")
+    told = read(tmp_path / "ours" / "config_sentence_transformers.json")
+    kinds = [each["type"] for each in read(tmp_path / "ours" / "modules.json")]
+    if name == "at least":
+        assert told["model_type"] == "MultiVectorEncoder"
+        return
+    assert told["model_type"] == "ColBERT"
+    assert (told["query_prefix"], told["document_prefix"]) == marks
+    assert told["prompts"] == {"query": "", "document": ""}
+    expected = (EXPANSIONS[name] or {"length": 20})["length"]
+    assert (told["query_length"], told["document_length"]) == (expected, 60)
+    assert kinds == [f"sentence_transformers.models.{each}" for each in ("Transformer", "Dense")]
 
 
 @pytest.mark.parametrize(

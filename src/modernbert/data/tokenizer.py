@@ -150,6 +150,11 @@ class Tokenizer:
         found: int | None = self._inner.token_to_id(token)
         return found
 
+    def is_added(self, token: str) -> bool:
+        """Return whether a text's part of this name becomes one token, whatever follows."""
+        added = self._inner.get_added_tokens_decoder().values()
+        return token in {each.content for each in added}
+
     def lower_cased(self) -> "Tokenizer":
         """Make one that reads every letter as a small one."""
         inner = tokenizers.Tokenizer.from_str(self._spec)

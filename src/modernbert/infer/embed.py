@@ -1,12 +1,12 @@
 """Token ids of texts in, their vectors out: packed, the longest first, in batches of a budget."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from modernbert.batch import PackedBatch, pack, split
+from modernbert.batch import PackedBatch, pack, positions, segments, split
 from modernbert.data.tokenizer import Ids
 from modernbert.infer.batching import plan
 from modernbert.infer.reading import ReadText
@@ -25,14 +25,15 @@ def vectors_of_texts(
     model: Model, sentence: Sentence, documents: Sequence[Ids], num_prompt: int = 0
 ) -> Float[Tensor, "S N"]:
     """Return one float32 vector a document, in their order, on the model's device."""
-
-    def run(batch: PackedBatch, numbers: list[int]) -> list[Tensor]:  # noqa: ARG001
-        x = model(batch) if is_sparse else model.encoder(batch)
-        return list(sentence(x, batch.layout, num_prompt))
-
     is_sparse = sentence.config.is_sparse
-    budget = _SPARSE_BATCH_TOKENS if is_sparse else BATCH_TOKENS
-    return torch.stack(_in_batches(model, documents, budget, run))
+    found: dict[int, Tensor] = {}
+    for numbers, batch in _batches(
+        model, documents, _SPARSE_BATCH_TOKENS if is_sparse else BATCH_TOKENS
+    ):
+        x = model(batch) if is_sparse else model.encoder(batch)
+        vectors = sentence(x, batch.layout, num_prompt).float()
+        found |= dict(zip(numbers, vectors, strict=True))
+    return torch.stack([found[number] for number in range(len(documents))])
 
 
 @torch.no_grad()
@@ -41,37 +42,30 @@ def vectors_of_tokens(
 ) -> list[Float[Tensor, "T N"]]:
     """Return for each text one float32 vector a token, on the model's device."""
     late = sentence.config.late
-    expansion = late.expansion if late else None
-    is_attended = expansion is None or expansion.is_attended
-
-    def run(batch: PackedBatch, numbers: list[int]) -> list[Tensor]:
-        read = [texts[number].num_read for number in numbers]
-        if is_attended or sum(read) == len(batch.ids):
+    is_attended = late is None or late.expansion is None or late.expansion.is_attended
+    found: dict[int, Tensor] = {}
+    for numbers, batch in _batches(model, [text.ids for text in texts], BATCH_TOKENS):
+        counts = [texts[number].num_read for number in numbers]
+        if is_attended or sum(counts) == len(batch.ids):
             x = model.encoder(batch)
         else:
-            x = encode_to(model.encoder, batch, _first(read, batch))
-        return split(sentence(x, batch.layout), batch.layout)
+            x = encode_to(model.encoder, batch, _first(counts, batch))
+        vectors = sentence(x, batch.layout).float()
+        found |= dict(zip(numbers, split(vectors, batch.layout), strict=True))
+    return [found[number] for number in range(len(texts))]
 
-    return _in_batches(model, [text.ids for text in texts], BATCH_TOKENS, run)
 
-
-def _in_batches(
-    model: Model,
-    documents: Sequence[Ids],
-    budget: int,
-    run: Callable[[PackedBatch, list[int]], list[Tensor]],
-) -> list[Tensor]:
+def _batches(
+    model: Model, documents: Sequence[Ids], budget: int
+) -> Iterator[tuple[list[int], PackedBatch]]:
+    """Yield batches on the model's device, each with the numbers of its documents."""
     device = model.encoder.embeddings.tok_embeddings.weight.device
-    found: dict[int, Tensor] = {}
     for numbers in plan([len(ids) for ids in documents], budget):
-        batch = pack([documents[number].tolist() for number in numbers]).to(device)
-        found |= dict(zip(numbers, (x.float() for x in run(batch, numbers)), strict=True))
-    return [found[number] for number in range(len(documents))]
+        yield numbers, pack([documents[number].tolist() for number in numbers]).to(device)
 
 
 def _first(counts: list[int], batch: PackedBatch) -> Tensor:
     """Mark the first so many tokens of each document."""
-    read = torch.zeros(len(batch.ids), dtype=torch.bool)
-    for start, count in zip(batch.layout.cu_seqlens.tolist(), counts, strict=False):
-        read[start : start + count] = True
-    return read.to(batch.ids.device)
+    place = positions(batch.layout, len(batch.ids))
+    limits = torch.tensor(counts, device=place.device)
+    return place < limits[segments(batch.layout, len(batch.ids))]

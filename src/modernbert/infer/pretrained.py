@@ -17,6 +17,7 @@ from modernbert.model import sentence_reader, sentence_writer
 from modernbert.model.config import EncoderConfig
 from modernbert.model.encoder import Encoder
 from modernbert.model.heads import Head
+from modernbert.model.late_keys import as_pylate
 from modernbert.model.model import Model
 from modernbert.model.sentence import Sentence
 from modernbert.model.sentence_config import SentenceConfig
@@ -144,6 +145,7 @@ def load(
     model, tokenizer = model_folder.read(place), Tokenizer.load(place)
     _check_match(place, model.config, tokenizer)
     sentence = sentence_reader.read_sentence(folder, model)
+    sentence.config = as_pylate(sentence.config, tokenizer.is_added)
     if sentence.config.has_lower_case:
         tokenizer = tokenizer.lower_cased()
     return Pretrained(model, tokenizer, sentence).eval()

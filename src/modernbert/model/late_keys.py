@@ -5,11 +5,18 @@ sentence_bert_config.json and the settings of its module MultiVectorMask.
 """
 
 import string
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modernbert.base.errors import CheckpointError
-from modernbert.model.sentence_config import Expansion, LateInteraction, SentenceConfig
+from modernbert.model.sentence_config import (
+    DenseShape,
+    Expansion,
+    LateInteraction,
+    Normalize,
+    SentenceConfig,
+)
 from modernbert.model.settings import Settings
 
 # PyLate's own, where a file of its says nothing.
@@ -89,6 +96,46 @@ def _expansion(keys: Settings) -> Expansion | None:
         token=keys.get("token", str),
         is_limit=_STRATEGIES[strategy],
     )
+
+
+def as_pylate(config: SentenceConfig, is_added_token: Callable[[str], bool]) -> SentenceConfig:
+    """Describe a model of sentence-transformers 6 as PyLate does, where that says the same.
+
+    Such a folder is opened by both, and by what reads PyLate's folders.
+    """
+    late = config.late
+    if late is None or late.form == "ColBERT":
+        return config
+    prefixes = [config.prompt(name) or "" for name in ("query", "document")]
+    is_same = (
+        _has_steps_of_pylate(config)
+        and all(not prefix or is_added_token(prefix) for prefix in prefixes)
+        and (not late.skipped_words or late.skipped_in == ("document",))
+        and (late.expansion is None or (late.expansion.is_limit and late.expansion.token is None))
+        and config.similarity == "maxsim"
+    )
+    if not is_same:
+        return config
+    described = replace(
+        late,
+        form="ColBERT",
+        query_prefix=prefixes[0],
+        document_prefix=prefixes[1],
+        query_length=late.expansion.length if late.expansion else late.query_length,
+        document_length=late.document_length or config.max_length,
+        skipped_in=("document",),
+    )
+    length = described.query_length or config.max_length
+    return replace(config, similarity="MaxSim", late=replace(described, query_length=length))
+
+
+def _has_steps_of_pylate(config: SentenceConfig) -> bool:
+    """Say whether vectors are projected, and last of all get length 1."""
+    if not config.steps:
+        return False
+    *projections, last = config.steps
+    all_project = all(isinstance(step, DenseShape) for step in projections)
+    return bool(projections) and all_project and isinstance(last, Normalize)
 
 
 def pylate_keys(config: SentenceConfig, late: LateInteraction) -> dict[str, Any]:

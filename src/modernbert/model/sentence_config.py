@@ -66,7 +66,7 @@ class LateInteraction:
     """How the texts of a model with a vector a token are read."""
 
     form: LateForm
-    """Who wrote the folder: PyLate, or the MultiVectorEncoder of sentence-transformers."""
+    """In whose words a folder says it: PyLate's, or those of sentence-transformers 6 alone."""
     query_prefix: str = ""
     """Begins the prompt of queries: a token that was added for it."""
     document_prefix: str = ""
