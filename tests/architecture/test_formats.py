@@ -9,6 +9,7 @@ from modernbert.cli.demo import Summary
 from modernbert.data.manifest import BuildOptions, Manifest, Plan, SourceFacts
 from modernbert.data.shards import ShardFacts
 from modernbert.data.stream import StreamState
+from modernbert.kernels.scaling import RopeScaling
 from modernbert.model.config import EncoderConfig, HeadConfig
 from modernbert.model.hf_config import to_hf
 from modernbert.model.sentence_config import (
@@ -33,7 +34,10 @@ PAGE = (ROOT / "docs" / "reference" / "formats.md").read_text(encoding="utf-8")
 
 PARTS = {
     "Corpus folder": (Manifest, Plan, BuildOptions, SourceFacts, ShardFacts),
-    "Run folder": (RunConfig, Phase, Schedule, BatchWarmup, EncoderConfig, StepRow, Evaluation),
+    "Run folder": (
+        *(RunConfig, Phase, Schedule, BatchWarmup, EncoderConfig, RopeScaling),
+        *(StepRow, Evaluation),
+    ),
     "Model and checkpoint folders": (TrainerState, Progress, StreamState),
     "Demo folder": (Summary,),
 }

@@ -22,10 +22,14 @@ DOORS = {
     "zstandard": ("data/formats.py",),
     "tensorboard": ("train/metrics.py",),
     "huggingface_hub": ("infer/pretrained.py",),
+    "onnxruntime": ("bench/runtimes.py",),
+    # torch.onnx imports it.
+    "onnxscript": ("bench/runtimes.py",),
+    "openvino": ("bench/runtimes.py",),
     "rich": ("base/log.py", "cli/", "train/metrics.py"),
     "safetensors": ("model/folder.py", "train/checkpoint.py"),
     "tokenizers": ("data/",),
-    "transformers": ("bench/peers.py", "bridge/"),
+    "transformers": ("bench/peers.py", "bench/runtimes.py", "bridge/"),
     "tyro": ("cli/",),
 }
 

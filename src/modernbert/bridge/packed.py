@@ -16,7 +16,7 @@ from modernbert.base.errors import ConfigError
 from modernbert.batch import Layout
 from modernbert.kernels.attention import attend
 from modernbert.kernels.geglu import gated
-from modernbert.kernels.rope import Rope, make_rope, rotate
+from modernbert.kernels.rope import Rope, make_rope, rotate_
 from modernbert.model.config import EncoderConfig
 from modernbert.model.hf_config import from_hf
 
@@ -66,7 +66,7 @@ class ModernBertEncoderLayer(_TheirLayer):  # type: ignore[no-untyped-call]
         attention: Any = self.attn
         mlp: Any = self.mlp
         qkv = attention.Wqkv(self.attn_norm(x))
-        q, k, v = rotate(qkv.unflatten(-1, (3, -1, attention.head_dim)), rope)
+        q, k, v = rotate_(qkv.unflatten(-1, (3, -1, attention.head_dim)), rope)
         mixed = attend(q, k, v, layout, window)
         x = x + attention.out_drop(attention.Wo(mixed.flatten(1)))
         out: Tensor = x + mlp.Wo(mlp.drop(gated(mlp.Wi(self.mlp_norm(x)), activation)))
@@ -111,11 +111,11 @@ def _encoded(body: Any, grid: _Grid, flat: Tensor, *, is_embedded: bool) -> list
     """Return the tokens before the first layer and after each, the last ones normed."""
     config = shape_of(body)
     x = body.embeddings(inputs_embeds=flat) if is_embedded else body.embeddings(flat)
-    thetas = {config.theta_at(index) for index in range(config.num_layers)}
-    ropes = {theta: make_rope(grid.place, config.head_dim, theta) for theta in thetas}
+    kinds = {config.rope_at(index) for index in range(config.num_layers)}
+    ropes = {kind: make_rope(grid.place, config.head_dim, *kind) for kind in kinds}
     found = [x]
     for index, layer in enumerate(body.layers):
-        rope, window = ropes[config.theta_at(index)], config.window_at(index)
+        rope, window = ropes[config.rope_at(index)], config.window_at(index)
         x = layer(x, rope, grid.layout, window, config.activation)
         found.append(x)
     return [*found[:-1], body.final_norm(x)]

@@ -56,11 +56,13 @@ class Tokenizer:
         self.unk_id, self.cls_id, self.sep_id, self.pad_id, self.mask_id = (
             int(vocabulary[self._names[role]]) for role in ROLES
         )
+        self.role_ids = (self.unk_id, self.cls_id, self.sep_id, self.pad_id, self.mask_id)
+        """Ids of the five special tokens, in the order of `ROLES`."""
         unused = {i for name, i in vocabulary.items() if _UNUSED.fullmatch(name)}
         ordinary = set(vocabulary.values()) - unused - self.special_ids
         self.ordinary_ids: Ids = np.array(sorted(ordinary), dtype=np.int64)
         """Ids that stand for text: neither special nor [unusedN]; random tokens come from here."""
-        self._is_cuttable = _is_cuttable(json.loads(self._spec))
+        self._is_cuttable = _is_cuttable(self.spec)
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
@@ -99,11 +101,17 @@ class Tokenizer:
         write_json(folder / "special_tokens_map.json", self._special_tokens_map())
 
     @cached_property
+    def spec(self) -> dict[str, Any]:
+        """What tokenizer.json says."""
+        return dict(json.loads(self._spec))
+
+    @cached_property
     def fingerprint(self) -> str:
         """Name what decides the ids of a text: equal fingerprints, equal ids."""
-        spec = json.loads(self._spec)
+        spec = self.spec
         model = spec["model"]
-        merges = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
+        pairs = model.get("merges", [])  # WordPiece and Unigram have none
+        merges = [pair.split(" ") if isinstance(pair, str) else pair for pair in pairs]
         matter = {
             "vocab": model["vocab"],
             "merges": merges,

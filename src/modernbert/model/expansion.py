@@ -23,7 +23,7 @@ def encode_to(
     x = encoder.embeddings(batch.ids)
     for index, layer in enumerate(encoder.layers):
         assert isinstance(layer, Layer)
-        rope = ropes[encoder.config.theta_at(index)]
+        rope = ropes[encoder.config.rope_at(index)]
         x = x + _mixed(layer.attn, layer.attn_norm(x), rope, batch.layout, readable)
         x = x + layer.mlp(layer.mlp_norm(x))
     out: Tensor = encoder.final_norm(x)

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from modernbert.base.errors import CheckpointError, ConfigError
-from modernbert.model.config import EncoderConfig, HeadConfig, LayerKind
-from modernbert.model.hf_head import head_to_hf
+from modernbert.model.config import Activation, EncoderConfig, HeadConfig, LayerKind
+from modernbert.model.hf_head import ACTIVATIONS, head_to_hf, spelled
+from modernbert.model.hf_rope import ropes_from_hf, ropes_to_hf
 
 # Our field, their key: the value is the same in both.
 _SAME = {
@@ -31,14 +32,6 @@ _SAME = {
     "cls_id": "cls_token_id",
     "sep_id": "sep_token_id",
 }
-_ACTIVATIONS = {
-    "gelu": "gelu",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu_new": "gelu_tanh",
-    "silu": "silu",
-    "swish": "silu",
-    "relu": "relu",
-}
 _KINDS: dict[str, LayerKind] = {"full_attention": "global", "sliding_attention": "local"}
 
 
@@ -49,14 +42,13 @@ def to_hf(config: EncoderConfig, *, dtype: str, head: HeadConfig | None) -> dict
         ConfigError: a special token's id is outside the vocabulary.
     """
     _check_ids(config)
-    activation = next(theirs for theirs, ours in _ACTIVATIONS.items() if ours == config.activation)
     shared = {theirs: getattr(config, ours) for ours, theirs in _SAME.items()}
     return shared | {
         "model_type": "modernbert",
         "dtype": dtype,
         "torch_dtype": dtype,
-        "hidden_activation": activation,
-        "classifier_activation": activation,
+        "hidden_activation": spelled(config.activation),
+        "classifier_activation": spelled((head and head.activation) or config.activation),
         "initializer_cutoff_factor": config.init_cutoff,
         "layer_norm_eps": config.norm_eps,
         "bos_token_id": config.cls_id,
@@ -94,7 +86,7 @@ def from_hf(keys: Mapping[str, Any]) -> EncoderConfig:
     }
     try:
         return EncoderConfig(**values, **_layers_from_hf(keys, values))
-    except (ConfigError, TypeError) as error:
+    except (ConfigError, TypeError, ValueError) as error:
         raise CheckpointError(f"config.json cannot be used: {error}") from error
 
 
@@ -108,27 +100,16 @@ def _layers_to_hf(config: EncoderConfig) -> dict[str, Any]:
             "it reads the folder wrong, transformers 5 reads it right",
             stacklevel=3,
         )
-    thetas = {
-        "full_attention": config.global_rope_theta,
-        "sliding_attention": config.local_rope_theta,
-    }
     return {
         "layer_types": [names[kind] for kind in kinds],
-        "rope_parameters": {
-            name: {"rope_type": "default", "rope_theta": theta} for name, theta in thetas.items()
-        },
         "global_attn_every_n_layers": every or config.global_every,
-        "global_rope_theta": config.global_rope_theta,
-        "local_rope_theta": config.local_rope_theta,
+        **ropes_to_hf(config),
     }
 
 
 def _layers_from_hf(keys: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "global_rope_theta": _theta(keys, "full_attention", "global_rope_theta", 160_000.0),
-        "local_rope_theta": _theta(keys, "sliding_attention", "local_rope_theta", 10_000.0),
-        **_pattern(keys, values.get("num_layers", EncoderConfig().num_layers)),
-    }
+    pattern = _pattern(keys, values.get("num_layers", EncoderConfig().num_layers))
+    return pattern | ropes_from_hf(keys)
 
 
 def _pattern(keys: Mapping[str, Any], num_layers: int) -> dict[str, Any]:
@@ -145,28 +126,13 @@ def _pattern(keys: Mapping[str, Any], num_layers: int) -> dict[str, Any]:
     return {"global_every": every}
 
 
-def _theta(keys: Mapping[str, Any], kind: str, old_key: str, default: float) -> float:
-    new = (keys.get("rope_parameters") or {}).get(kind) or {}
-    scaling = new or keys.get("rope_scaling") or {}
-    rope_type = scaling.get("rope_type", scaling.get("type", "default"))
-    if rope_type != "default":
-        raise CheckpointError(
-            f"config.json scales rotary positions by {rope_type!r}, and only 'default' can be read"
-        )
-    theta = new.get("rope_theta", keys.get(old_key, default))
-    # Files of transformers 4 say null for "as in the global layers".
-    return float(theta) if theta is not None else float(keys.get("global_rope_theta") or 160_000.0)
-
-
-def _activation(keys: Mapping[str, Any]) -> str:
+def _activation(keys: Mapping[str, Any]) -> Activation:
     name = keys.get("hidden_activation", "gelu")
-    head = keys.get("classifier_activation", name)
-    if name not in _ACTIVATIONS or head != name:
+    if name not in ACTIVATIONS:
         raise CheckpointError(
-            f"config.json has activations {name!r} and {head!r} (head): they must be equal and "
-            f"one of {', '.join(_ACTIVATIONS)}"
+            f"config.json has hidden_activation {name!r}: known are {', '.join(ACTIVATIONS)}"
         )
-    return _ACTIVATIONS[name]
+    return ACTIVATIONS[name]
 
 
 def _period(kinds: list[LayerKind], told: int) -> int | None:

@@ -4,7 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from modernbert.base.errors import CheckpointError, ConfigError
-from modernbert.model.config import HeadConfig, HeadKind, Problem
+from modernbert.model.config import Activation, HeadConfig, HeadKind, Problem
+
+ACTIVATIONS: dict[str, Activation] = {
+    "gelu": "gelu",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_new": "gelu_tanh",
+    "silu": "silu",
+    "swish": "silu",
+    "relu": "relu",
+}
+"""Their name, ours."""
 
 _ARCHITECTURES: dict[HeadKind, str] = {
     "masked_lm": "ModernBertForMaskedLM",
@@ -65,9 +75,25 @@ def head_from_hf(keys: Mapping[str, Any], found: Mapping[str, Any]) -> HeadConfi
             pooling=keys.get("classifier_pooling") or "cls",
             problem=_problem(keys, found) if kind == "sequence" else "single_label",
             dropout=keys.get("classifier_dropout") or 0.0,
+            activation=_activation(keys),
         )
     except ConfigError as error:
         raise CheckpointError(f"config.json cannot be used: {error}") from error
+
+
+def spelled(activation: Activation) -> str:
+    """Return their name of an activation."""
+    return next(theirs for theirs, ours in ACTIVATIONS.items() if ours == activation)
+
+
+def _activation(keys: Mapping[str, Any]) -> Activation | None:
+    """Return the head's activation where it is not the encoder's."""
+    name, hidden = keys.get("classifier_activation", "gelu"), keys.get("hidden_activation", "gelu")
+    if name not in ACTIVATIONS:
+        raise CheckpointError(
+            f"config.json has classifier_activation {name!r}: known are {', '.join(ACTIVATIONS)}"
+        )
+    return None if ACTIVATIONS[name] == ACTIVATIONS[hidden] else ACTIVATIONS[name]
 
 
 def _pooling(head: HeadConfig) -> dict[str, Any]:

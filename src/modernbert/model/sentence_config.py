@@ -1,7 +1,7 @@
 """What a folder of sentence-transformers says beyond the encoder, as data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 PoolingMode = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "lasttoken"]
@@ -113,6 +113,11 @@ class SentenceConfig:
     def pool(self) -> Pool | None:
         """The step that pools the encoder's tokens."""
         return next((step for step in self.steps if isinstance(step, Pool)), None)
+
+    def without_projections(self) -> "SentenceConfig":
+        """Leave out the learned steps, as for an encoder of another width."""
+        plain = tuple(step for step in self.steps if not isinstance(step, DenseShape))
+        return replace(self, steps=plain)
 
     def prompt(self, name: str) -> str | None:
         """Return a prompt; `query` and `document` are empty where the folder has none."""

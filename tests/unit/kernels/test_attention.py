@@ -5,6 +5,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from modernbert.base.errors import ConfigError, MachineError
 from modernbert.batch import Layout
 from modernbert.kernels.attention import BACKENDS, attend, backend_for
+from modernbert.kernels.attention.oracle import visible
+from modernbert.kernels.attention.padded import attend_to
 
 ON_CPU = ("oracle", "banded", "padded")
 
@@ -106,3 +108,40 @@ def test_strided_views_are_read_as_they_are():
     views = stacked.unbind(1)
     copies = [x.contiguous() for x in views]
     assert torch.equal(attend(*views, layout, 128), attend(*copies, layout, 128))
+
+
+def test_tokens_in_a_row_are_not_moved_when_no_gradient_is_kept():
+    class Moved(TorchDispatchMode):
+        rows = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            result = func(*args, **(kwargs or {}))
+            if func is torch.ops.aten.index_select.default:
+                self.rows += len(result)
+            return result
+
+    q, k, v = qkv_of(4096)
+    layout = Layout.of([1000, 1096, 2000])
+    attend(q, k, v, layout, 128)  # makes the plan
+    with Moved() as moved:
+        attend(q, k, v, layout, 128)
+    # Two blocks at the ends, with what their queries reach, of q, k and v each.
+    assert 0 < moved.rows <= 3 * 2 * (2 * 64 + 2 * 64)
+    with Moved() as moved:
+        attend(q.requires_grad_(), k, v, layout, 128)
+    assert moved.rows >= 3 * 4096
+
+
+@pytest.mark.parametrize("window", [None, 8])
+def test_only_readable_tokens_are_seen_and_who_sees_none_gets_zeros(window):
+    layout = Layout.of([20, 3, 12])
+    q, k, v = qkv_of(35, torch.float64)
+    readable = torch.arange(35) % 20 < 6
+    seen = visible(layout, 35, window) & readable
+    scores = torch.einsum("qhk,thk->hqt", q, k) * q.shape[-1] ** -0.5
+    shares = scores.masked_fill(~seen, -torch.inf).softmax(-1).nan_to_num(0.0)
+    expected = torch.einsum("hqt,thk->qhk", shares, v)
+    found = attend_to(readable, q, k, v, layout, window)
+    torch.testing.assert_close(found, expected)
+    assert (found[19] == 0).all() == (window == 8)
+    assert (found[23:].abs().amax((1, 2)) > 0).any()
