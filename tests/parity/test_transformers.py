@@ -6,7 +6,7 @@ from transformers import AutoModelForMaskedLM, ModernBertConfig, ModernBertForMa
 from transformers import ModernBertModel as HFEncoder
 
 from modernbert.batch import pack, real
-from modernbert.model import folder
+from modernbert.model import folder, stored
 from modernbert.model.config import MASKED_LM
 from modernbert.model.hf_config import to_hf
 from modernbert.model.traces import attention_maps, hidden_states
@@ -123,7 +123,7 @@ def test_their_folder_opens_here(tmp_path):
     keys = to_hf(config, dtype="float32", head=MASKED_LM)
     theirs = ModernBertForMaskedLM(ModernBertConfig(**keys)).eval()
     theirs.save_pretrained(tmp_path, max_shard_size="20KB")
-    assert (tmp_path / folder.INDEX).exists()
+    assert (tmp_path / stored.INDEX).exists()
     model = folder.read(tmp_path)
     assert model.config == config
     documents = documents_of([90, 90])

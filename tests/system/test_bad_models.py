@@ -121,8 +121,8 @@ def test_a_pickle_with_code_in_it_is_not_opened(model, tmp_path):
     done = called("fill", model, TEXT)
     assert done.returncode == 2
     assert done.stderr == (
-        f"error: {model} has no model.safetensors (pytorch_model.bin is not read: it can run "
-        "code): give a model folder with safetensors\n"
+        f"error: {model} has no model.safetensors, and only `modernbert convert` reads "
+        "pytorch_model.bin, which can hold code: give a folder with safetensors\n"
     )
     assert not ran.exists()
     pickle.loads((model / "pytorch_model.bin").read_bytes())
