@@ -7,6 +7,7 @@ import torch
 
 import modernbert
 from modernbert.base.errors import ConfigError
+from modernbert.bridge.packed import IS_VERSION_4
 from modernbert.infer.pretrained import Pretrained
 from modernbert.model.config import HeadConfig
 from tests.corpora import texts, tokenizer
@@ -105,6 +106,7 @@ def test_vectors_of_a_sparse_encoder_stay(st, place):
     torch.testing.assert_close(model.encode(TEXTS).to_dense(), before, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.skipif(IS_VERSION_4, reason="came with sentence-transformers 6")
 def test_token_vectors_of_a_multi_vector_encoder_stay(st, place):
     model = st.MultiVectorEncoder(str(place / "masked"), device="cpu")
     before = model.encode_document(TEXTS)

@@ -3,6 +3,8 @@
 import pytest
 import torch
 from transformers import (
+    AutoModel,
+    AutoModelForMaskedLM,
     AutoModelForMultipleChoice,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
@@ -28,6 +30,8 @@ HEADS = {
     "choice, cls": HeadConfig(kind="choice", pooling="cls"),
 }
 THEIRS = {
+    None: AutoModel,
+    "masked_lm": AutoModelForMaskedLM,
     "sequence": AutoModelForSequenceClassification,
     "tokens": AutoModelForTokenClassification,
     "spans": AutoModelForQuestionAnswering,
