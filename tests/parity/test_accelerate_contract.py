@@ -11,9 +11,10 @@ from transformers import ModernBertModel as HFEncoder
 
 import modernbert
 from modernbert.base.errors import CheckpointError, ConfigError
-from modernbert.bridge.packed import IS_VERSION_4
+from modernbert.bridge import packed
 from modernbert.model import folder
 from tests.nets import SMALL, config_of, documents_of, lively
+from tests.parity.lines import IS_VERSION_4
 from tests.parity.test_accelerate import opened
 from tests.parity.test_heads import HEADS, LENGTHS, saved
 from tests.parity.test_transformers import grid_of
@@ -41,6 +42,10 @@ def body():
     ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1}
     config = ModernBertConfig(**shape, **ids, sep_token_id=2, num_hidden_layers=3)
     return HFEncoder(config).eval()
+
+
+def test_the_line_is_told_apart_by_what_it_computes():
+    assert packed.IS_VERSION_4 == IS_VERSION_4
 
 
 def test_padding_is_zero_and_all_states_are_given(body):

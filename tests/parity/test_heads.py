@@ -15,6 +15,7 @@ from modernbert.batch import pack
 from modernbert.model import folder
 from modernbert.model.config import HeadConfig
 from tests.nets import config_of, documents_of, lively
+from tests.parity.lines import sayable
 from tests.parity.test_transformers import grid_of
 from tests.parity.tolerance import assert_as_accurate, distance
 
@@ -75,7 +76,7 @@ def with_gradients(model, scores):
 @pytest.mark.parametrize("fields", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 def test_scores_and_gradients_are_theirs(head, fields, tmp_path):
-    model, documents = saved(head, tmp_path, **fields), documents_of(LENGTHS)
+    model, documents = saved(head, tmp_path, **sayable(fields)), documents_of(LENGTHS)
     their_class = THEIRS[head.kind]
     exact = their_class.from_pretrained(tmp_path).eval().double()
     truth = with_gradients(exact, their_scores(exact, head.kind, documents, "right"))

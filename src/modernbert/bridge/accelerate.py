@@ -96,14 +96,18 @@ def _mark_padding(model: nn.Module) -> None:
     """
     from modernbert.bridge.packed import ModernBertModel
 
-    for wrapper in model.modules():
-        if any(f"{kind.__module__}.{kind.__name__}" == _PYLATE for kind in type(wrapper).__mro__):
-            colbert: Any = wrapper
-            marks = {colbert.document_prefix_id}
-            marks |= set() if colbert.do_query_expansion else {colbert.query_prefix_id}
-            for body in wrapper.modules():
-                if isinstance(body, ModernBertModel):
-                    body.padding_marks = frozenset(marks - {None})
+    for wrapper in filter(_is_colbert, model.modules()):
+        colbert: Any = wrapper
+        marks = {colbert.document_prefix_id}
+        marks |= set() if colbert.do_query_expansion else {colbert.query_prefix_id}
+        bodies = (each for each in wrapper.modules() if isinstance(each, ModernBertModel))
+        for body in bodies:
+            body.padding_marks = frozenset(marks - {None})
+
+
+def _is_colbert(module: nn.Module) -> bool:
+    # By name: importing PyLate to compare classes would cost seconds to all who have it not in use.
+    return any(f"{kind.__module__}.{kind.__name__}" == _PYLATE for kind in type(module).__mro__)
 
 
 def _kind(model: nn.Module) -> str:
