@@ -112,28 +112,6 @@ def test_folders_survive_a_trip_through_theirs(head, tmp_path):
     assert torch.equal(back(batch), model(batch))
 
 
-def test_left_padding_moves_their_cls_and_ours_has_none(tmp_path):
-    """Their position 0 is padding where padding stands on the left; a packed batch has none."""
-    head, documents = HEADS["sequence, cls"], documents_of(LENGTHS)
-    model = saved(head, tmp_path)
-    theirs = THEIRS["sequence"].from_pretrained(tmp_path).eval()
-    right = their_scores(theirs, "sequence", documents, "right")
-    left = their_scores(theirs, "sequence", documents, "left")
-    assert (left - right).abs().max() > 0.1
-    torch.testing.assert_close(model(pack(documents)), right, rtol=1e-4, atol=1e-4)
-
-
-def test_mean_pooling_of_choices_needs_no_mask(tmp_path):
-    documents = documents_of([20, 20])
-    model = saved(HEADS["choice, mean"], tmp_path)
-    theirs = THEIRS["choice"].from_pretrained(tmp_path).eval()
-    with pytest.raises(AttributeError):
-        theirs(torch.tensor([documents]))
-    rows, mask = grid_of(documents, "right")
-    expected = theirs(rows[None], attention_mask=mask[None]).logits[0]
-    torch.testing.assert_close(model(pack(documents))[:, 0], expected, rtol=1e-4, atol=1e-4)
-
-
 def test_a_long_mean_keeps_its_last_tokens_in_bfloat16(tmp_path):
     """A running sum in bfloat16 stops growing; theirs adds in the model's dtype."""
     from modernbert.batch import Layout

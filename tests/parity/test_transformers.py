@@ -145,21 +145,6 @@ def test_their_headless_folder_opens_here_and_ours_there(tmp_path):
     assert torch.equal(model(pack(documents)), back(pack(documents)))
 
 
-def test_their_packed_documents_leak_and_ours_do_not(tmp_path):
-    model = lively(config_of())
-    folder.write(model, tmp_path)
-    theirs = AutoModelForMaskedLM.from_pretrained(tmp_path, attn_implementation="sdpa").eval()
-    documents = documents_of([40, 60])
-    flat = torch.tensor([documents[0] + documents[1]])
-    places = torch.cat([torch.arange(40), torch.arange(60)])[None]
-    packed = theirs(flat, position_ids=places).logits[0]
-    alone = torch.cat([theirs(torch.tensor([ids])).logits[0] for ids in documents])
-    assert (packed - alone).abs().max() > 0.1
-    torch.testing.assert_close(model(pack(documents)), alone)
-    swapped = model(pack([documents[1], documents[0]]))
-    torch.testing.assert_close(swapped, torch.cat([alone[40:], alone[:40]]))
-
-
 def test_padding_rows_hold_no_token():
     batch = pack(documents_of([3, 5]))
     assert real(batch.layout).sum() == len(batch.ids)
