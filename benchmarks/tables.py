@@ -4,13 +4,12 @@ Run it from anywhere after a measurement: `python benchmarks/tables.py`.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-START, STOP = "<!-- training speed: start -->", "<!-- training speed: stop -->"
-NOTHING = "No row was measured yet. `modernbert bench training --corpus corpus` adds one."
+NOTHING = "No row was measured yet. `modernbert bench {}` adds one."
 HEAD = (
     "model",
     "vocabulary",
@@ -22,6 +21,15 @@ HEAD = (
     "ratio (quartiles)",
     "machine",
 )
+RUNTIMES = (
+    "modernbert compiled",
+    "transformers",
+    "transformers compiled",
+    "onnxruntime",
+    "openvino",
+    "openvino f32",
+)
+MEMORY = "peak MiB above the weights, here / transformers"
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -32,17 +40,64 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 def training_table(rows: Sequence[dict[str, Any]]) -> str:
     """Lay rows of `modernbert bench training` out as Markdown, in the order they were measured."""
+    return _table(HEAD, map(_cells, rows)) if rows else NOTHING.format("training --corpus corpus")
+
+
+def forward_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Lay rows of `modernbert bench forward` out: how many times as fast this package is."""
     if not rows:
-        return NOTHING
-    lines = [HEAD, ("---",) * len(HEAD), *map(_cells, rows)]
+        return NOTHING.format("forward")
+    names = [name for name in RUNTIMES if any(name in row["runtimes"] for row in rows)]
+    head = ("documents", "precision", "tokens/s here", *names, "of the products' rate", MEMORY)
+    return _table(head, (_forward_cells(row, names) for row in latest(rows)))
+
+
+def latest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Keep the last measurement of each case, in the order of the cases' first ones."""
+    keyed = {(row["case"], row["precision"], row["model"]): row for row in rows}
+    return list(keyed.values())
+
+
+def replaced(page: str, name: str, table: str) -> str:
+    """Return the page with the table between the two comments of that name."""
+    start, stop = f"<!-- {name}: start -->", f"<!-- {name}: stop -->"
+    before, _, rest = page.partition(start)
+    _, _, after = rest.partition(stop)
+    return f"{before}{start}\n{table}\n{stop}{after}"
+
+
+def tables() -> dict[str, str]:
+    """Return every table of README.md by the name in its comments."""
+    found = {what: rows_of(ROOT / "benchmarks" / f"{what}.jsonl") for what in TABLES}
+    return {f"{what} speed": TABLES[what](rows) for what, rows in found.items()}
+
+
+def _table(head: Sequence[str], cells: Iterable[Sequence[str]]) -> str:
+    lines = [head, ("---",) * len(head), *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def replaced(page: str, table: str) -> str:
-    """Return the page with the table between its two comments."""
-    before, _, rest = page.partition(START)
-    _, _, after = rest.partition(STOP)
-    return f"{before}{START}\n{table}\n{STOP}{after}"
+def _forward_cells(row: dict[str, Any], names: Sequence[str]) -> tuple[str, ...]:
+    found = row["runtimes"]
+    return (
+        row["case"],
+        row["precision"],
+        f"{found['modernbert']['tokens_per_second']:.0f}",
+        *(_ratio(found.get(name)) for name in names),
+        f"{row['share_of_products_rate']:.0%}",
+        f"{_mebibytes(found['modernbert'])} / {_mebibytes(found.get('transformers'))}",
+    )
+
+
+def _ratio(found: dict[str, Any] | None) -> str:
+    if found is None or "failed" in found:
+        return "-" if found is None else f"failed: {found['failed']}"
+    low, high = found["quartiles"]
+    return f"{found['ours_is_faster']:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _mebibytes(found: dict[str, Any] | None) -> str:
+    return f"{found['peak_bytes'] / 2**20:.0f}" if found and found.get("peak_bytes") else "-"
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -61,11 +116,16 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+TABLES = {"training": training_table, "forward": forward_table}
+
+
 def main() -> None:
     """Rewrite README.md."""
     readme = ROOT / "README.md"
-    table = training_table(rows_of(ROOT / "benchmarks" / "training.jsonl"))
-    readme.write_text(replaced(readme.read_text(encoding="utf-8"), table), encoding="utf-8")
+    page = readme.read_text(encoding="utf-8")
+    for name, table in tables().items():
+        page = replaced(page, name, table)
+    readme.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

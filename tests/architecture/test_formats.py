@@ -9,8 +9,11 @@ from modernbert.cli.demo import Summary
 from modernbert.data.manifest import BuildOptions, Manifest, Plan, SourceFacts
 from modernbert.data.shards import ShardFacts
 from modernbert.data.stream import StreamState
+from modernbert.infer.facts import Facts, TokenizerFacts
+from modernbert.kernels.scaling import RopeScaling
 from modernbert.model.config import EncoderConfig, HeadConfig
 from modernbert.model.hf_config import to_hf
+from modernbert.model.opens import Opening
 from modernbert.optim.schedule import BatchWarmup, Schedule
 from modernbert.train.checkpoint import TrainerState
 from modernbert.train.config import Phase, RunConfig
@@ -23,8 +26,14 @@ PAGE = (ROOT / "docs" / "reference" / "formats.md").read_text(encoding="utf-8")
 
 PARTS = {
     "Corpus folder": (Manifest, Plan, BuildOptions, SourceFacts, ShardFacts),
-    "Run folder": (RunConfig, Phase, Schedule, BatchWarmup, EncoderConfig, StepRow, Evaluation),
-    "Model and checkpoint folders": (TrainerState, Progress, StreamState),
+    "Run folder": (
+        *(RunConfig, Phase, Schedule, BatchWarmup, EncoderConfig, RopeScaling),
+        *(StepRow, Evaluation),
+    ),
+    "Model and checkpoint folders": (
+        *(TrainerState, Progress, StreamState),
+        *(Facts, TokenizerFacts, Opening),
+    ),
     "Demo folder": (Summary,),
 }
 

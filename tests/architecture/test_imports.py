@@ -21,13 +21,24 @@ DOORS = {
     "pyarrow": ("data/formats.py",),
     "zstandard": ("data/formats.py",),
     "tensorboard": ("train/metrics.py",),
-    "huggingface_hub": ("infer/pretrained.py",),
+    "huggingface_hub": ("infer/hub.py",),
+    "onnxruntime": ("bench/runtimes.py",),
+    # torch.onnx imports it.
+    "onnxscript": ("bench/runtimes.py",),
+    "openvino": ("bench/runtimes.py",),
     "rich": ("base/log.py", "cli/", "train/metrics.py"),
     "safetensors": ("model/folder.py", "train/checkpoint.py"),
     "tokenizers": ("data/",),
-    "transformers": ("bench/peers.py", "bridge/"),
+    "transformers": ("bench/peers.py", "bench/runtimes.py", "bridge/"),
     "tyro": ("cli/",),
+    "yaml": ("model/settings.py",),
 }
+
+# Imported by another name than the one they are installed by.
+IMPORTED_AS = {"PyYAML": "yaml"}
+
+# The one file that may unpickle, and how it must.
+UNPICKLES = "model/pickled.py"
 
 # Files that are of an optional package throughout, such as classes made from its own. They may
 # import it at their top, for nobody imports them at his.
@@ -46,7 +57,8 @@ LIGHT = [
 
 
 def declared(*requirements: str) -> set[str]:
-    return {Requirement(text).name for text in requirements}
+    names = {Requirement(text).name for text in requirements}
+    return {IMPORTED_AS.get(name, name) for name in names}
 
 
 CORE = declared(*PROJECT["project"]["dependencies"])
@@ -105,8 +117,21 @@ def code_from_data(module: Module) -> list[str]:
     calls = [node.func for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
     named = {ast.unparse(call) for call in calls} | set(imports(module.tree))
     risky = {"eval", "exec", "torch.load", "torch.save", "pickle", "marshal", "shelve", "dill"}
+    if module.name == UNPICKLES and not careless(module):
+        risky -= {"torch.load"}
     return [f"{module.name}: {name}" for name in sorted(named & risky)] + [
         f"{module.name}: trust_remote_code" for _ in range("trust_remote_code" in module.text)
+    ]
+
+
+def careless(module: Module) -> list[str]:
+    """Find calls of torch.load that do not say, in so many words, that no code is to run."""
+    calls = [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
+    return [
+        ast.unparse(call)
+        for call in calls
+        if ast.unparse(call.func) == "torch.load"
+        and "weights_only=True" not in [ast.unparse(keyword) for keyword in call.keywords]
     ]
 
 
@@ -188,6 +213,14 @@ def test_code_from_data_is_noticed():
         "a.py: torch.load",
         "a.py: trust_remote_code",
     ]
+
+
+def test_careless_unpickling_is_noticed_where_unpickling_is_allowed():
+    careful = "torch.load(path, weights_only=True)\n"
+    assert code_from_data(parsed(UNPICKLES, careful)) == []
+    assert code_from_data(parsed("model/folder.py", careful)) == ["model/folder.py: torch.load"]
+    for text in ("torch.load(path)", "torch.load(path, weights_only=safe)"):
+        assert code_from_data(parsed(UNPICKLES, careful + text)) == [f"{UNPICKLES}: torch.load"]
 
 
 def test_wrong_doors_are_noticed():

@@ -3,7 +3,8 @@
 import ast
 import re
 
-from benchmarks.tables import NOTHING, START, STOP, replaced, rows_of, training_table
+import pytest
+from benchmarks.tables import forward_table, latest, replaced, rows_of, tables, training_table
 
 from tests.architecture.source import PACKAGE, ROOT, texts, tracked
 
@@ -20,6 +21,22 @@ ROW = {
     "ratio_quartiles": [2.9, 3.1],
     "machine": {"processor": "P", "cores": 2},
     "versions": {"torch": "2.13.0"},
+}
+
+FORWARD = {
+    "case": "short",
+    "precision": "float32",
+    "model": "modernbert-base",
+    "share_of_products_rate": 0.88,
+    "runtimes": {
+        "modernbert": {"tokens_per_second": 600.4, "peak_bytes": 2 << 20},
+        "transformers": {
+            "ours_is_faster": 1.25,
+            "quartiles": [1.2, 1.3],
+            "peak_bytes": 8 << 20,
+        },
+        "onnxruntime": {"failed": "no memory"},
+    },
 }
 
 
@@ -54,18 +71,19 @@ def test_every_folder_has_its_line():
     assert named - {"src"} == {top for top in tops if not top.startswith(".")} - {"src"}
 
 
-def test_speed_table_is_what_was_measured():
+@pytest.mark.parametrize("name", tables())
+def test_a_table_is_what_was_measured(name):
     page = texts()["README.md"]
-    table = training_table(rows_of(ROOT / "benchmarks" / "training.jsonl"))
-    assert page == replaced(page, table), "run: python benchmarks/tables.py"
-    assert page.count(START) == page.count(STOP) == 1
+    assert page == replaced(page, name, tables()[name]), "run: python benchmarks/tables.py"
+    assert page.count(f"<!-- {name}: start -->") == page.count(f"<!-- {name}: stop -->") == 1
 
 
 def test_nothing_measured_gives_no_number(tmp_path):
     empty = tmp_path / "empty.jsonl"
     empty.touch()
-    assert training_table(rows_of(empty)) == NOTHING
-    assert training_table(rows_of(tmp_path / "absent.jsonl")) == NOTHING
+    for path in (empty, tmp_path / "absent.jsonl"):
+        assert training_table(rows_of(path)).startswith("No row was measured yet.")
+        assert forward_table(rows_of(path)).startswith("No row was measured yet.")
 
 
 def test_rows_become_lines():
@@ -74,4 +92,16 @@ def test_rows_become_lines():
         "| tiny | 8192 | 1024 | 16384 | 41% | 3000 | 1000 | 3.00 (2.90 to 3.10) | "
         "P, 2 cores, torch 2.13.0 |"
     )
-    assert replaced(f"a\n{START}\nold\n{STOP}\nb", "new") == f"a\n{START}\nnew\n{STOP}\nb"
+    page = "a\n<!-- x: start -->\nold\n<!-- x: stop -->\nb"
+    assert replaced(page, "x", "new") == page.replace("old", "new")
+
+
+def test_a_case_measured_again_counts_once_and_a_failure_is_told():
+    *_, line = forward_table([FORWARD | {"share_of_products_rate": 0.1}, FORWARD]).splitlines()
+    assert (
+        line == "| short | float32 | 600 | 1.25 (1.20 to 1.30) | failed: no memory | 88% | 2 / 8 |"
+    )
+    assert latest([FORWARD, FORWARD | {"case": "long"}, FORWARD]) == [
+        FORWARD,
+        FORWARD | {"case": "long"},
+    ]

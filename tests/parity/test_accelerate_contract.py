@@ -254,12 +254,12 @@ def test_other_models_are_refused_by_name(body):
     for model, name in ((bert, "BertModel"), (torch.nn.Linear(2, 2), "Linear")):
         with pytest.raises(ConfigError, match=f"^{name} holds no ModernBERT, and nothing else"):
             modernbert.accelerate(model)
-    scaled = {"rope_type": "yarn", "factor": 4.0}
+    scaled = {"rope_type": "dynamic", "factor": 4.0}
     if IS_VERSION_4:
         body.config.rope_scaling = scaled
     else:
         body.config.rope_parameters["full_attention"] = scaled
-    with pytest.raises(CheckpointError, match="rotary positions by 'yarn'"):
+    with pytest.raises(CheckpointError, match="rotary positions by 'dynamic'"):
         modernbert.accelerate(body)
     assert type(body) is HFEncoder
 

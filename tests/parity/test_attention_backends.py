@@ -45,3 +45,14 @@ def test_large_scores_overflow_nothing(backend):
     layout = Layout.of([20, 70])
     for mine in run(qkv, layout, 8, backend):
         assert mine.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("window", [None, 2, 8, 128, 300])
+@pytest.mark.parametrize("lengths", [*LAYOUTS.values(), [900], [70] * 12], ids=str)
+def test_without_gradients_the_same_numbers_come_from_views(lengths, window, dtype):
+    source = torch.Generator().manual_seed(0)
+    qkv = torch.randn(sum(lengths), 3, 2, 16, generator=source).to(dtype).unbind(1)
+    layout = Layout.of(lengths)
+    kept, *_ = run([x.contiguous() for x in qkv], layout, window, "banded")
+    assert torch.equal(attend(*qkv, layout, window, "banded"), kept)

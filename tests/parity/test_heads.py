@@ -24,6 +24,7 @@ HEADS = {
     "sequence, mean": HeadConfig(kind="sequence", labels=LABELS),
     "sequence, cls": HeadConfig(kind="sequence", labels=LABELS, pooling="cls"),
     "several labels": HeadConfig(kind="sequence", labels=LABELS, problem="multi_label"),
+    "its own activation": HeadConfig(kind="sequence", labels=LABELS, activation="relu"),
     "a number": HeadConfig(kind="sequence", labels=("score",), problem="regression"),
     "tokens": HeadConfig(kind="tokens", labels=("O", "B-PER", "I-PER", "B-LOC")),
     "spans": HeadConfig(kind="spans"),

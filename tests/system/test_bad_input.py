@@ -25,22 +25,6 @@ def place(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def refused(capsys):
-    """Run a command that must fail; return its one sentence."""
-
-    def run(*arguments) -> str:
-        with pytest.raises(SystemExit) as caught:
-            main([str(each) for each in arguments])
-        assert caught.value.code == 2
-        said = capsys.readouterr().err.splitlines()
-        assert [line.startswith("error: ") for line in said].count(True) == 1
-        assert said[-1].startswith("error: ")
-        return said[-1]
-
-    return run
-
-
 def prepare(place, given, out, *more):
     return ("prepare", given, "--tokenizer", place / "tokenizer", "--out", out, *more)
 
@@ -127,11 +111,6 @@ def test_no_tokenizer(place, refused, tmp_path):
         *("prepare", place / "texts-books", "--tokenizer", tmp_path, "--out", tmp_path / "out")
     )
     assert "give a folder that holds tokenizer.json" in sentence
-
-
-def test_no_model(refused, tmp_path):
-    assert "there is no folder ./no" in refused("fill", "./no", "[MASK]")
-    assert "config.json is missing" in refused("fill", tmp_path, "[MASK]")
 
 
 def test_a_full_disk(place, tmp_path):

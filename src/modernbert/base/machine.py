@@ -20,10 +20,10 @@ PACKAGES = (
 )
 
 
-def versions() -> dict[str, str]:
+def versions(*more: str) -> dict[str, str]:
     """Return the versions of Python and of the packages that decide a run's numbers."""
     found = {"python": platform.python_version()}
-    for name in PACKAGES:
+    for name in (*PACKAGES, *more):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -90,3 +90,30 @@ def _processor() -> str:
 def memory_bytes() -> int:
     """Return the memory of the machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def resident_bytes() -> int | None:
+    """Return the memory this process holds now; None where the system does not say."""
+    return _status("VmRSS")
+
+
+def peak_bytes() -> int | None:
+    """Return the most memory this process held since `start_peak`, or since it began."""
+    return _status("VmHWM")
+
+
+def start_peak() -> bool:
+    """Forget the highest memory so far, and return whether the system could."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _status(key: str) -> int | None:
+    told = Path("/proc/self/status")
+    if not told.exists():
+        return None
+    lines = told.read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))

@@ -1,8 +1,10 @@
 """What is measured, by name and number; free of torch, for the command line."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from modernbert.base.errors import ConfigError
+from modernbert.base.rng import generator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,3 +29,73 @@ class TrainingCase:
                 f"rounds is {self.rounds} and batch_size {self.batch_size}: "
                 "a spread needs 2 rounds or more, a batch 1 document or more"
             )
+
+
+CaseName = Literal["queries", "short", "short-fixed", "long", "long-fixed"]
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """How long the documents of a case are, in tokens."""
+
+    mean: int
+    deviation: int
+    """Of a normal distribution; 0 makes all documents equally long."""
+    shortest: int
+    longest: int
+    documents: int
+    """How many are encoded when nobody says otherwise."""
+
+
+LENGTHS: dict[CaseName, Lengths] = {
+    "queries": Lengths(24, 8, shortest=4, longest=64, documents=64),
+    # The paper's four (section 4 and table 2).
+    "short": Lengths(256, 64, shortest=16, longest=512, documents=16),
+    "short-fixed": Lengths(512, 0, shortest=512, longest=512, documents=8),
+    "long": Lengths(4096, 1024, shortest=512, longest=8192, documents=2),
+    "long-fixed": Lengths(8192, 0, shortest=8192, longest=8192, documents=1),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardCase:
+    """Documents encoded on a CPU, beside other people's runtimes."""
+
+    case: CaseName = "short"
+    """How long the documents are: queries of about 24 tokens, short ones of about 256 or of 512,
+    long ones of about 4096 or of 8192."""
+    model: str = "modernbert-base"
+    """Name of a preset; its weights are random."""
+    precision: Precision = "float32"
+    documents: int = 0
+    """How many; 0 takes the case's own number."""
+    batch_tokens: int = 8192
+    """Most tokens in a batch, padding not counted; documents are sorted by length first."""
+    rounds: int = 5
+    """Times that every runtime encodes all documents."""
+    runtimes: tuple[str, ...] = ()
+    """Runtimes to measure beside this package; empty for all that are installed."""
+
+    def __post_init__(self) -> None:
+        """Reject sizes that cannot be measured."""
+        if self.rounds < 2 or self.documents < 0 or self.batch_tokens < 1:
+            raise ConfigError(
+                f"rounds is {self.rounds}, documents {self.documents} and batch_tokens "
+                f"{self.batch_tokens}: a spread needs 2 rounds or more, and the others cannot be "
+                "negative"
+            )
+
+
+def batches_of(case: ForwardCase) -> list[list[int]]:
+    """Draw a case's lengths and group them, shortest first; the same on every machine."""
+    told = LENGTHS[case.case]
+    number = case.documents or told.documents
+    drawn = generator(0, "lengths", case.case).normal(told.mean, told.deviation, number)
+    lengths = sorted(int(length) for length in drawn.clip(told.shortest, told.longest))
+    batches: list[list[int]] = []
+    for length in lengths:
+        if not batches or sum(batches[-1]) + length > case.batch_tokens:
+            batches.append([])
+        batches[-1].append(length)
+    return batches

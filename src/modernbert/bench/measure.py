@@ -1,9 +1,23 @@
-"""Functions to compare in, the median of their ratio out: interleaved, in one process."""
+"""Works to compare in, seconds and the ratios of their medians out: interleaved, round by round."""
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+Seconds = dict[str, list[float]]
+"""What each work took in each round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """How much longer one work took than another, round by round."""
+
+    middle: float
+    """Median over the rounds."""
+    low: float
+    """Lower quartile."""
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,41 +27,50 @@ class Comparison:
     ours_s: float
     """Median seconds of one round."""
     theirs_s: float
-    ratio: float
-    """Median over the rounds of theirs / ours."""
-    low: float
-    """Lower quartile of that ratio."""
-    high: float
-    rounds: int
+    ratio: Ratio
+    """Theirs over ours."""
 
 
 def compare(ours: Callable[[], None], theirs: Callable[[], None], rounds: int) -> Comparison:
-    """Time both, one after the other, in every round; the first round warms up and is left out.
-
-    Who goes first alternates, so that neither always meets the caches the other left.
-    """
-    assert rounds >= 2
-    pairs = []
-    for number in range(rounds + 1):
-        if number % 2:
-            first, second = _seconds(ours), _seconds(theirs)
-        else:
-            second, first = _seconds(theirs), _seconds(ours)
-        if number:
-            pairs.append((first, second))
-    ratios = [theirs_s / ours_s for ours_s, theirs_s in pairs]
-    low, middle, high = statistics.quantiles(ratios, n=4)
+    """Time both, one after the other, in every round."""
+    works = {"ours": _timed(ours), "theirs": _timed(theirs)}
+    found = interleaved(works, rounds)
     return Comparison(
-        ours_s=statistics.median(pair[0] for pair in pairs),
-        theirs_s=statistics.median(pair[1] for pair in pairs),
-        ratio=middle,
-        low=low,
-        high=high,
-        rounds=rounds,
+        ours_s=statistics.median(found["ours"]),
+        theirs_s=statistics.median(found["theirs"]),
+        ratio=ratio(found["theirs"], found["ours"]),
     )
 
 
-def _seconds(work: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+def interleaved(works: Mapping[str, Callable[[], float]], rounds: int) -> Seconds:
+    """Run every work once a round and gather the seconds that each says it took.
+
+    The first round warms up and is left out. The order turns from round to round, so that no
+    work always meets the caches that the same other one left.
+    """
+    assert rounds >= 2
+    names = list(works)
+    found: Seconds = {name: [] for name in names}
+    for number in range(rounds + 1):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            seconds = works[name]()
+            if number:
+                found[name].append(seconds)
+    return found
+
+
+def ratio(slower: list[float], faster: list[float]) -> Ratio:
+    """Divide round by round: what disturbs a round disturbs both."""
+    ratios = [one / other for one, other in zip(slower, faster, strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return Ratio(middle, low, high)
+
+
+def _timed(work: Callable[[], None]) -> Callable[[], float]:
+    def run() -> float:
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    return run

@@ -49,9 +49,10 @@ def measure(corpus_folder: Path, case: TrainingCase) -> dict[str, object]:
     left, right = iter(works[1:]), iter(grids[1:])
     found = compare(lambda: ours.step(next(left)), lambda: theirs.step(next(right)), case.rounds)
     tokens = sum(work.num_tokens for work in works[2:]) / case.rounds
+    ratio = found.ratio
     say(
         f"{case.model}: {tokens / found.ours_s:.0f} tok/s packed, {tokens / found.theirs_s:.0f} "
-        f"padded through transformers: {found.ratio:.2f}x ({found.low:.2f} to {found.high:.2f})"
+        f"padded through transformers: {ratio.middle:.2f}x ({ratio.low:.2f} to {ratio.high:.2f})"
     )
     return {
         "bench": "training",
@@ -62,8 +63,8 @@ def measure(corpus_folder: Path, case: TrainingCase) -> dict[str, object]:
         "precision": "float32",
         "ours_tokens_per_second": round(tokens / found.ours_s, 1),
         "theirs_tokens_per_second": round(tokens / found.theirs_s, 1),
-        "ratio": round(found.ratio, 3),
-        "ratio_quartiles": [round(found.low, 3), round(found.high, 3)],
+        "ratio": round(ratio.middle, 3),
+        "ratio_quartiles": [round(ratio.low, 3), round(ratio.high, 3)],
         "padded_real_share": round(sum(map(real_share, grids)) / len(grids), 3),
         "loss_difference": difference,
         "machine": machine.machine(),

@@ -19,7 +19,7 @@ from transformers.utils.generic import can_return_tuple
 from modernbert.base.errors import ConfigError
 from modernbert.bridge.grid import Grid
 from modernbert.kernels.geglu import gated
-from modernbert.kernels.rope import Rope, make_rope, rotate
+from modernbert.kernels.rope import Rope, make_rope, rotate_
 from modernbert.model.config import EncoderConfig
 from modernbert.model.hf_config import from_hf
 
@@ -59,7 +59,7 @@ class ModernBertEncoderLayer(_TheirLayer):  # type: ignore[no-untyped-call]
         attention: Any = self.attn
         mlp: Any = self.mlp
         qkv = attention.Wqkv(self.attn_norm(x))
-        q, k, v = rotate(qkv.unflatten(-1, (3, -1, attention.head_dim)), rope)
+        q, k, v = rotate_(qkv.unflatten(-1, (3, -1, attention.head_dim)), rope)
         mixed = grid.attend(q, k, v, window)
         x = x + attention.out_drop(attention.Wo(mixed.flatten(1)))
         out: Tensor = x + mlp.Wo(mlp.drop(gated(mlp.Wi(self.mlp_norm(x)), activation)))
@@ -119,11 +119,11 @@ def _encoded(
     """Return the tokens before the first layer and after each, and the normed last ones."""
     is_embedded = flat.dim() > 1
     x = body.embeddings(inputs_embeds=flat) if is_embedded else body.embeddings(flat)
-    thetas = {config.theta_at(index) for index in range(config.num_layers)}
-    ropes = {theta: make_rope(grid.place, config.head_dim, theta) for theta in thetas}
+    kinds = {config.rope_at(index) for index in range(config.num_layers)}
+    ropes = {kind: make_rope(grid.place, config.head_dim, *kind) for kind in kinds}
     states = [x]
     for index, layer in enumerate(body.layers):
-        rope, window = ropes[config.theta_at(index)], config.window_at(index)
+        rope, window = ropes[config.rope_at(index)], config.window_at(index)
         x = layer(x, rope, grid, window, config.activation)
         states.append(x)
     return states, body.final_norm(x)

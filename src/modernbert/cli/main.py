@@ -80,11 +80,15 @@ def run(given: list[str]) -> int:
     import tyro
 
     from modernbert.cli import verbs
+    from modernbert.cli.bench import bench
+    from modernbert.cli.convert import convert
+    from modernbert.cli.inspect import inspect
     from modernbert.cli.pretrain import pretrain
 
-    if given[:1] == ["pretrain"]:
-        # Its options depend on the recipe, so it makes its own parser.
-        return pretrain(given[1:])
+    own_parsers = {"pretrain": pretrain, "bench": bench}
+    if given[:1] and given[0] in own_parsers:
+        # Its options depend on the word that follows.
+        return own_parsers[given[0]](given[1:])
     return int(
         tyro.extras.subcommand_cli_from_dict(
             {
@@ -93,9 +97,13 @@ def run(given: list[str]) -> int:
                 "pretrain": verbs.pretrain_help,
                 "report": verbs.report,
                 "fill": verbs.fill,
+                "convert": convert,
+                "inspect": inspect,
+                "grow": verbs.grow,
+                "swap-vocabulary": verbs.swap_vocabulary,
                 "doctor": verbs.doctor,
                 "demo": verbs.demo,
-                "bench": verbs.bench,
+                "bench": verbs.bench_help,
             },
             prog="modernbert",
             description="From raw text to a trained encoder.",

@@ -3,13 +3,13 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from modernbert.base.errors import ConfigError
 from modernbert.base.log import count, say
-from modernbert.bench.cases import TrainingCase
+from modernbert.cli.grow import GrowOptions
 from modernbert.data.manifest import BuildOptions
 
 Paths = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH...")]
@@ -83,26 +83,76 @@ def pretrain_help() -> int:
     raise AssertionError("`modernbert pretrain` is parsed by cli.pretrain")
 
 
-def fill(model: Given, text: Given, /, *, top: int = 5, as_json: bool = False) -> int:
+def fill(
+    model: Given,
+    text: Given,
+    /,
+    *,
+    top: int = 5,
+    as_json: bool = False,
+    revision: str | None = None,
+) -> int:
     """Guess the [MASK]s of a text.
 
     Args:
-        model: Folder of a model, or a hub id.
+        model: Folder of a model, or a hub id; a private one takes its token from HF_TOKEN.
         text: Text with one [MASK] or more; "-" reads standard input.
         top: Candidates to show.
         as_json: Print JSON: a list of candidates for each [MASK].
+        revision: Branch, tag or commit of a model on the hub.
     """
     from modernbert.base.records import to_plain
     from modernbert.infer.fill import fill as guess
     from modernbert.infer.pretrained import load
 
-    guesses = guess(load(model), sys.stdin.read() if text == "-" else text, top)
+    guesses = guess(load(model, revision=revision), sys.stdin.read() if text == "-" else text, top)
     if as_json:
         print(json.dumps(to_plain(guesses), ensure_ascii=False))
         return 0
     for number, candidates in enumerate(guesses, start=1):
         shown = "  ".join(f"{each.token!r} {each.probability:.1%}" for each in candidates)
         print(f"[MASK] {number}: {shown}")
+    return 0
+
+
+def grow(
+    source: Given,
+    target: Annotated[Path, tyro.conf.Positional],
+    /,
+    *,
+    options: Annotated[GrowOptions, tyro.conf.arg(name="")],
+) -> int:
+    """Make a larger model out of a trained one, to train on from.
+
+    Matrices are tiled from the middle and layers repeated, as ModernBERT-large began.
+
+    Args:
+        source: Folder of a model, or a hub id.
+        target: Folder for the larger model.
+        options: Sizes, and how they are reached.
+    """
+    from modernbert.cli.grow import grow_model
+
+    grow_model(source, target, options)
+    return 0
+
+
+def swap_vocabulary(
+    source: Given,
+    tokenizer: Annotated[Path, tyro.conf.Positional],
+    target: Annotated[Path, tyro.conf.Positional],
+    /,
+) -> int:
+    """Give a trained model another tokenizer; tokens that both have keep their vectors.
+
+    Args:
+        source: Folder of a model, or a hub id.
+        tokenizer: Folder of the new tokenizer.
+        target: Folder for the model with it.
+    """
+    from modernbert.cli.swap import swap_tokenizer
+
+    swap_tokenizer(source, tokenizer, target)
     return 0
 
 
@@ -149,31 +199,9 @@ def report(run: Annotated[Path, tyro.conf.Positional], /, *, out: Path | None = 
     return 0
 
 
-def bench(
-    what: Annotated[Literal["training"], tyro.conf.Positional],
-    /,
-    *,
-    corpus: Path,
-    case: Annotated[TrainingCase, tyro.conf.arg(name="")],
-    out: Path = Path("benchmarks"),
-) -> int:
-    """Measure this package beside others, and append the row to OUT/WHAT.jsonl.
-
-    training: optimizer steps on packed rows against a plain padded loop over transformers'
-    ModernBERT: same weights, documents, hidden tokens, precision and process, interleaved.
-
-    Args:
-        what: What to measure.
-        corpus: Folder made by `modernbert prepare`.
-        case: Sizes.
-        out: Folder of the rows.
-    """
-    from modernbert.base import files
-    from modernbert.bench.training import measure
-
-    files.make_folder(out)
-    files.append(out / f"{what}.jsonl", json.dumps(measure(corpus, case)) + "\n")
-    return 0
+def bench_help() -> int:
+    """Measure this package beside others: training steps, encoding."""
+    raise AssertionError("`modernbert bench` is parsed by cli.bench")
 
 
 def _sources(paths: tuple[str, ...]) -> dict[str, list[Path]]:

@@ -48,17 +48,20 @@ class Tokenizer:
         inner.encode_special_tokens = True
         self._inner = inner
         vocabulary = inner.get_vocab(with_added_tokens=True)
+        _check_ids(vocabulary)
         added = inner.get_added_tokens_decoder()
         self.vocab_size = max(vocabulary.values()) + 1
         self.special_ids = frozenset(i for i, token in added.items() if token.special)
         self.unk_id, self.cls_id, self.sep_id, self.pad_id, self.mask_id = (
             int(vocabulary[self._names[role]]) for role in ROLES
         )
+        self.role_ids = (self.unk_id, self.cls_id, self.sep_id, self.pad_id, self.mask_id)
+        """Ids of the five special tokens, in the order of `ROLES`."""
         unused = {i for name, i in vocabulary.items() if _UNUSED.fullmatch(name)}
         ordinary = set(vocabulary.values()) - unused - self.special_ids
         self.ordinary_ids: Ids = np.array(sorted(ordinary), dtype=np.int64)
         """Ids that stand for text: neither special nor [unusedN]; random tokens come from here."""
-        self._is_cuttable = _is_cuttable(json.loads(self._spec))
+        self._is_cuttable = _is_cuttable(self.spec)
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
@@ -75,6 +78,11 @@ class Tokenizer:
         except Exception as error:  # the library raises bare Exception
             raise DataError(f"{file} is not a tokenizer that can be read: {error}") from error
         return cls(inner, _special_names(file.with_name("tokenizer_config.json")))
+
+    @property
+    def mask_token(self) -> str:
+        """What stands for a hidden token in a prompt."""
+        return self._names["mask"]
 
     def save(self, folder: Path, *, max_length: int = 8192) -> None:
         """Write the three files that `transformers` opens; `max_length` is in tokens.
@@ -96,12 +104,25 @@ class Tokenizer:
         write_json(folder / "tokenizer_config.json", config)
         write_json(folder / "special_tokens_map.json", self._special_tokens_map())
 
+    @property
+    def kind(self) -> str:
+        """What cuts words into tokens, such as BPE, and what comes before it."""
+        spec = json.loads(self._spec)
+        before = (spec["pre_tokenizer"] or {}).get("type", "nothing")
+        return f"{spec['model']['type']} after {before}"
+
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """What tokenizer.json says."""
+        return dict(json.loads(self._spec))
+
     @cached_property
     def fingerprint(self) -> str:
         """Name what decides the ids of a text: equal fingerprints, equal ids."""
-        spec = json.loads(self._spec)
+        spec = self.spec
         model = spec["model"]
-        merges = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
+        pairs = model.get("merges", [])  # WordPiece and Unigram have none
+        merges = [pair.split(" ") if isinstance(pair, str) else pair for pair in pairs]
         matter = {
             "vocab": model["vocab"],
             "merges": merges,
@@ -203,17 +224,30 @@ def _is_cuttable(spec: dict[str, Any]) -> bool:
     )
 
 
+def _check_ids(vocabulary: dict[str, int]) -> None:
+    names: dict[int, str] = {}
+    for name, number in sorted(vocabulary.items()):
+        if names.setdefault(number, name) != name:
+            raise DataError(
+                f"the tokenizer gives both {names[number]!r} and {name!r} the id {number}: "
+                "it is damaged, copy it again"
+            )
+
+
 def _special_names(config: Path) -> dict[str, str]:
     """Read what a tokenizer calls its special tokens, where it says so."""
     if not config.is_file():
         return {}
     try:
         values = read_json(config)
-    except ValueError as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise DataError(f"{config} is not JSON: {error}") from error
-    given = {role: values.get(f"{role}_token") for role in ROLES}
-    return {
-        role: name["content"] if isinstance(name, dict) else name
-        for role, name in given.items()
-        if name
-    }
+    given = {role: values.get(f"{role}_token") for role in ROLES if isinstance(values, dict)}
+    named = {role: _content(name) for role, name in given.items()}
+    return {role: name for role, name in named.items() if name}
+
+
+def _content(name: object) -> str | None:
+    """Return a token that is written plainly or, as older files do, with its flags."""
+    content = name.get("content") if isinstance(name, dict) else name
+    return content if isinstance(content, str) else None

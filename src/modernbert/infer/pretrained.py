@@ -1,6 +1,5 @@
 """A folder or hub id in, a model with its tokenizer out."""
 
-import os
 from pathlib import Path
 
 from jaxtyping import Float
@@ -10,13 +9,14 @@ from modernbert.base import files
 from modernbert.base.errors import CheckpointError, ConfigError
 from modernbert.batch import PackedBatch
 from modernbert.data.tokenizer import Tokenizer
+from modernbert.infer.hub import folder_of
+from modernbert.model import card
 from modernbert.model import folder as model_folder
+from modernbert.model.card_facts import Origin
 from modernbert.model.config import EncoderConfig
 from modernbert.model.encoder import Encoder
 from modernbert.model.heads import Head
 from modernbert.model.model import Model
-
-_WANTED = ("*.json", "*.safetensors")
 
 
 class Pretrained(nn.Module):
@@ -26,6 +26,7 @@ class Pretrained(nn.Module):
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer
+        self.origin = Origin()
 
     @property
     def encoder(self) -> Encoder:
@@ -50,7 +51,8 @@ class Pretrained(nn.Module):
     def save(self, folder: str | Path) -> None:
         """Write a folder that `transformers` opens; a new one is whole or absent.
 
-        A model that is there is replaced file by file; other files, such as a README, stay.
+        A model that is there is replaced file by file; other files stay, and so does a README.md
+        unless it is a card that was written here and not changed.
 
         Raises:
             ConfigError: the folder holds something that is not a model.
@@ -67,6 +69,9 @@ class Pretrained(nn.Module):
         with context(target) as aside:
             model_folder.write(self.model, aside)
             self.tokenizer.save(aside, max_length=self.config.max_length)
+            if card.is_replaceable(target):
+                mask = self.tokenizer.mask_token
+                card.write(card.facts_of(self.model, mask, origin=self.origin), aside)
         model_folder.remove_shards(target)
 
 
@@ -84,20 +89,22 @@ def load(
 ) -> Pretrained:
     """Open a model folder, or download one from the Hugging Face hub and open it.
 
-    Nothing in a checkpoint is executed. A folder wins over a hub id of the same name.
+    Nothing in a checkpoint is executed. A folder wins over a hub id of the same name. `revision`
+    is a branch, a tag or a commit; without a token, HF_TOKEN or the saved login is used.
 
     Raises:
         CheckpointError: the folder is not a ModernBERT, or the hub does not give it.
     """
-    folder = Path(path_or_hub_id)
-    if not folder.is_dir():
-        folder = _downloaded(str(path_or_hub_id), revision, token)
+    folder = folder_of(path_or_hub_id, revision=revision, token=token)
     model, tokenizer = model_folder.read(folder), Tokenizer.load(folder)
-    _check_match(folder, model.config, tokenizer)
-    return Pretrained(model, tokenizer).eval()
+    check_match(folder, model.config, tokenizer)
+    opened = Pretrained(model, tokenizer)
+    is_folder = Path(path_or_hub_id).is_dir()
+    opened.origin = Origin("" if is_folder else str(path_or_hub_id), card.training_in(folder))
+    return opened.eval()
 
 
-def _check_match(folder: Path, config: EncoderConfig, tokenizer: Tokenizer) -> None:
+def check_match(folder: Path, config: EncoderConfig, tokenizer: Tokenizer) -> None:
     """Refuse a tokenizer whose ids mean something else to the model, as far as can be seen.
 
     Some published models name another token as [CLS] than their tokenizer does; none is known
@@ -115,28 +122,3 @@ def _check_match(folder: Path, config: EncoderConfig, tokenizer: Tokenizer) -> N
             f"the tokenizer in {folder} has [PAD], [CLS] and [SEP] at {theirs}, config.json at "
             f"{ours}: they do not belong together"
         )
-
-
-def _downloaded(hub_id: str, revision: str | None, token: str | None) -> Path:
-    if hub_id.count("/") > 1 or hub_id.startswith((".", "/", "~")) or os.sep * 2 in hub_id:
-        raise CheckpointError(f"there is no folder {hub_id}, and it is no hub id (owner/name)")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        found = snapshot_download(
-            hub_id, revision=revision, token=token, allow_patterns=list(_WANTED)
-        )
-    except HFValidationError as error:
-        raise CheckpointError(
-            f"there is no folder {hub_id}, and it is no hub id (owner/name)"
-        ) from error
-    except LocalEntryNotFoundError as error:
-        raise CheckpointError(
-            f"{hub_id} is neither a folder nor in the hub's cache, and the hub is out of reach: "
-            "check the path, or the network"
-        ) from error
-    except (HfHubHTTPError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"the hub does not give {hub_id}: {reason}") from error
-    return Path(found)

@@ -1,5 +1,6 @@
 """Rotary positions, restarted at each document: places in, float32 angles out, then rotation."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,11 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
 from torch.autograd import Function
+
+from modernbert.kernels.scaling import UNSCALED, RopeScaling
+
+_TILE = 128
+"""Tokens turned in one go: few enough that nothing leaves a core's cache in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +23,58 @@ class Rope:
     sin: Float32[Tensor, "T 1 half"]
 
 
-def make_rope(place: Int[Tensor, "T"], head_dim: int, theta: float) -> Rope:
+def make_rope(
+    place: Int[Tensor, "T"], head_dim: int, theta: float, scaling: RopeScaling = UNSCALED
+) -> Rope:
     """Compute angles in float32 whatever the model's dtype (RoFormer, arXiv 2104.09864)."""
-    exponent = torch.arange(0, head_dim, 2, dtype=torch.float32, device=place.device)
-    frequency = 1.0 / theta ** (exponent / head_dim)
+    exponent = torch.arange(0, head_dim, 2, dtype=torch.float32, device=place.device) / head_dim
+    frequency = frequencies(theta**exponent, theta, scaling)
     angle = (place.float()[:, None] * frequency)[:, None]
-    return Rope(angle.cos(), angle.sin())
+    share = scaling.attention_factor
+    return Rope(angle.cos() * share, angle.sin() * share)
+
+
+def frequencies(
+    period: Float32[Tensor, "half"], theta: float, scaling: RopeScaling
+) -> Float32[Tensor, "half"]:
+    """Return the angle that a place adds to each pair of a head.
+
+    Far places multiply its rounding, so operations are in the order that others use too.
+    """
+    if scaling.kind == "linear":
+        return 1.0 / period / scaling.factor
+    if scaling.kind == "yarn":
+        return _yarn(period, theta, scaling)
+    return _llama3(1.0 / period, scaling) if scaling.kind == "llama3" else 1.0 / period
+
+
+def _yarn(
+    period: Float32[Tensor, "half"], theta: float, scaling: RopeScaling
+) -> Float32[Tensor, "half"]:
+    """Slow what turns less than `beta_slow` times, blend up to `beta_fast` (arXiv 2309.00071)."""
+    half = len(period)
+
+    def index_of(turns: float) -> float:
+        return half * math.log(scaling.original_length / (turns * 2 * math.pi)) / math.log(theta)
+
+    low = max(math.floor(index_of(scaling.beta_fast)), 0)
+    high = min(math.ceil(index_of(scaling.beta_slow)), 2 * half - 1)
+    # A blend of no width would divide by zero.
+    ramp = (torch.arange(half, dtype=torch.float32, device=period.device) - low) / (
+        max(high - low, 0.001)
+    )
+    kept = 1 - ramp.clamp(0, 1)
+    return 1.0 / (scaling.factor * period) * (1 - kept) + 1.0 / period * kept
+
+
+def _llama3(frequency: Float32[Tensor, "half"], scaling: RopeScaling) -> Float32[Tensor, "half"]:
+    """Slow waves longer than the original length, blend up to a share of it (Llama 3.1)."""
+    length, low, high = scaling.original_length, scaling.low_freq_factor, scaling.high_freq_factor
+    wave = 2 * math.pi / frequency
+    kept = (length / wave - low) / (high - low)
+    blended = (1 - kept) * frequency / scaling.factor + kept * frequency
+    slowed = torch.where(wave > length / low, frequency / scaling.factor, blended)
+    return torch.where(wave < length / high, frequency, slowed)
 
 
 def rotate(
@@ -33,6 +85,17 @@ def rotate(
     The turn is computed in float32 at least and rounded once to the dtype of `qkv`.
     """
     q, k, v = _Rotate.apply(qkv, rope.cos, rope.sin)  # type: ignore[no-untyped-call]
+    return q, k, v
+
+
+def rotate_(
+    qkv: Float[Tensor, "T 3 H K"], rope: Rope
+) -> tuple[Float[Tensor, "T H K"], Float[Tensor, "T H K"], Float[Tensor, "T H K"]]:
+    """Rotate as `rotate` does, inside the memory of `qkv` where no gradient is recorded."""
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return rotate(qkv, rope)
+    _turn_in_place(qkv[:, :2].flatten(1, 2), rope)
+    q, k, v = qkv.unbind(1)
     return q, k, v
 
 
@@ -53,6 +116,12 @@ class _Rotate(Function):
         _turn(grad_k, cos, sin.neg(), out=grad[:, 1])
         grad[:, 2] = grad_v
         return grad, None, None
+
+
+def _turn_in_place(x: Tensor, rope: Rope) -> None:
+    for at in range(0, len(x), _TILE):
+        tile = slice(at, at + _TILE)
+        x[tile] = _turned(x[tile], rope.cos[tile], rope.sin[tile])
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from modernbert.batch import Layout
 from modernbert.kernels.attention import attend
-from modernbert.kernels.rope import Rope, rotate
+from modernbert.kernels.rope import Rope, rotate_
 from modernbert.model.config import EncoderConfig
 
 
@@ -31,4 +31,4 @@ class Attention(nn.Module):
 
     def project(self, x: Float[Tensor, "T D"], rope: Rope) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values, each [T H K], the first two turned by position."""
-        return rotate(self.Wqkv(x).unflatten(-1, (3, -1, self.head_dim)), rope)
+        return rotate_(self.Wqkv(x).unflatten(-1, (3, -1, self.head_dim)), rope)

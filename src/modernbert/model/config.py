@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modernbert.base.errors import ConfigError
+from modernbert.kernels.scaling import UNSCALED, RopeScaling
 
 LayerKind = Literal["global", "local"]
 HeadKind = Literal["masked_lm", "sequence", "tokens", "spans", "choice"]
 Pooling = Literal["cls", "mean"]
 Problem = Literal["single_label", "multi_label", "regression"]
+Activation = Literal["gelu", "gelu_tanh", "silu", "relu"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,9 @@ class EncoderConfig:
     """Tokens a local layer looks at besides the token itself, half on each side."""
     global_rope_theta: float = 160_000.0
     local_rope_theta: float = 10_000.0
+    global_rope_scaling: RopeScaling = UNSCALED
+    """How global layers stretch positions beyond what their theta was trained for."""
+    local_rope_scaling: RopeScaling = UNSCALED
     max_length: int = 8192
     """Longest document the thetas were trained for."""
     norm_eps: float = 1e-5
@@ -42,7 +47,7 @@ class EncoderConfig:
     decoder_bias: bool = True
     tie_embeddings: bool = True
     """Whether the decoder's matrix is the embedding table."""
-    activation: Literal["gelu", "gelu_tanh", "silu", "relu"] = "gelu"
+    activation: Activation = "gelu"
     embedding_dropout: float = 0.0
     attention_out_dropout: float = 0.0
     """Dropout after each attention's output projection; pretraining uses 0.1."""
@@ -102,9 +107,11 @@ class EncoderConfig:
         """Return the layer's attention window; None means global."""
         return None if self.is_global(layer) else self.local_window
 
-    def theta_at(self, layer: int) -> float:
-        """Return the base of the layer's rotary frequencies."""
-        return self.global_rope_theta if self.is_global(layer) else self.local_rope_theta
+    def rope_at(self, layer: int) -> tuple[float, RopeScaling]:
+        """Return the base of the layer's rotary frequencies, and how they are stretched."""
+        if self.is_global(layer):
+            return self.global_rope_theta, self.global_rope_scaling
+        return self.local_rope_theta, self.local_rope_scaling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +127,8 @@ class HeadConfig:
     """What the scores of a sequence are: one label, any number of labels, or numbers."""
     dropout: float = 0.0
     """Dropout before the classifier."""
+    activation: Activation | None = None
+    """The head's own activation; None is the encoder's (Hugging Face: classifier_activation)."""
 
     def __post_init__(self) -> None:
         """Reject classifiers without labels."""

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from modernbert.base.errors import DataError
 from modernbert.batch import Layout, PackedBatch, positions
 from modernbert.kernels.rope import Rope, make_rope
+from modernbert.kernels.scaling import RopeScaling
 from modernbert.model.attention import Attention
 from modernbert.model.config import EncoderConfig
 from modernbert.model.mlp import MLP
@@ -68,15 +69,15 @@ class Encoder(nn.Module):
         ropes = self.ropes(batch)
         x = self.embeddings(batch.ids)
         for index, layer in enumerate(self.layers):
-            x = layer(x, ropes[self.config.theta_at(index)], batch.layout, self.backend)
+            x = layer(x, ropes[self.config.rope_at(index)], batch.layout, self.backend)
         out: Tensor = self.final_norm(x)
         return out
 
-    def ropes(self, batch: PackedBatch) -> dict[float, Rope]:
-        """Make one table of angles for each theta in use."""
+    def ropes(self, batch: PackedBatch) -> dict[tuple[float, RopeScaling], Rope]:
+        """Make one table of angles for each kind of rotary position in use."""
         place = positions(batch.layout, len(batch.ids))
-        thetas = {self.config.theta_at(index) for index in range(self.config.num_layers)}
-        return {theta: make_rope(place, self.config.head_dim, theta) for theta in thetas}
+        kinds = {self.config.rope_at(index) for index in range(self.config.num_layers)}
+        return {kind: make_rope(place, self.config.head_dim, *kind) for kind in kinds}
 
 
 def _check_ids(ids: Int[Tensor, "T"], vocab_size: int) -> None:

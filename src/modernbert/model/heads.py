@@ -16,7 +16,7 @@ class MaskedLMHead(nn.Module):
     def __init__(self, config: EncoderConfig, head: HeadConfig) -> None:
         super().__init__()
         self.config = head
-        self.activation = config.activation
+        self.activation = head.activation or config.activation
         self.dense = nn.Linear(config.dim, config.dim, bias=config.head_bias)
         self.norm = norm(config)
         self.decoder = nn.Linear(config.dim, config.vocab_size, bias=config.decoder_bias)
@@ -47,7 +47,7 @@ class ClassifierHead(nn.Module):
     def __init__(self, config: EncoderConfig, head: HeadConfig) -> None:
         super().__init__()
         self.config = head
-        self.activation = config.activation
+        self.activation = head.activation or config.activation
         self.dense = nn.Linear(config.dim, config.dim, bias=config.head_bias)
         self.norm = norm(config)
         self.drop = nn.Dropout(head.dropout)

@@ -1,12 +1,15 @@
 """The shape as Hugging Face writes it: config.json's keys in, EncoderConfig out, and back."""
 
+import reprlib
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
 from modernbert.base.errors import CheckpointError, ConfigError
-from modernbert.model.config import EncoderConfig, HeadConfig, LayerKind
-from modernbert.model.hf_head import head_to_hf
+from modernbert.model.config import Activation, EncoderConfig, HeadConfig, LayerKind
+from modernbert.model.hf_head import ACTIVATIONS, head_to_hf, spelled
+from modernbert.model.hf_keys import typed
+from modernbert.model.hf_rope import ropes_from_hf, ropes_to_hf
 
 # Our field, their key: the value is the same in both.
 _SAME = {
@@ -31,14 +34,6 @@ _SAME = {
     "cls_id": "cls_token_id",
     "sep_id": "sep_token_id",
 }
-_ACTIVATIONS = {
-    "gelu": "gelu",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu_new": "gelu_tanh",
-    "silu": "silu",
-    "swish": "silu",
-    "relu": "relu",
-}
 _KINDS: dict[str, LayerKind] = {"full_attention": "global", "sliding_attention": "local"}
 
 
@@ -49,14 +44,13 @@ def to_hf(config: EncoderConfig, *, dtype: str, head: HeadConfig | None) -> dict
         ConfigError: a special token's id is outside the vocabulary.
     """
     _check_ids(config)
-    activation = next(theirs for theirs, ours in _ACTIVATIONS.items() if ours == config.activation)
     shared = {theirs: getattr(config, ours) for ours, theirs in _SAME.items()}
     return shared | {
         "model_type": "modernbert",
         "dtype": dtype,
         "torch_dtype": dtype,
-        "hidden_activation": activation,
-        "classifier_activation": activation,
+        "hidden_activation": spelled(config.activation),
+        "classifier_activation": spelled((head and head.activation) or config.activation),
         "initializer_cutoff_factor": config.init_cutoff,
         "layer_norm_eps": config.norm_eps,
         "bos_token_id": config.cls_id,
@@ -79,22 +73,23 @@ def from_hf(keys: Mapping[str, Any]) -> EncoderConfig:
     Raises:
         CheckpointError: the file describes another architecture, or says what we cannot do.
     """
-    if keys.get("model_type") != "modernbert":
+    if (model_type := keys.get("model_type")) != "modernbert":
         raise CheckpointError(
-            f"config.json has model_type {keys.get('model_type')!r}, and only 'modernbert' can be "
+            f"config.json has model_type {reprlib.repr(model_type)}, and only 'modernbert' can be "
             "read: give a ModernBERT folder"
         )
-    values = {ours: keys[theirs] for ours, theirs in _SAME.items() if keys.get(theirs) is not None}
-    values |= {
+    kinds = get_type_hints(EncoderConfig)
+    values = {ours: typed(keys, theirs, kinds[ours]) for ours, theirs in _SAME.items()}
+    dropout = "attention_out_dropout" if "attention_out_dropout" in keys else "attention_dropout"
+    cutoff = typed(keys, "initializer_cutoff_factor", float)
+    values = {ours: value for ours, value in values.items() if value is not None} | {
         "activation": _activation(keys),
-        "init_cutoff": keys.get("initializer_cutoff_factor", 2.0) or 3.0,
-        "attention_out_dropout": keys.get(
-            "attention_out_dropout", keys.get("attention_dropout", 0.0)
-        ),
+        "init_cutoff": cutoff or (3.0 if "initializer_cutoff_factor" in keys else 2.0),
+        "attention_out_dropout": typed(keys, dropout, float) or 0.0,
     }
     try:
         return EncoderConfig(**values, **_layers_from_hf(keys, values))
-    except (ConfigError, TypeError) as error:
+    except ConfigError as error:
         raise CheckpointError(f"config.json cannot be used: {error}") from error
 
 
@@ -108,36 +103,28 @@ def _layers_to_hf(config: EncoderConfig) -> dict[str, Any]:
             "it reads the folder wrong, transformers 5 reads it right",
             stacklevel=3,
         )
-    thetas = {
-        "full_attention": config.global_rope_theta,
-        "sliding_attention": config.local_rope_theta,
-    }
     return {
         "layer_types": [names[kind] for kind in kinds],
-        "rope_parameters": {
-            name: {"rope_type": "default", "rope_theta": theta} for name, theta in thetas.items()
-        },
         "global_attn_every_n_layers": every or config.global_every,
-        "global_rope_theta": config.global_rope_theta,
-        "local_rope_theta": config.local_rope_theta,
+        **ropes_to_hf(config),
     }
 
 
 def _layers_from_hf(keys: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "global_rope_theta": _theta(keys, "full_attention", "global_rope_theta", 160_000.0),
-        "local_rope_theta": _theta(keys, "sliding_attention", "local_rope_theta", 10_000.0),
-        **_pattern(keys, values.get("num_layers", EncoderConfig().num_layers)),
-    }
+    pattern = _pattern(keys, values.get("num_layers", EncoderConfig().num_layers))
+    return pattern | ropes_from_hf(keys)
 
 
 def _pattern(keys: Mapping[str, Any], num_layers: int) -> dict[str, Any]:
-    types, told = keys.get("layer_types"), int(keys.get("global_attn_every_n_layers") or 3)
+    types = typed(keys, "layer_types", list)
+    told = typed(keys, "global_attn_every_n_layers", int) or 3
     if types is None:
         return {"global_every": told}
-    unknown = sorted(set(types) - set(_KINDS))
+    unknown = [name for name in types if name not in [*_KINDS]]
     if unknown:
-        raise CheckpointError(f"config.json has layer type {unknown[0]!r}: known are {[*_KINDS]}")
+        raise CheckpointError(
+            f"config.json has layer type {reprlib.repr(unknown[0])}: known are {[*_KINDS]}"
+        )
     kinds = [_KINDS[name] for name in types]
     every = _period(kinds, told) if len(kinds) == num_layers else None
     if every is None:
@@ -145,28 +132,14 @@ def _pattern(keys: Mapping[str, Any], num_layers: int) -> dict[str, Any]:
     return {"global_every": every}
 
 
-def _theta(keys: Mapping[str, Any], kind: str, old_key: str, default: float) -> float:
-    new = (keys.get("rope_parameters") or {}).get(kind) or {}
-    scaling = new or keys.get("rope_scaling") or {}
-    rope_type = scaling.get("rope_type", scaling.get("type", "default"))
-    if rope_type != "default":
+def _activation(keys: Mapping[str, Any]) -> Activation:
+    name = typed(keys, "hidden_activation", str) or "gelu"
+    if name not in ACTIVATIONS:
         raise CheckpointError(
-            f"config.json scales rotary positions by {rope_type!r}, and only 'default' can be read"
+            f"config.json has hidden_activation {reprlib.repr(name)}: known are "
+            f"{', '.join(ACTIVATIONS)}"
         )
-    theta = new.get("rope_theta", keys.get(old_key, default))
-    # Files of transformers 4 say null for "as in the global layers".
-    return float(theta) if theta is not None else float(keys.get("global_rope_theta") or 160_000.0)
-
-
-def _activation(keys: Mapping[str, Any]) -> str:
-    name = keys.get("hidden_activation", "gelu")
-    head = keys.get("classifier_activation", name)
-    if name not in _ACTIVATIONS or head != name:
-        raise CheckpointError(
-            f"config.json has activations {name!r} and {head!r} (head): they must be equal and "
-            f"one of {', '.join(_ACTIVATIONS)}"
-        )
-    return _ACTIVATIONS[name]
+    return ACTIVATIONS[name]
 
 
 def _period(kinds: list[LayerKind], told: int) -> int | None:

@@ -21,11 +21,16 @@ def build(config: EncoderConfig, seed: int, head: HeadConfig | None = MASKED_LM)
 
 def empty(config: EncoderConfig, head: HeadConfig | None = MASKED_LM) -> Model:
     """Make a model whose weights are not yet set."""
-    with torch.device("meta"):
-        model = Model(Encoder(config), head_of(config, head) if head else None)
+    model = outline(config, head)
     model.to_empty(device="cpu")
     model.tie()
     return model
+
+
+def outline(config: EncoderConfig, head: HeadConfig | None = MASKED_LM) -> Model:
+    """Make a model whose weights have shapes and no memory."""
+    with torch.device("meta"):
+        return Model(Encoder(config), head_of(config, head) if head else None)
 
 
 @torch.no_grad()

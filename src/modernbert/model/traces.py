@@ -39,7 +39,7 @@ def _walk(encoder: Encoder, batch: PackedBatch) -> Iterator[tuple[Layer, Rope, T
     x = encoder.embeddings(batch.ids)
     for index, layer in enumerate(encoder.layers):
         assert isinstance(layer, Layer)
-        rope = ropes[encoder.config.theta_at(index)]
+        rope = ropes[encoder.config.rope_at(index)]
         yield layer, rope, x
         x = layer(x, rope, batch.layout, encoder.backend)
 

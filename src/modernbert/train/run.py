@@ -4,7 +4,7 @@ RUN/run.json           configuration, versions, machine, command, commit
 RUN/metrics.jsonl      a row a step
 RUN/evaluations.jsonl  a row a source and evaluation
 RUN/checkpoints/       step-00000120/ and so on, each a model folder with a trainer's state
-RUN/model/             the finished model
+RUN/model/             the finished model, with a card
 """
 
 import dataclasses
@@ -25,6 +25,7 @@ from modernbert.base.errors import CheckpointError, ConfigError, DataError, Mach
 from modernbert.base.log import count, say
 from modernbert.data.corpus import Corpus
 from modernbert.kernels.attention import backend_for
+from modernbert.model import card
 from modernbert.model import folder as model_folder
 from modernbert.model.config import EncoderConfig
 from modernbert.model.count import parameters
@@ -33,6 +34,7 @@ from modernbert.model.model import Model
 from modernbert.optim.groups import decay_groups
 from modernbert.optim.stable_adamw import StableAdamW
 from modernbert.train import checkpoint
+from modernbert.train.card import training_facts
 from modernbert.train.checkpoint import TrainerState
 from modernbert.train.config import Phase, RunConfig
 from modernbert.train.description import config_of, describe, read_description
@@ -86,10 +88,13 @@ class Run:
         return newest == [checkpoint.place(self.folder / "checkpoints", self.progress.step)]
 
     def finish(self) -> Path:
-        """Write the finished model without the trainer's state and return its folder."""
+        """Write the finished model and its card, without the trainer's state; return its folder."""
         with files.whole_folder(self.folder / "model") as aside:
             model_folder.write(self.model, aside)
             self.corpus.tokenizer.save(aside, max_length=self.model.config.max_length)
+            told = training_facts(self.folder, self.config, self.corpus)
+            mask = self.corpus.tokenizer.mask_token
+            card.write(card.facts_of(self.model, mask, training=told), aside)
         return self.folder / "model"
 
     def close(self) -> None:

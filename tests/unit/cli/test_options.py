@@ -19,7 +19,19 @@ except SystemExit as stopped:
 heavy = {"torch", "tokenizers", "safetensors", "huggingface_hub"} & set(sys.modules)
 assert not heavy, heavy
 """
-VERBS = ("train-tokenizer", "prepare", "pretrain", "fill", "doctor", "demo")
+VERBS = (
+    "train-tokenizer",
+    "prepare",
+    "pretrain",
+    "fill",
+    "convert",
+    "inspect",
+    "grow",
+    "swap-vocabulary",
+    "doctor",
+    "demo",
+    "bench",
+)
 
 
 def exits(*arguments: str) -> int:

@@ -106,3 +106,25 @@ def test_strided_views_are_read_as_they_are():
     views = stacked.unbind(1)
     copies = [x.contiguous() for x in views]
     assert torch.equal(attend(*views, layout, 128), attend(*copies, layout, 128))
+
+
+def test_tokens_in_a_row_are_not_moved_when_no_gradient_is_kept():
+    class Moved(TorchDispatchMode):
+        rows = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            result = func(*args, **(kwargs or {}))
+            if func is torch.ops.aten.index_select.default:
+                self.rows += len(result)
+            return result
+
+    q, k, v = qkv_of(4096)
+    layout = Layout.of([1000, 1096, 2000])
+    attend(q, k, v, layout, 128)  # makes the plan
+    with Moved() as moved:
+        attend(q, k, v, layout, 128)
+    # Two blocks at the ends, with what their queries reach, of q, k and v each.
+    assert 0 < moved.rows <= 3 * 2 * (2 * 64 + 2 * 64)
+    with Moved() as moved:
+        attend(q.requires_grad_(), k, v, layout, 128)
+    assert moved.rows >= 3 * 4096

@@ -37,3 +37,14 @@ def test_no_row_of_a_mask_is_empty():
         for stretch in plan_for((1, 33, 40, 333), window, torch.float32).stretches:
             if isinstance(stretch, Band):
                 assert (stretch.mask == 0).any(-1).all()
+
+
+@pytest.mark.parametrize(("lengths", "inner"), [((300,), 2), ((300, 65), 3), ((65, 64), 1)])
+def test_only_blocks_among_tokens_in_a_row_are_read_in_place(lengths, inner):
+    bands = [s for s in plan_for(lengths, 128, torch.float32).stretches if isinstance(s, Band)]
+    assert sum(len(band.inner) for band in bands) == inner
+
+
+def test_documents_between_others_are_moved():
+    bands = plan_for((300, 10, 300), 128, torch.float32).stretches
+    assert [len(band.inner) for band in bands] == [0, 0]

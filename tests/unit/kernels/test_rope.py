@@ -1,7 +1,8 @@
+import pytest
 import torch
 
 from modernbert.batch import Layout, positions
-from modernbert.kernels.rope import make_rope, rotate
+from modernbert.kernels.rope import make_rope, rotate, rotate_
 from tests.parity.tolerance import assert_as_accurate
 
 FAR = torch.tensor([0, 1, 64, 2048, 8191])
@@ -49,3 +50,22 @@ def test_the_gradient_is_the_opposite_turn():
     rope = make_rope(torch.arange(5), 8, 100.0)
     qkv = torch.randn(5, 3, 2, 8, generator=torch.Generator().manual_seed(1)).double()
     assert torch.autograd.gradcheck(lambda x: rotate(x, rope), qkv.requires_grad_())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_in_place_the_numbers_are_the_same_and_the_memory_is_the_callers(dtype):
+    rope = make_rope(torch.arange(300), 64, 10_000.0)
+    qkv = drawn(300, dtype)
+    wanted = rotate(qkv.clone(), rope)
+    with torch.no_grad():
+        found = rotate_(qkv, rope)
+    assert all(map(torch.equal, found, wanted))
+    assert found[0].data_ptr() == qkv.data_ptr()
+
+
+def test_what_a_gradient_needs_is_never_overwritten():
+    rope = make_rope(torch.arange(300), 64, 10_000.0)
+    qkv = drawn(300, torch.float64).requires_grad_()
+    before = qkv.detach().clone()
+    rotate_(qkv, rope)
+    assert torch.equal(qkv, before)

@@ -101,7 +101,12 @@ def test_a_broken_config_is_named(saved, text, sentence):
 
 def test_a_folder_without_weights_says_what_it_would_read(saved):
     (saved / folder.WEIGHTS).rename(saved / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match=r"no model.safetensors .pytorch_model.bin is not"):
+    with pytest.raises(CheckpointError, match=r"/pytorch_model.bin NEW` makes one that does"):
+        folder.read(saved)
+    (saved / "pytorch_model.bin").unlink()
+    with pytest.raises(
+        CheckpointError, match=r"has no model.safetensors: give a model folder with"
+    ):
         folder.read(saved)
 
 
@@ -135,3 +140,30 @@ def test_wrong_shapes_are_named(saved):
     change(saved, **{"model.final_norm.weight": torch.ones(31)})
     with pytest.raises(CheckpointError, match=r"final_norm.weight has shape \[31\], .* \[32\]"):
         folder.read(saved)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_headers_are_read_without_weights(saved, dtype):
+    model = lively(config_of()).to(dtype)
+    folder.write(model, saved)
+    found = folder.headers(saved)
+    sizes = {name: weight.shape for name, weight in model.named_parameters()}
+    assert {folder.hf_name(name).removeprefix("model."): size for name, size in sizes.items()} == {
+        name: header.shape for name, header in found.items()
+    }
+    assert {(header.dtype, header.device.type) for header in found.values()} == {(dtype, "meta")}
+
+
+def test_headers_of_a_truncated_file_are_refused(saved):
+    whole = (saved / folder.WEIGHTS).read_bytes()
+    (saved / folder.WEIGHTS).write_bytes(whole[:1000])
+    with pytest.raises(CheckpointError, match=r"model.safetensors is broken"):
+        folder.headers(saved)
+
+
+def test_headers_of_a_strange_format_are_refused(saved):
+    change(saved, **{"model.final_norm.weight": torch.ones(32).to(torch.float8_e4m3fn)})
+    with pytest.raises(
+        CheckpointError, match=r"final_norm.weight is stored as F8_E4M3, and only F"
+    ):
+        folder.headers(saved)

@@ -1,8 +1,11 @@
 import pytest
+import torch
 
 from modernbert.base.errors import CheckpointError, ConfigError
+from modernbert.kernels.scaling import RopeScaling
 from modernbert.model.config import MASKED_LM
 from modernbert.model.hf_config import from_hf, to_hf
+from modernbert.model.hf_head import head_from_hf
 from modernbert.model.presets import PRESETS
 from tests.nets import config_of
 
@@ -20,6 +23,8 @@ OFFICIAL = {
     "classifier_pooling": "mean",
     "torch_dtype": "float32",
 }
+LINEAR = {"rope_type": "linear", "factor": 2.0}
+YARN = {"rope_type": "yarn", "factor": 2.0}
 
 
 def written(config):
@@ -43,6 +48,45 @@ def test_presets_survive_the_trip(name):
 def test_what_the_layers_do_survives_the_trip(fields):
     config = config_of(**fields)
     assert from_hf(written(config)) == config
+
+
+def test_stretched_positions_are_written_for_both_generations():
+    scaling = RopeScaling(kind="yarn", factor=4.0, original_length=64, attention_factor=1.5)
+    config = config_of(global_rope_scaling=scaling, local_rope_scaling=scaling)
+    keys = written(config)
+    assert keys["rope_scaling"] == {
+        "rope_type": "yarn",
+        "factor": 4.0,
+        "original_max_position_embeddings": 64,
+        "attention_factor": 1.5,
+        "beta_fast": 32.0,
+        "beta_slow": 1.0,
+    }
+    assert from_hf(keys) == config
+    old = {name: value for name, value in keys.items() if name != "rope_parameters"}
+    assert from_hf(old) == config
+    assert "rope_scaling" not in written(config_of())
+
+
+@pytest.mark.parametrize(
+    ("keys", "activation"),
+    [
+        ({"classifier_activation": "silu"}, "silu"),
+        ({"hidden_activation": "gelu_new", "classifier_activation": "gelu_pytorch_tanh"}, None),
+        # What is not said is gelu, in the head as in the layers.
+        ({"hidden_activation": "relu"}, "gelu"),
+    ],
+)
+def test_the_head_has_its_own_activation(keys, activation):
+    found = {"head.dense.weight": torch.zeros(2, 2)}
+    head = head_from_hf(keys, found)
+    assert head is not None
+    assert head.activation == activation
+    config = from_hf(OFFICIAL | keys)
+    again = to_hf(config, dtype="float32", head=head)
+    assert head_from_hf(again, found) == head
+    with pytest.raises(CheckpointError, match="classifier_activation 'tanh': known are gelu, "):
+        head_from_hf({"classifier_activation": "tanh"}, found)
 
 
 @pytest.mark.parametrize("kinds", [("global",) * 3, ("global", "local", "local")])
@@ -99,13 +143,28 @@ def test_new_keys_win():
     ("change", "sentence"),
     [
         ({"model_type": "bert"}, "model_type 'bert', and only 'modernbert'"),
-        ({"hidden_activation": "swiglu"}, "activations 'swiglu' and 'swiglu'"),
-        ({"classifier_activation": "relu"}, "'gelu' and 'relu' .head.: they must be equal"),
-        ({"rope_scaling": {"type": "yarn", "factor": 4.0}}, "rotary positions by 'yarn'"),
+        ({"hidden_activation": "swiglu"}, "hidden_activation 'swiglu': known are gelu, "),
+        ({"rope_scaling": {"type": "dynamic", "factor": 4.0}}, "by 'dynamic', and only default, "),
+        ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "'llama3' without low_freq_fac"),
+        ({"rope_scaling": {"rope_type": "linear"}}, "'linear' without factor: complete the file"),
+        ({"rope_scaling": LINEAR | {"partial_rotary_factor": 0.5}}, "a part of each head only"),
+        ({"rope_scaling": LINEAR | {"truncate": False}}, "or has truncate false: neither can be"),
+        ({"rope_scaling": YARN | {"beta_fast": 1, "beta_slow": 32}}, "not be below beta_slow 32.0"),
+        ({"rope_scaling": LINEAR | {"factor": 0}}, "all must be above 0"),
+        ({"rope_scaling": LINEAR | {"factor": "far"}}, "has factor 'far', which is no finite"),
         ({"layer_types": ["chunked"] * 22}, "layer type 'chunked'"),
         ({"layer_types": ["full_attention"]}, "layer_kinds has 1 entries for 22 layers"),
         ({"hidden_size": 770}, "dim 770 does not give 12 heads"),
-        ({"hidden_size": "wide"}, "config.json cannot be used"),
+        ({"hidden_size": "wide"}, "has hidden_size 'wide', which is no whole number"),
+        ({"hidden_size": 768.0}, "has hidden_size 768.0, which is no whole number"),
+        ({"num_hidden_layers": True}, "has num_hidden_layers True, which is no whole number"),
+        ({"num_hidden_layers": 10**30}, r"num_hidden_layers 1000\S+, which is no whole number"),
+        ({"norm_eps": float("nan")}, "has norm_eps nan, which is no finite number"),
+        ({"norm_bias": 1}, "has norm_bias 1, which is no true or false"),
+        ({"layer_types": "full_attention"}, "layer_types 'full_attention', which is no list"),
+        ({"layer_types": [{}] * 22}, "layer type {}: known are"),
+        ({"rope_parameters": [1]}, r"has rope_parameters \[1\], which is no object"),
+        ({"global_rope_theta": 10**400}, "global_rope_theta 1000.*, which is no finite number"),
     ],
 )
 def test_what_cannot_be_read_is_said(change, sentence):

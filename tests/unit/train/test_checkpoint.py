@@ -56,7 +56,7 @@ def test_a_checkpoint_says_the_positions_it_was_trained_for(finished):
 def test_nothing_is_pickled(finished):
     files = [path for path in finished.folder.rglob("*") if path.is_file()]
     kinds = {path.suffix for path in files if path.parent.name != "tensorboard"}
-    assert kinds <= {".json", ".jsonl", ".safetensors", ""}
+    assert kinds <= {".json", ".jsonl", ".safetensors", ".md", ""}
 
 
 def test_moments_and_place_come_back(saved, finished):

@@ -35,6 +35,8 @@ def attend(
 def _planned(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None) -> Tensor:
     exact = torch.promote_types(q.dtype, torch.float32)
     plan = plan_for(layout.lengths(), window, exact)
+    if not (torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v))):
+        return _placed(_joined([_read(stretch, q, k, v) for stretch in plan.stretches]), plan)
     mixed: Tensor = _Attend.apply(q, k, v, plan)  # type: ignore[no-untyped-call]
     return mixed
 
@@ -96,6 +98,33 @@ def _unmix(stretch: Whole | Band, given: tuple[Tensor, ...], logsumexp: Tensor) 
     return grad_q.flatten(0, 1), _overlapped(grad_k, stretch), _overlapped(grad_v, stretch)
 
 
+def _read(stretch: Whole | Band, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Mix and keep nothing for a gradient; tokens that lie in a row are read where they are."""
+    if isinstance(stretch, Whole) or not stretch.inner:
+        mixed, _ = _mix(stretch, q, k, v)
+        return mixed
+    inner, num_blocks = stretch.inner, stretch.num_blocks
+    parts = (range(inner.start), inner, range(inner.stop, num_blocks))
+    found = [_read_blocks(stretch, part, q, k, v) for part in parts if part]
+    return torch.cat([x.transpose(1, 2).flatten(0, 1) for x in found])
+
+
+def _read_blocks(band: Band, part: range, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    start, num_slots = part.start * band.block, len(part) * band.block
+    if part == band.inner:
+        assert band.first is not None
+        start += band.first - band.reach
+        rows = [x.narrow(0, start, num_slots + 2 * band.reach) for x in (q, k, v)]
+    else:
+        source = band.source.narrow(0, start, num_slots + 2 * band.reach)
+        rows = [x.index_select(0, source) for x in (q, k, v)]
+    queries = _blocks(rows[0].narrow(0, band.reach, num_slots), band)
+    keys, values = (_overlapping(x, band) for x in rows[1:])
+    mask = band.mask[part.start : part.stop]
+    mixed: Tensor = _forward(queries, keys, values, attn_mask=mask)[0]
+    return mixed
+
+
 def _document(x: Tensor, stretch: Whole) -> Tensor:
     return x[stretch.start : stretch.stop].transpose(0, 1)[None]  # 1 H L K
 
@@ -106,14 +135,19 @@ def _queries(x: Tensor, band: Band) -> Tensor:
 
 
 def _blocks(x: Tensor, band: Band) -> Tensor:
-    return x.view(band.num_blocks, band.block, *x.shape[1:]).transpose(1, 2)  # N H block K
+    blocks: Tensor = x.unflatten(0, (-1, band.block))
+    return blocks.transpose(1, 2)  # N H block K
 
 
 def _keys(x: Tensor, band: Band) -> Tensor:
-    x = x.index_select(0, band.source)
-    # Neighbouring blocks look at overlapping stretches of one tensor: no key is copied twice.
+    return _overlapping(x.index_select(0, band.source), band)
+
+
+def _overlapping(x: Tensor, band: Band) -> Tensor:
+    """View slots as what each block reaches; no key is copied for two neighbouring blocks."""
     by_token, by_head, by_unit = x.stride()
-    shape = (band.num_blocks, x.shape[1], band.mask.shape[-1], x.shape[2])
+    num_blocks = (len(x) - 2 * band.reach) // band.block
+    shape = (num_blocks, x.shape[1], band.mask.shape[-1], x.shape[2])
     return x.as_strided(shape, (band.block * by_token, by_head, by_token, by_unit))
 
 

@@ -36,11 +36,21 @@ class Band:
     """0 where a query sees a key, else -inf."""
     block: int
     reach: int
+    first: int | None
+    """The token on slot 0 where those that follow it lie on the slots that follow, else None."""
+    num_tokens: int
 
     @property
     def num_blocks(self) -> int:
         """How many blocks the slots make."""
         return self.mask.shape[0]
+
+    @property
+    def inner(self) -> range:
+        """The blocks whose queries and keys are tokens in a row: nothing has to be moved."""
+        if self.first is None:
+            return range(0)
+        return range(-(-self.reach // self.block), (self.num_tokens - self.reach) // self.block)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +144,9 @@ def _laid(
     owner = torch.full_like(source, -1)
     owner[slots + reach] = torch.arange(len(documents)).repeat_interleave(lengths)
     mask = _mask(owner, (num_blocks, block, reach), sight or block, dtype)
-    return Band(source, mask, block, reach), tokens, slots, num_slots
+    is_row = torch.equal(slots, torch.arange(len(slots))) and torch.equal(tokens, slots + tokens[0])
+    first = int(tokens[0]) if is_row else None
+    return Band(source, mask, block, reach, first, len(tokens)), tokens, slots, num_slots
 
 
 def _mask(

@@ -1,0 +1,66 @@
+"""`modernbert bench WHAT`: a named case measured beside other people's code, a row appended."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from modernbert.bench.cases import ForwardCase, TrainingCase
+
+Out = Path("benchmarks")
+
+
+def bench(arguments: Sequence[str]) -> int:
+    """Measure what the first argument names."""
+    verbs: dict[str, Any] = {"training": training, "forward": forward}
+    found = tyro.extras.subcommand_cli_from_dict(
+        verbs,
+        prog="modernbert bench",
+        description="Measure this package beside others, and append a row to OUT/WHAT.jsonl.",
+        args=list(arguments) or ["--help"],
+    )
+    return int(found or 0)
+
+
+def training(
+    *,
+    corpus: Path,
+    case: Annotated[TrainingCase, tyro.conf.arg(name="")],
+    out: Path = Out,
+) -> int:
+    """Time optimizer steps on packed rows against a plain padded loop over transformers.
+
+    Both have the same weights, documents, hidden tokens, precision and process.
+
+    Args:
+        corpus: Folder made by `modernbert prepare`.
+        case: Sizes.
+        out: Folder of the rows.
+    """
+    from modernbert.bench.training import measure
+
+    return _kept(out, "training", measure(corpus, case))
+
+
+def forward(*, case: Annotated[ForwardCase, tyro.conf.arg(name="")], out: Path = Out) -> int:
+    """Time encoding on a CPU against transformers, ONNX Runtime and OpenVINO.
+
+    All have the same weights and documents; vectors are compared before anything is timed.
+
+    Args:
+        case: Documents and runtimes.
+        out: Folder of the rows.
+    """
+    from modernbert.bench.forward import measure
+
+    return _kept(out, "forward", measure(case))
+
+
+def _kept(out: Path, what: str, row: dict[str, Any]) -> int:
+    from modernbert.base import files
+
+    files.make_folder(out)
+    files.append(out / f"{what}.jsonl", json.dumps(row) + "\n")
+    return 0

@@ -1,0 +1,106 @@
+"""`modernbert grow`: a model folder and sizes in, a folder with a larger model out."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from modernbert.base.errors import CheckpointError, ConfigError
+from modernbert.base.log import count, say
+from modernbert.base.records import nearest
+from modernbert.model.config import EncoderConfig
+from modernbert.model.presets import PRESETS
+
+if TYPE_CHECKING:
+    from modernbert.infer.pretrained import Pretrained
+
+_PROBE = "The quick brown fox jumps over the lazy dog. def f(x): return x + 1\n" * 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowOptions:
+    """What the model is to become, and how."""
+
+    preset: str = ""
+    """Take all four sizes from a preset, such as modernbert-large, or large for short."""
+    dim: int = 0
+    """Width of the residual stream; 0 keeps the preset's or the model's."""
+    mlp_dim: int = 0
+    """Width of one half of the gated MLP; 0 as above."""
+    num_layers: int = 0
+    """Layers; 0 as above."""
+    num_heads: int = 0
+    """Heads; by default as many as fit into dim, for a head keeps its width."""
+    depth_map: Literal["kinds", "paper"] = "kinds"
+    """Which layers are repeated: kinds keeps global layers global and local ones local, paper
+    spreads all of them evenly."""
+    width: Literal["shared", "paper"] = "shared"
+    """What copies of an input weigh: shared divides its weight among them, so that the model starts
+    from what it knew; paper repeats it."""
+    noise: float = 0.1
+    """Noise that tells copies apart, in standard deviations of a matrix; 0 needs dropout later."""
+
+
+def grow_model(source: str, target: Path, options: GrowOptions) -> None:
+    """Grow a model, check it, write it, and say what became of it.
+
+    Raises:
+        ConfigError: the sizes do not fit, or the target is not empty.
+        CheckpointError: the model cannot be read, or computes no finite numbers.
+    """
+    if target.is_dir() and any(target.iterdir()):
+        raise ConfigError(f"{target} is not empty: give another folder for the model")
+    from modernbert.infer.pretrained import Pretrained, load
+    from modernbert.model.count import parameters
+    from modernbert.model.grow import depth_map, grow, kept_kinds, larger
+
+    if not 0 <= options.noise < 1:
+        raise ConfigError(f"noise is {options.noise}: give a share from 0 to below 1")
+    old = load(source)
+    config = larger(old.config, sizes_of(old.config, options))
+    sources = depth_map(old.config, config, options.depth_map)
+    grown = grow(old.model, config, sources, width=options.width, noise=options.noise)
+    new = Pretrained(grown, old.tokenizer)
+    _check_finite(new, source)
+    new.save(target)
+    before, after = (parameters(each.config, head=each.head is not None) for each in (old, new))
+    kept = kept_kinds(old.config, config, sources)
+    say(f"layer by layer from {' '.join(map(str, sources))}")
+    say(f"{kept} of {config.num_layers} layers stay what they were, global or local")
+    say(f"{count(before)} parameters became {count(after)}: the model is in {target}")
+
+
+def sizes_of(config: EncoderConfig, options: GrowOptions) -> EncoderConfig:
+    """Return a shape with the sizes that were asked for.
+
+    Raises:
+        ConfigError: there is no such preset, or heads do not fit.
+    """
+    short = {name.removeprefix("modernbert-"): shape for name, shape in PRESETS.items()}
+    known = {"": config} | short | PRESETS
+    if options.preset not in known:
+        hint = nearest(options.preset, known)
+        raise ConfigError(f"there is no preset {options.preset!r}: {hint}")
+    base = known[options.preset]
+    dim = options.dim or base.dim
+    return replace(
+        config,
+        dim=dim,
+        mlp_dim=options.mlp_dim or base.mlp_dim,
+        num_layers=options.num_layers or base.num_layers,
+        num_heads=options.num_heads or max(dim // config.head_dim, 1),
+        layer_kinds=(),
+    )
+
+
+def _check_finite(model: "Pretrained", source: str) -> None:
+    import torch
+
+    from modernbert.batch import pack
+
+    ids = model.tokenizer.encode(_PROBE)[: model.config.max_length].tolist()
+    with torch.no_grad():
+        output = model(pack([ids]))
+    if not output.isfinite().all():
+        raise CheckpointError(
+            f"the model grown from {source} computes NaN or Inf: check the weights it came from"
+        )

@@ -1,0 +1,198 @@
+"""A model where it lies in, what it is out: sizes, shape, head, tokenizer, who opens it.
+
+Weights stay on disk: names, shapes and formats come from the files' headers.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from torch import Tensor
+
+from modernbert.base.errors import CheckpointError, DataError, UserError
+from modernbert.base.files import read_json
+from modernbert.data.tokenizer import ROLES, Tokenizer
+from modernbert.infer.hub import folder_of
+from modernbert.infer.source import is_file, settle
+from modernbert.infer.told import Told
+from modernbert.model import composer, folder
+from modernbert.model.config import EncoderConfig, HeadConfig
+from modernbert.model.hf_config import from_hf
+from modernbert.model.hf_head import head_from_hf
+from modernbert.model.opens import TOOLS, Contents, Opening, openings
+
+# The first of these that a tensor's name holds says which part it is.
+_PARTS = {
+    "head.": "head",
+    "decoder.": "decoder",
+    "classifier.": "classifier",
+    "tok_embeddings": "embeddings",
+    ".attn.": "attention",
+    ".mlp.": "mlp",
+    "norm": "norms",
+}
+_SHOWN = ("embeddings", "attention", "mlp", "norms", "head", "decoder", "classifier")
+_POOLING = "1_Pooling/config.json"
+_PATTERN_WORDS = {True: "global", False: "local"}
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerFacts:
+    """What a tokenizer is."""
+
+    kind: str
+    num_ids: int
+    special_ids: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a model is."""
+
+    source: str
+    form: str
+    """What lies there: a model folder, a Composer checkpoint, ..."""
+    parameters: Mapping[str, int]
+    """By part; a tied decoder counts once."""
+    dtypes: tuple[str, ...]
+    size_bytes: int
+    """Of the files that hold weights."""
+    config: EncoderConfig | None
+    """None where the source does not say enough."""
+    unsaid: str
+    """What is missing, then."""
+    layers: str
+    """The pattern of global and local layers in words."""
+    head: HeadConfig | None
+    pooling: str
+    """How a text becomes one vector, where the source says so."""
+    modules: tuple[str, ...]
+    """Types of the sentence-transformers modules."""
+    tokenizer: TokenizerFacts | None
+    opens: tuple[Opening, ...]
+
+
+def facts_of(source: str) -> Facts:
+    """Look at a folder, hub id or checkpoint file.
+
+    Raises:
+        CheckpointError: it cannot be read, or is no ModernBERT.
+    """
+    return _of_file(Path(source)) if is_file(source) else _of_folder(source)
+
+
+def _of_folder(source: str) -> Facts:
+    place = folder_of(source)
+    keys, tensors = folder.read_keys(place), folder.headers(place)
+    contents = Contents(_files(place))
+    config, head = from_hf(keys), head_from_hf(keys, tensors)
+    return Facts(
+        source=source,
+        form="sentence-transformers folder" if contents.modules else "model folder",
+        parameters=_parameters(tensors, config),
+        dtypes=_dtypes(tensors),
+        size_bytes=sum(path.stat().st_size for path in folder.weight_files(place)),
+        config=config,
+        unsaid="",
+        layers=spelled_layers(config),
+        head=head,
+        pooling=_pooling(contents, head),
+        modules=contents.modules,
+        tokenizer=_tokenizer_in(place),
+        opens=openings(contents),
+    )
+
+
+def _of_file(path: Path) -> Facts:
+    found = composer.read(path)
+    unsaid, config, head, tokenizer = "", None, None, None
+    try:
+        config, head, tokenizer = settle(found, Told())
+    except UserError as error:
+        unsaid = str(error)
+    is_composer = found.settings is not None
+    why = "it is a pickle: `modernbert convert` makes a folder of it"
+    return Facts(
+        source=str(path),
+        form="Composer checkpoint" if is_composer else "tensors saved by torch",
+        parameters=_parameters(found.tensors, config),
+        dtypes=_dtypes(found.tensors),
+        size_bytes=path.stat().st_size,
+        config=config,
+        unsaid=unsaid,
+        layers=spelled_layers(config) if config else "",
+        head=head,
+        pooling="",
+        modules=(),
+        tokenizer=_tokenizer(tokenizer) if tokenizer else None,
+        opens=tuple(Opening(tool, "no", why) for tool in TOOLS),
+    )
+
+
+def spelled_layers(config: EncoderConfig) -> str:
+    """Say in words which layers are global."""
+    kinds = [config.is_global(layer) for layer in range(config.num_layers)]
+    regular = [layer % config.global_every == 0 for layer in range(config.num_layers)]
+    number = sum(kinds)
+    if number in (0, len(kinds)):
+        return f"{len(kinds)}, all {_PATTERN_WORDS[number > 0]}"
+    if kinds == regular:
+        how = f"one in {config.global_every} is global, from the first"
+    else:
+        runs = ((_PATTERN_WORDS[kind], len([*run])) for kind, run in groupby(kinds))
+        how = ", ".join(f"{length} {kind}" for kind, length in runs)
+    return f"{len(kinds)}, {number} global and {len(kinds) - number} local: {how}"
+
+
+def _parameters(tensors: Mapping[str, Tensor], config: EncoderConfig | None) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for name, tensor in tensors.items():
+        is_again = name == "decoder.weight" and (config is None or config.tie_embeddings)
+        part = next((part for word, part in _PARTS.items() if word in name), "other")
+        counts[part] += 0 if is_again else tensor.numel()
+    return {part: counts[part] for part in (*_SHOWN, "other") if counts[part]}
+
+
+def _dtypes(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+    return tuple(sorted({str(each.dtype).removeprefix("torch.") for each in tensors.values()}))
+
+
+def _files(place: Path) -> dict[str, object]:
+    paths = sorted([*place.glob("*"), *place.glob("*/config.json")])
+    return {
+        path.relative_to(place).as_posix(): _json(path) if path.suffix == ".json" else None
+        for path in paths
+        if path.is_file()
+    }
+
+
+def _json(path: Path) -> object:
+    if path.name == "tokenizer.json":  # megabytes that no rule asks for
+        return None
+    try:
+        return read_json(path)
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not JSON ({error}): copy it again") from error
+
+
+def _pooling(contents: Contents, head: HeadConfig | None) -> str:
+    told = contents.said(_POOLING)
+    if told is not None:
+        new = told.get("pooling_mode")
+        old = (key.removeprefix("pooling_mode_") for key, value in told.items() if value is True)
+        return str(new or " and ".join(name.removesuffix("_tokens") for name in old))
+    return head.pooling if head is not None and head.reads_documents else ""
+
+
+def _tokenizer_in(place: Path) -> TokenizerFacts | None:
+    try:
+        return _tokenizer(Tokenizer.load(place))
+    except DataError:
+        return None
+
+
+def _tokenizer(tokenizer: Tokenizer) -> TokenizerFacts:
+    special = {role: getattr(tokenizer, f"{role}_id") for role in ROLES}
+    return TokenizerFacts(tokenizer.kind, tokenizer.vocab_size, special)

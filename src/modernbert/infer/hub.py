@@ -1,0 +1,125 @@
+"""A path or a hub id in, a folder with a model's files out."""
+
+import os
+import stat
+from pathlib import Path
+from typing import NoReturn
+
+from modernbert.base.errors import CheckpointError
+
+_FILES = (
+    "config.json",
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "model-*-of-*.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "modules.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+)
+# Modules of sentence-transformers lie in folders such as 1_Pooling. Other formats of the same
+# weights, which many repositories hold beside these, would only cost time.
+_WANTED = (*_FILES, *(f"[0-9]_*/{name}" for name in _FILES))
+_UNAUTHORIZED = 401
+
+
+def folder_of(
+    path_or_hub_id: str | Path, *, revision: str | None = None, token: str | None = None
+) -> Path:
+    """Return the folder of that name, or one with what the Hugging Face hub has under that id.
+
+    What was downloaded once is taken from the hub's cache when the hub is out of reach. Without
+    a token, HF_TOKEN or the saved login is used.
+
+    Raises:
+        CheckpointError: there is no such folder, or the hub does not give it.
+    """
+    path = Path(path_or_hub_id)
+    try:
+        mode = path.stat().st_mode
+    except PermissionError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror})") from error
+    except (OSError, ValueError):  # not there, or no path: perhaps a hub id
+        return _downloaded(str(path_or_hub_id), revision, token)
+    if not stat.S_ISDIR(mode):
+        raise CheckpointError(f"{path} is a file: give the folder that holds the model")
+    if revision is not None:
+        raise CheckpointError(
+            f"{path} is a folder, and only the hub has revisions: leave {revision!r} out"
+        )
+    return path
+
+
+def _downloaded(hub_id: str, revision: str | None, token: str | None) -> Path:
+    if hub_id.count("/") > 1 or hub_id.startswith((".", "/", "~")) or os.sep * 2 in hub_id:
+        raise CheckpointError(f"there is no folder {hub_id}, and it is no hub id (owner/name)")
+    from huggingface_hub import snapshot_download
+
+    try:
+        found = snapshot_download(
+            hub_id, revision=revision, token=token, allow_patterns=list(_WANTED)
+        )
+    except Exception as error:  # those of the library's HTTP client share no base with the others
+        _refuse(hub_id, revision, error)
+    return Path(found)
+
+
+def _refuse(hub_id: str, revision: str | None, error: Exception) -> NoReturn:
+    """Say why a download failed; nothing that is not whole is ever in the cache's folder."""
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    if isinstance(error, HFValidationError):
+        raise CheckpointError(
+            f"there is no folder {hub_id}, and it is no hub id (owner/name)"
+        ) from error
+    answer = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else error
+    _refuse_answer(hub_id, revision, answer)
+    if isinstance(error, LocalEntryNotFoundError):
+        raise CheckpointError(
+            f"{hub_id} is neither a folder nor whole in the hub's cache, and the hub is out of "
+            "reach: check the path, or the network"
+        ) from error
+    if isinstance(error, OSError) and error.errno is not None:
+        raise CheckpointError(
+            f"{hub_id} cannot be written to the hub's cache ({error.strerror}): make room, or name "
+            "another folder in HF_HOME"
+        ) from error
+    raise CheckpointError(
+        f"the download of {hub_id} broke off ({_first_line(error)}): repeat the command"
+    ) from error
+
+
+def _refuse_answer(hub_id: str, revision: str | None, error: BaseException | None) -> None:
+    """Say what the hub answered, if it did."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if isinstance(error, GatedRepoError):
+        raise CheckpointError(
+            f"{hub_id} is gated: ask for access on its page, then give your token in HF_TOKEN"
+        ) from error
+    if isinstance(error, RepositoryNotFoundError):
+        raise CheckpointError(
+            f"the hub has no model {hub_id}, or it is private: check the name, or give a token in "
+            "HF_TOKEN"
+        ) from error
+    if isinstance(error, RevisionNotFoundError):
+        raise CheckpointError(
+            f"{hub_id} has no revision {revision!r}: give a branch, a tag or a commit"
+        ) from error
+    if isinstance(error, HfHubHTTPError) and error.response is not None:
+        if error.response.status_code == _UNAUTHORIZED:
+            raise CheckpointError(
+                f"the hub does not take this token for {hub_id}: give another one, or none"
+            ) from error
+        raise CheckpointError(f"the hub does not give {hub_id}: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

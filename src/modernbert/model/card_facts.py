@@ -1,0 +1,94 @@
+"""What a model card says, as data: of the model, and of the run that trained it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from modernbert.model.config import EncoderConfig, HeadConfig
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """A source of the training text."""
+
+    name: str
+    documents: int
+    tokens: int
+    """Of the train split, without [CLS] and [SEP]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseRow:
+    """A phase of training, as it went."""
+
+    name: str
+    tokens: int
+    """Tokens trained on in it."""
+    steps: int
+    context_length: int
+    batch_tokens: int
+    peak_lr: float
+    schedule: str
+    weight_decay: float
+    global_rope_theta: float
+    mask_rate: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldoutRow:
+    """What a source's held-out text gave at the end."""
+
+    source: str
+    loss: float
+    masked_accuracy: float
+    most_frequent_token_accuracy: float
+    hidden: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingFacts:
+    """A run, from its own records."""
+
+    sources: tuple[SourceRow, ...]
+    phases: tuple[PhaseRow, ...]
+    heldout: tuple[HeldoutRow, ...]
+    """Of the last evaluation, the mean over all sources last; empty when there was none."""
+    heldout_step: int
+    heldout_mask_rate: float
+    seconds: float
+    """Spent in steps: saving and evaluating not counted."""
+    hardware: str
+    precision: str
+    optimizer: str
+    seed: int
+    versions: Mapping[str, str]
+    commit: str | None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all phases together."""
+        return sum(phase.tokens for phase in self.phases)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a model that was opened came from."""
+
+    base_model: str = ""
+    """Its id on the hub."""
+    training: str = ""
+    """What its card said of its training, as it stood there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardFacts:
+    """Everything a card is written from."""
+
+    config: EncoderConfig
+    head: HeadConfig | None
+    num_parameters: int
+    dtype: str
+    mask_token: str
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """Texts that sentence-transformers puts before others, by name."""
+    training: TrainingFacts | None = None
+    origin: Origin = Origin()

@@ -1,0 +1,211 @@
+"""Facts of a model in, a snippet for each program that opens it out, right for its head.
+
+Snippets name the folder that holds the card, so that each runs there as it stands.
+"""
+
+import shlex
+from dataclasses import dataclass
+
+from modernbert.base.markdown import fenced
+from modernbert.model.card_facts import CardFacts
+
+_ENCODER = """
+import modernbert
+
+model = modernbert.load(".")
+texts = ["A short text.", "Another one, somewhat longer than the first."]
+batch = modernbert.pack([model.tokenizer.encode(text).tolist() for text in texts])
+x = model.encoder(batch)  # a vector a token, texts end to end
+first = x[batch.layout.cu_seqlens[:-1].long()]  # the vector of each text's [CLS]
+"""
+_FILL = """
+import modernbert
+
+model = modernbert.load(".")
+for guess in modernbert.fill(model, MASKED, top=5)[0]:
+    print(f"{guess.probability:.3f} {guess.token!r}")
+"""
+_SCORES = """
+import modernbert
+
+model = modernbert.load(".")
+batch = modernbert.pack([model.tokenizer.encode("A text to be read.").tolist()])
+for scores in model(batch):  # a row a ROW
+    print(dict(zip(model.head.config.labels, scores.tolist())))
+"""
+_SPANS = """
+import modernbert
+
+model = modernbert.load(".")
+question, text = map(model.tokenizer.encode, ("Who reads?", "The model reads the text."))
+ids = [*question.tolist(), *text.tolist()[1:]]
+start, end = model(modernbert.pack([ids])).unbind(1)  # a score a token
+print(model.tokenizer.decode(ids[int(start.argmax()) : int(end.argmax()) + 1]))
+"""
+_CHOICE = """
+import modernbert
+
+model = modernbert.load(".")
+question, *choices = map(model.tokenizer.encode, ("The sky is", "blue", "a fruit"))
+pairs = [[*question.tolist(), *choice.tolist()[1:]] for choice in choices]
+print(model(modernbert.pack(pairs)).squeeze(1).tolist())  # a score a choice
+"""
+_PIPELINE = """
+from transformers import pipeline
+
+answer = pipeline("TASK", model=".")
+print(answer(TEXT))
+"""
+_AUTO_ENCODER = """
+from transformers import AutoModel, AutoTokenizer
+
+model, tokenizer = AutoModel.from_pretrained("."), AutoTokenizer.from_pretrained(".")
+x = model(**tokenizer("A short text.", return_tensors="pt")).last_hidden_state
+"""
+_AUTO_SPANS = """
+from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+
+model = AutoModelForQuestionAnswering.from_pretrained(".")
+tokenizer = AutoTokenizer.from_pretrained(".")
+found = tokenizer("Who reads?", "The model reads the text.", return_tensors="pt")
+scores = model(**found)
+start, end = int(scores.start_logits.argmax()), int(scores.end_logits.argmax())
+print(tokenizer.decode(found["input_ids"][0, start : end + 1]))
+"""
+_AUTO_CHOICE = """
+from transformers import AutoModelForMultipleChoice, AutoTokenizer
+
+model = AutoModelForMultipleChoice.from_pretrained(".")
+tokenizer = AutoTokenizer.from_pretrained(".")
+pairs = tokenizer(["The sky is"] * 2, ["blue", "a fruit"], padding=True, return_tensors="pt")
+print(model(**{name: rows[None] for name, rows in pairs.items()}).logits)
+"""
+_SENTENCES = """
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer(".")
+vectors = model.encode(["A short text.", "Another one."]PROMPT)
+print(model.similarity(vectors, vectors))
+"""
+_PAIRS = """
+from sentence_transformers import CrossEncoder
+
+model = CrossEncoder(".")
+print(model.predict([("a question", "a text that may answer it")]))
+"""
+_POST = "curl -H 'Content-Type: application/json' -d"
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """How a program uses the model."""
+
+    program: str
+    language: str
+    code: str
+
+
+def usage(facts: CardFacts) -> str:
+    """Return the snippets as Markdown."""
+    shown = [
+        Snippet("modernbert", "python", _ours(facts)),
+        *_command_line(facts),
+        Snippet("transformers", "python", _transformers(facts)),
+        *_sentence_transformers(facts),
+        *_served(facts),
+    ]
+    return "\n\n".join(f"### {s.program}\n\n{fenced(s.language, s.code)}" for s in shown)
+
+
+def kind_of(facts: CardFacts) -> str:
+    """Name what a model reads out; `encoder` when it has no head."""
+    return "encoder" if facts.head is None else facts.head.kind
+
+
+def _masked(facts: CardFacts) -> str:
+    return f"Please {facts.mask_token} this sentence."
+
+
+def _ours(facts: CardFacts) -> str:
+    masked = repr(_masked(facts))
+    return {
+        "encoder": _ENCODER,
+        "masked_lm": _FILL.replace("MASKED", masked),
+        "sequence": _SCORES.replace("ROW", "text"),
+        "tokens": _SCORES.replace("ROW", "token"),
+        "spans": _SPANS,
+        "choice": _CHOICE,
+    }[kind_of(facts)]
+
+
+def _command_line(facts: CardFacts) -> list[Snippet]:
+    if kind_of(facts) != "masked_lm" or not facts.mask_token.isprintable():
+        return []  # a shell has no plain way to write a line's end
+    command = f"modernbert fill . {shlex.quote(_masked(facts))}"
+    return [Snippet("modernbert, on the command line", "sh", command)]
+
+
+def _transformers(facts: CardFacts) -> str:
+    def pipeline(task: str, text: str) -> str:
+        return _PIPELINE.replace("TASK", task).replace("TEXT", text)
+
+    text = repr("A text to be read.")
+    return {
+        "encoder": _AUTO_ENCODER,
+        "masked_lm": pipeline("fill-mask", repr(_masked(facts))),
+        "sequence": pipeline("text-classification", f"{text}, top_k=None"),
+        "tokens": pipeline("token-classification", text),
+        "spans": _AUTO_SPANS,
+        "choice": _AUTO_CHOICE,
+    }[kind_of(facts)]
+
+
+def _sentence_transformers(facts: CardFacts) -> list[Snippet]:
+    name = "sentence-transformers"
+    if kind_of(facts) in ("encoder", "masked_lm"):
+        prompt = f", prompt_name={next(iter(facts.prompts))!r}" if facts.prompts else ""
+        return [Snippet(name, "python", _SENTENCES.replace("PROMPT", prompt))]
+    if facts.head is not None and facts.head.kind == "sequence" and facts.head.num_scores == 1:
+        return [Snippet(f"{name}, if it was trained on pairs", "python", _PAIRS)]
+    return []
+
+
+def _served(facts: CardFacts) -> list[Snippet]:
+    """Return what the two servers need; they know some heads only (their code says which)."""
+    found, config = [], facts.config
+    tei, vllm = _tei_request(facts), _vllm_request(facts)
+    is_every_nth = not config.layer_kinds  # text-embeddings-inference knows no other pattern
+    if tei and is_every_nth:
+        pooling = "" if kind_of(facts) == "sequence" else " --pooling mean"
+        start = f"text-embeddings-router --model-id . --port 8080{pooling}"
+        found.append(Snippet("text-embeddings-inference", "sh", f"{start}\n{tei}"))
+    if vllm:
+        found.append(Snippet("vLLM", "sh", f"vllm serve . --runner pooling\n{vllm}"))
+    return found
+
+
+def _tei_request(facts: CardFacts) -> str:
+    server = "http://127.0.0.1:8080"
+    if kind_of(facts) in ("encoder", "masked_lm"):
+        return f'{_POST} \'{{"inputs": "A short text."}}\' {server}/embed'
+    if facts.head is None or facts.head.kind != "sequence":
+        return ""
+    if facts.config.head_bias or facts.config.norm_bias:
+        return ""  # its classifier has no place for them
+    if facts.head.num_scores > 1:
+        return f'{_POST} \'{{"inputs": "A short text."}}\' {server}/predict'
+    asked = '{"query": "a question", "texts": ["a text that may answer it"]}'
+    return f"{_POST} '{asked}' {server}/rerank"
+
+
+def _vllm_request(facts: CardFacts) -> str:
+    is_computed = facts.config.activation == "gelu"  # the one its classifier computes
+    paths = {
+        "encoder": "v1/embeddings",
+        "sequence": "classify" if is_computed else "",
+        "tokens": "pooling",
+    }
+    if not (path := paths.get(kind_of(facts))):
+        return ""
+    asked = '{"model": ".", "input": "A short text."}'
+    return f"{_POST} '{asked}' http://127.0.0.1:8000/{path}"

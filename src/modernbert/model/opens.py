@@ -1,0 +1,187 @@
+"""What a model folder holds in; which tools open it, and why the others do not, out.
+
+Rules of transformers 4.57.6 and 5.23.0, sentence-transformers 6.2.0, PyLate 1.6.0,
+text-embeddings-inference at 0d124dc and vLLM 0.33.0, from their code.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from modernbert.kernels.scaling import RopeScaling
+from modernbert.model.config import EncoderConfig
+from modernbert.model.hf_config import from_hf
+
+Verdict = Literal["yes", "wrong", "no"]
+
+# transformers 4 and text-embeddings-inference know these keys alone; the first three have a
+# default in transformers and none in text-embeddings-inference.
+_OLD = {"global_attn_every_n_layers": 3, "global_rope_theta": 160_000.0, "local_rope_theta": 1e4}
+_STRICT = (
+    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers"),
+    *("num_attention_heads", "max_position_embeddings", "hidden_activation", "local_attention"),
+    *("initializer_range", "initializer_cutoff_factor", "norm_eps", "norm_bias"),
+    *("pad_token_id", "eos_token_id", "bos_token_id", "cls_token_id", "sep_token_id"),
+    *("attention_bias", "attention_dropout", "classifier_activation"),
+    *_OLD,
+)
+_POOLING = ("pooling_mode_cls_token", "pooling_mode_mean_tokens")
+_LIMITS = "sentence_bert_config.json"
+_DENSE = ("Tanh", "Identity")
+_SERVED = ("ModernBertModel", "ModernBertForSequenceClassification")
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Whether a tool opens a model."""
+
+    tool: str
+    verdict: Verdict
+    """`wrong`: it opens, and computes something else."""
+    why: str = ""
+    """Empty for yes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What is in a model folder."""
+
+    files: Mapping[str, Any]
+    """Paths below the folder; a JSON file with what it says, any other with None."""
+
+    @property
+    def keys(self) -> Mapping[str, Any]:
+        """What config.json says."""
+        found: Mapping[str, Any] = self.files["config.json"]
+        return found
+
+    @property
+    def architecture(self) -> str:
+        """The class that config.json names."""
+        return str((self.keys.get("architectures") or ["ModernBertModel"])[0])
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Types of the sentence-transformers modules."""
+        listed = self.files.get("modules.json")
+        modules = listed if isinstance(listed, list) else []
+        return tuple(str(each.get("type")) for each in modules if isinstance(each, Mapping))
+
+    def said(self, path: str) -> Mapping[str, Any] | None:
+        """Return what a file of keys says, None where it is not there."""
+        content = self.files.get(path)
+        return content if isinstance(content, Mapping) else None
+
+
+def openings(contents: Contents) -> tuple[Opening, ...]:
+    """Say of each tool whether it opens a folder of a ModernBERT."""
+    return tuple(Opening(tool, *rule(contents)) for tool, rule in TOOLS.items())
+
+
+Answer = tuple[Verdict, str]
+_YES: Answer = ("yes", "")
+
+
+def _transformers_5(found: Contents) -> Answer:
+    keys = found.keys
+    if "rope_parameters" not in keys and keys.get("local_rope_theta", 0.0) is None:
+        return "no", "local_rope_theta is null: it stops with a TypeError"
+    return _YES
+
+
+def _transformers_4(found: Contents) -> Answer:
+    return _misread(found) or _YES
+
+
+def _sentence_transformers(found: Contents) -> Answer:
+    foreign = [each for each in found.modules if not each.startswith(_KNOWN_MODULES)]
+    if foreign:
+        return "no", f"{foreign[0]} is code of its own"
+    return _tokenizer(found) or _transformers_5(found)
+
+
+def _older_sentence_transformers(found: Contents) -> Answer:
+    if new := [each for each in found.modules if ".base.modules." in each]:
+        return "no", f"{new[0]} is a name of sentence-transformers 5.4 and later"
+    return _sentence_transformers(found)
+
+
+def _text_embeddings_inference(found: Contents) -> Answer:
+    if absent := [key for key in _STRICT if found.keys.get(key) is None]:
+        return "no", f"config.json lacks {', '.join(absent)}"
+    answer = _tokenizer(found) or _tei_head(found) or _tei_modules(found)
+    answer = answer or _misread(found, "rope_scaling")
+    return answer or _YES
+
+
+def _tei_head(found: Contents) -> Answer | None:
+    keys, labels = found.keys, found.keys.get("id2label") or {}
+    if found.architecture == "ModernBertForSequenceClassification":
+        if len(labels) > 1 and "num_labels" not in keys:
+            return "no", "config.json lacks num_labels"
+        if keys.get("classifier_bias") or keys["norm_bias"]:
+            return "no", "its classifier has no place for the head's biases"
+    elif found.architecture not in (*_SERVED, "ModernBertForMaskedLM"):
+        return "no", "it serves embeddings and classifiers of sequences"
+    return None
+
+
+def _tei_modules(found: Contents) -> Answer | None:
+    pooling, limits = found.said("1_Pooling/config.json"), found.said(_LIMITS)
+    if pooling is not None and not all(key in pooling for key in _POOLING):
+        return "no", f"1_Pooling/config.json lacks {' or '.join(_POOLING)}"
+    if limits is not None and "max_seq_length" not in limits:
+        return "no", f"{_LIMITS} lacks max_seq_length"
+    for name in (name for name in found.files if name.endswith("_Dense/config.json")):
+        activation = str((found.said(name) or {}).get("activation_function"))
+        if not activation.endswith(_DENSE):
+            return "no", f"{name} has another activation than {' or '.join(_DENSE)}"
+    return None
+
+
+def _vllm(found: Contents) -> Answer:
+    if found.architecture not in (*_SERVED, "ModernBertForTokenClassification"):
+        return "no", f"it has no {found.architecture}: `modernbert convert --headless` makes one"
+    is_classifier = found.architecture == "ModernBertForSequenceClassification"
+    activation = found.keys.get("classifier_activation", "gelu")
+    if is_classifier and activation != "gelu":
+        return "wrong", f"its head takes gelu for {activation}"
+    return _tokenizer(found) or _transformers_5(found)
+
+
+def _tokenizer(found: Contents) -> Answer | None:
+    return None if "tokenizer.json" in found.files else ("no", "tokenizer.json is missing")
+
+
+def _misread(found: Contents, *unread: str) -> Answer | None:
+    """Compare what the keys say with what the old keys alone say, without some of them."""
+    old = {key: found.keys.get(key, default) for key, default in _OLD.items()}
+    new = {"layer_types", "rope_parameters", *unread}
+    kept = {key: value for key, value in found.keys.items() if key not in new}
+    right, theirs = from_hf(found.keys), from_hf(kept | old)
+    if _kinds(right) != _kinds(theirs):
+        return "wrong", "it knows no other layer pattern than every n-th, and reads this one so"
+    if _ropes(right) != _ropes(theirs):
+        return "wrong", "it takes other rotary angles, for it does not read the keys of these"
+    return None
+
+
+def _kinds(config: EncoderConfig) -> list[bool]:
+    return [config.is_global(layer) for layer in range(config.num_layers)]
+
+
+def _ropes(config: EncoderConfig) -> list[tuple[float, RopeScaling]]:
+    return [config.rope_at(layer) for layer in range(config.num_layers)]
+
+
+_KNOWN_MODULES = ("sentence_transformers.", "pylate.models.")
+
+TOOLS: dict[str, Callable[[Contents], Answer]] = {
+    "transformers 5": _transformers_5,
+    "transformers 4.57": _transformers_4,
+    "sentence-transformers": _sentence_transformers,
+    "sentence-transformers <= 5.3, PyLate": _older_sentence_transformers,
+    "text-embeddings-inference": _text_embeddings_inference,
+    "vLLM": _vllm,
+}
+"""A tool and its rule, in the order they are shown."""

@@ -1,0 +1,33 @@
+import torch
+
+from modernbert.batch import pack
+from modernbert.data.train_tokenizer import train
+from modernbert.infer.pretrained import load
+from modernbert.infer.vocabulary import swap_vocabulary
+from tests.corpora import texts, tokenizer
+from tests.unit.data.test_vocabulary import permuted
+from tests.unit.infer.test_pretrained import made
+
+
+def test_a_permuted_tokenizer_changes_nothing_but_the_order(tmp_path):
+    model = made()
+    new, origin = permuted(tokenizer())
+    swapped, found = swap_vocabulary(model, new)
+    swapped.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    text = "every packed batch keeps a token"
+    order = [origin[token] for token in range(new.vocab_size)]
+    before = model(pack([tokenizer().encode(text).tolist()]))
+    after = again(pack([new.encode(text).tolist()]))
+    assert torch.equal(after, before[:, order])
+    assert found.num_fresh == found.num_averaged == 0
+    assert (again.config.pad_id, again.config.sep_id) == (new.pad_id, new.sep_id)
+
+
+def test_the_table_is_filled_up_to_a_multiple_of_64():
+    bare = train(iter(texts(40)), 384)
+    inner = bare._inner
+    inner.add_tokens(["one more"])
+    swapped, _ = swap_vocabulary(made(), type(bare)(inner))
+    assert swapped.config.vocab_size == 448
+    assert swapped.tokenizer.vocab_size == 385

@@ -1,0 +1,102 @@
+import pytest
+
+from modernbert.kernels.scaling import RopeScaling
+from modernbert.model.config import MASKED_LM, HeadConfig
+from modernbert.model.hf_config import to_hf
+from modernbert.model.opens import TOOLS, Contents, openings
+from tests.nets import config_of
+
+OLD = ("global_attn_every_n_layers", "global_rope_theta", "local_rope_theta")
+NEW = ("layer_types", "rope_parameters")
+SEQUENCE = HeadConfig(kind="sequence", labels=("a", "b"))
+LEGACY = [{"type": f"sentence_transformers.models.{name}"} for name in ("Transformer", "Pooling")]
+RENAMED = [{"type": "sentence_transformers.base.modules.transformer.Transformer"}]
+POOLING = {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}
+TWICE = RopeScaling(kind="linear", factor=2.0)
+ALL = list(TOOLS)
+T5, T4, ST, OLD_ST, TEI, VLLM = ALL
+
+
+def contents(head=None, drop=(), files=None, gone=(), keys=None, **fields):
+    """A folder as we write it, with some things changed."""
+    written = to_hf(config_of(**fields), dtype="float32", head=head) | (keys or {})
+    config = {key: value for key, value in written.items() if key not in drop}
+    usual = {"config.json": config, "model.safetensors": None, "tokenizer.json": None}
+    kept = {name: content for name, content in usual.items() if name not in gone}
+    return Contents(kept | (files or {}))
+
+
+def answers(found):
+    return {each.tool: (each.verdict, each.why) for each in openings(found)}
+
+
+@pytest.mark.filterwarnings("ignore:transformers 4 cannot")
+@pytest.mark.parametrize(
+    ("changed", "others"),
+    [
+        ({}, {}),
+        ({"head": SEQUENCE}, {}),
+        ({"files": {"modules.json": LEGACY, "1_Pooling/config.json": POOLING}}, {}),
+        ({"head": MASKED_LM}, {VLLM: "no"}),
+        ({"head": HeadConfig(kind="tokens", labels=("a", "b"))}, {TEI: "no"}),
+        ({"head": HeadConfig(kind="spans")}, {TEI: "no", VLLM: "no"}),
+        ({"drop": NEW}, {}),
+        ({"drop": OLD}, {T4: "wrong", TEI: "no"}),
+        ({"drop": OLD, "global_every": 3, "num_layers": 4}, {TEI: "no"}),
+        ({"drop": OLD, "global_every": 3, "global_rope_theta": 1e4}, {T4: "wrong", TEI: "no"}),
+        ({"layer_kinds": ("local", "global", "global")}, {T4: "wrong", TEI: "wrong"}),
+        (
+            {"drop": NEW, "keys": {"local_rope_theta": None}},
+            {T5: "no", ST: "no", OLD_ST: "no", VLLM: "no", TEI: "no"},
+        ),
+        ({"gone": ["tokenizer.json"]}, {ST: "no", OLD_ST: "no", TEI: "no", VLLM: "no"}),
+        ({"files": {"modules.json": RENAMED}}, {OLD_ST: "no"}),
+        ({"files": {"modules.json": [{"type": "own.Pooler"}]}}, {ST: "no", OLD_ST: "no"}),
+        ({"files": {"1_Pooling/config.json": {"pooling_mode": "mean"}}}, {TEI: "no"}),
+        ({"files": {"sentence_bert_config.json": {"transformer_task": "x"}}}, {TEI: "no"}),
+        ({"files": {"sentence_bert_config.json": {"max_seq_length": 9}}}, {}),
+        ({"files": {"2_Dense/config.json": {"activation_function": "nn.GELU"}}}, {TEI: "no"}),
+        ({"files": {"2_Dense/config.json": {"activation_function": "nn.Tanh"}}}, {}),
+        ({"head": SEQUENCE, "drop": ["num_labels"]}, {TEI: "no"}),
+        ({"head": SEQUENCE, "head_bias": True}, {TEI: "no"}),
+        ({"head": SEQUENCE, "activation": "silu"}, {VLLM: "wrong"}),
+        ({"global_rope_scaling": TWICE, "local_rope_scaling": TWICE}, {TEI: "wrong"}),
+        ({"global_rope_scaling": TWICE}, {T4: "wrong", TEI: "wrong"}),
+    ],
+)
+def test_who_opens_what(changed, others):
+    found = {tool: verdict for tool, (verdict, _) in answers(contents(**changed)).items()}
+    assert found == dict.fromkeys(ALL, "yes") | others
+
+
+def test_a_reason_is_given_unless_it_opens():
+    for changed in ({}, {"head": MASKED_LM}, {"drop": OLD}, {"gone": ["tokenizer.json"]}):
+        for verdict, why in answers(contents(**changed)).values():
+            assert bool(why) == (verdict != "yes")
+
+
+@pytest.mark.parametrize(
+    ("changed", "tool", "why"),
+    [
+        (
+            {"drop": OLD},
+            TEI,
+            "config.json lacks global_attn_every_n_layers, global_rope_theta, loc",
+        ),
+        ({"drop": OLD}, T4, "it knows no other layer pattern than every n-th"),
+        (
+            {"drop": OLD, "global_every": 3, "global_rope_theta": 1e4},
+            T4,
+            "it takes other rotary angles, for it does not read the keys of these",
+        ),
+        ({"head": MASKED_LM}, VLLM, "it has no ModernBertForMaskedLM: `modernbert convert --headl"),
+        (
+            {"files": {"modules.json": [{"type": "own.Pooler"}]}},
+            ST,
+            "own.Pooler is code of its own",
+        ),
+        ({"head": SEQUENCE, "activation": "silu"}, VLLM, "its head takes gelu for silu"),
+    ],
+)
+def test_reasons_name_the_cause(changed, tool, why):
+    assert answers(contents(**changed))[tool][1].startswith(why)
