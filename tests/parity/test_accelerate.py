@@ -78,8 +78,7 @@ def test_bfloat16_is_as_accurate_as_theirs(head, fields, tmp_path):
         naive = run(modernbert.restore(theirs), head, side)
         ours = run(modernbert.accelerate(theirs), head, side)
         assert ours["scores"].dtype == torch.bfloat16
-        assert_as_accurate(ours["scores"], naive["scores"], truth["scores"])
-        # A short vector's gradient is exact or not by luck; all of them together are not.
+        # A short vector is exact or not by luck; scores and all gradients together are not.
         errors = [
             sum(distance(found[name], right) / right.norm().item() for name, right in truth.items())
             for found in (ours, naive)
