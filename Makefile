@@ -11,10 +11,10 @@ TORCH ?= 2.13.0
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help install demo test check lint format lock clean
+.PHONY: help install demo test test-transformers4 check lint format lock lock-transformers4 clean
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
 
 install: .venv/installed ## Leave in .venv everything a developer needs.
 
@@ -24,6 +24,11 @@ demo: install ## Train a small model from this machine's own Python files; the r
 test: install ## Run every test that a CPU can run.
 	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest -o addopts="" tests/compiled
+
+# Importing its ModernBERT compiles functions, and torch warns of what it itself uses for that.
+test-transformers4: .venv-transformers4/installed ## Run the tests against other libraries on transformers 4, and on PyLate.
+	PYTHONPATH=src .venv-transformers4/bin/python -m pytest -n auto --maxprocesses 8 \
+	  -W ignore::DeprecationWarning:torch.jit._script tests/parity
 
 check: lint ## Lint, check types and imports, run the quick tests; about a minute on two cores.
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 -m "not slow" tests/unit tests/property tests/architecture
@@ -52,8 +57,18 @@ lock: ## Choose every version anew and write requirements.lock.
 	  | sed 's/+.*//' | LC_ALL=C sort -f >> build/lock.txt
 	mv build/lock.txt requirements.lock && rm -rf build/lock
 
+lock-transformers4: ## Choose every version anew and write requirements-transformers4.lock.
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	build/lock/bin/python -m pip install --quiet 'torch==$(TORCH)' --group transformers4
+	build/lock/bin/python -m pip install --quiet --no-deps --group pylate
+	echo '# Made by `make lock-transformers4`: the group `transformers4` resolved, then the group `pylate` without what it asks for, frozen.' > build/lock.txt
+	build/lock/bin/python -m pip freeze --all --exclude pip \
+	  | sed 's/+.*//' | LC_ALL=C sort -f >> build/lock.txt
+	mv build/lock.txt requirements-transformers4.lock && rm -rf build/lock
+
 clean: ## Remove what the commands above left behind; the runs in demo/ stay.
-	rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-transformers4 build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Two stamps: a changed lock builds the environment anew, a changed pyproject.toml only re-installs the package.
@@ -70,4 +85,11 @@ clean: ## Remove what the commands above left behind; the runs in demo/ stay.
 
 .venv/installed: .venv/locked pyproject.toml
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+# The lock is complete, and what it holds would not be resolved together: see the group pylate.
+.venv-transformers4/installed: requirements-transformers4.lock
+	@echo "installing $$(grep -c == $<) pinned packages into .venv-transformers4"
+	$(PYTHON) -m venv --clear .venv-transformers4
+	.venv-transformers4/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --requirement $<
 	touch $@

@@ -42,7 +42,10 @@ UNPICKLES = "model/pickled.py"
 
 # Files that are of an optional package throughout, such as classes made from its own. They may
 # import it at their top, for nobody imports them at his.
-BEYOND_THE_DOOR = {"bridge/packed.py": "modernbert.bridge.packed"}
+BEYOND_THE_DOOR = {
+    "bridge/heads.py": "modernbert.bridge.heads",
+    "bridge/packed.py": "modernbert.bridge.packed",
+}
 
 # Imported before anything is computed: the command line answers --help in the blink of an eye.
 LIGHT = [

@@ -3,6 +3,8 @@
 import pytest
 import torch
 from transformers import (
+    AutoModel,
+    AutoModelForMaskedLM,
     AutoModelForMultipleChoice,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
@@ -13,6 +15,7 @@ from modernbert.batch import pack
 from modernbert.model import folder
 from modernbert.model.config import HeadConfig
 from tests.nets import config_of, documents_of, lively
+from tests.parity.lines import sayable
 from tests.parity.test_transformers import grid_of
 from tests.parity.tolerance import assert_as_accurate, distance
 
@@ -29,6 +32,8 @@ HEADS = {
     "choice, cls": HeadConfig(kind="choice", pooling="cls"),
 }
 THEIRS = {
+    None: AutoModel,
+    "masked_lm": AutoModelForMaskedLM,
     "sequence": AutoModelForSequenceClassification,
     "tokens": AutoModelForTokenClassification,
     "spans": AutoModelForQuestionAnswering,
@@ -72,7 +77,7 @@ def with_gradients(model, scores):
 @pytest.mark.parametrize("fields", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 def test_scores_and_gradients_are_theirs(head, fields, tmp_path):
-    model, documents = saved(head, tmp_path, **fields), documents_of(LENGTHS)
+    model, documents = saved(head, tmp_path, **sayable(fields)), documents_of(LENGTHS)
     their_class = THEIRS[head.kind]
     exact = their_class.from_pretrained(tmp_path).eval().double()
     truth = with_gradients(exact, their_scores(exact, head.kind, documents, "right"))
@@ -106,28 +111,6 @@ def test_folders_survive_a_trip_through_theirs(head, tmp_path):
     assert back.head_config == head
     batch = pack(documents_of(LENGTHS))
     assert torch.equal(back(batch), model(batch))
-
-
-def test_left_padding_moves_their_cls_and_ours_has_none(tmp_path):
-    """Their position 0 is padding where padding stands on the left; a packed batch has none."""
-    head, documents = HEADS["sequence, cls"], documents_of(LENGTHS)
-    model = saved(head, tmp_path)
-    theirs = THEIRS["sequence"].from_pretrained(tmp_path).eval()
-    right = their_scores(theirs, "sequence", documents, "right")
-    left = their_scores(theirs, "sequence", documents, "left")
-    assert (left - right).abs().max() > 0.1
-    torch.testing.assert_close(model(pack(documents)), right, rtol=1e-4, atol=1e-4)
-
-
-def test_mean_pooling_of_choices_needs_no_mask(tmp_path):
-    documents = documents_of([20, 20])
-    model = saved(HEADS["choice, mean"], tmp_path)
-    theirs = THEIRS["choice"].from_pretrained(tmp_path).eval()
-    with pytest.raises(AttributeError):
-        theirs(torch.tensor([documents]))
-    rows, mask = grid_of(documents, "right")
-    expected = theirs(rows[None], attention_mask=mask[None]).logits[0]
-    torch.testing.assert_close(model(pack(documents))[:, 0], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_long_mean_keeps_its_last_tokens_in_bfloat16(tmp_path):

@@ -13,6 +13,7 @@ from modernbert.kernels.scaling import UNSCALED, RopeScaling
 from modernbert.model import folder
 from modernbert.model.hf_config import from_hf
 from tests.nets import config_of, documents_of, lively
+from tests.parity.lines import IS_VERSION_4
 from tests.parity.test_transformers import our_run, their_run
 from tests.parity.tolerance import assert_as_accurate, distance
 
@@ -50,15 +51,24 @@ def test_logits_and_gradients_are_theirs_beyond_the_first_length(scaling, tmp_pa
     assert (plain(pack(documents)) - ours["logits"]).abs().max() > 0.05
 
 
+def their_frequencies(body):
+    """Return theta, frequencies and the factor of their global layers, and of their local ones."""
+    if IS_VERSION_4:
+        rotaries = [layer.attn.rotary_emb for layer in body.layers[:2]]
+        found = [(each.inv_freq, each.attention_scaling) for each in rotaries]
+    else:
+        all_of = vars(body.rotary_emb) | dict(body.rotary_emb.named_buffers())
+        kinds = ("full_attention", "sliding_attention")
+        found = [(all_of[f"{k}_inv_freq"], all_of[f"{k}_attention_scaling"]) for k in kinds]
+    return [(theta, *each) for theta, each in zip((160_000.0, 10_000.0), found, strict=True)]
+
+
 @pytest.mark.parametrize("scaling", SCALINGS.values(), ids=SCALINGS)
 def test_frequencies_are_theirs_to_the_last_bit(scaling, tmp_path):
     config = config_for(scaling)
     folder.write(lively(config), tmp_path)
-    rotary = AutoModelForMaskedLM.from_pretrained(tmp_path).model.rotary_emb
-    for theta, theirs, share in (
-        (160_000.0, rotary.full_attention_inv_freq, rotary.full_attention_attention_scaling),
-        (10_000.0, rotary.sliding_attention_inv_freq, rotary.sliding_attention_attention_scaling),
-    ):
+    body = AutoModelForMaskedLM.from_pretrained(tmp_path).model
+    for theta, theirs, share in their_frequencies(body):
         period = theta ** (torch.arange(0, 32, 2, dtype=torch.float32) / 32)
         assert torch.equal(frequencies(period, theta, scaling), theirs)
         far = make_rope(torch.tensor([0, 32_767]), 32, theta, scaling)
@@ -67,6 +77,7 @@ def test_frequencies_are_theirs_to_the_last_bit(scaling, tmp_path):
         assert torch.equal(far.sin[1, 0], angle.sin() * scaling.attention_factor)
 
 
+@pytest.mark.skipif(IS_VERSION_4, reason="transformers 4 stretches all layers or none")
 def test_one_kind_of_layers_may_be_stretched_alone(tmp_path):
     model = lively(config_for(YARN, local=UNSCALED)).eval()
     with pytest.warns(UserWarning, match="transformers 4 cannot stretch the positions of global"):

@@ -8,6 +8,8 @@ from modernbert.base.errors import ConfigError, MachineError
 
 M = TypeVar("M", bound=nn.Module)
 
+_PYLATE = "pylate.models.colbert.ColBERT"
+
 
 def accelerate(model: M) -> M:
     """Run the ModernBERT inside a model packed, on this package's kernels; return the model.
@@ -31,6 +33,7 @@ def accelerate(model: M) -> M:
             _check(module)
     for theirs, ours in _pairs():
         _change(model, theirs, ours)
+    _mark_padding(model)
     return model
 
 
@@ -42,17 +45,20 @@ def restore(model: M) -> M:
     """
     for theirs, ours in _pairs():
         _change(model, ours, theirs)
+    for module in model.modules():
+        module.__dict__.pop("padding_marks", None)
     return model
 
 
 def _pairs() -> tuple[tuple[type[nn.Module], type[nn.Module]], ...]:
+    """Return their classes and ours, the encoders first."""
     try:
-        from modernbert.bridge.packed import PAIRS
+        from modernbert.bridge import heads, packed
     except ImportError as error:
         raise MachineError(
-            "accelerating a model needs transformers: pip install 'transformers>=5.1'"
+            "accelerating a model needs transformers: pip install 'transformers>=4.57'"
         ) from error
-    return PAIRS
+    return (*packed.PAIRS, *heads.PAIRS)
 
 
 def _change(model: nn.Module, before: type[nn.Module], after: type[nn.Module]) -> None:
@@ -64,9 +70,14 @@ def _change(model: nn.Module, before: type[nn.Module], after: type[nn.Module]) -
 
 def _check(body: Any) -> None:
     """Refuse what would run otherwise than it does now."""
-    from modernbert.bridge.packed import shape_of
+    from modernbert.bridge.packed import IS_VERSION_4, shape_of
 
     shape_of(body)
+    if IS_VERSION_4 and body.config._attn_implementation == "flash_attention_2":
+        raise ConfigError(
+            "this model was opened with flash_attention_2, and under transformers 4 its heads "
+            "take the padding out themselves: open it with attn_implementation='sdpa'"
+        )
     for number, layer in enumerate(body.layers):
         for part in (layer.attn, layer.mlp):
             hooks = (*part._forward_hooks.values(), *part._forward_pre_hooks.values())
@@ -76,6 +87,27 @@ def _check(body: Any) -> None:
                     f"{type(part).__name__} of layer {number} has a forward hook, which an "
                     "accelerated layer would not call: remove the hook, or hook the layer"
                 )
+
+
+def _mark_padding(model: nn.Module) -> None:
+    """Tell the encoder of a PyLate model which rows it pads with [MASK] and never reads there.
+
+    It expands queries by the same [MASK] behind the same mask, and those it does read.
+    """
+    from modernbert.bridge.packed import ModernBertModel
+
+    for wrapper in filter(_is_colbert, model.modules()):
+        colbert: Any = wrapper
+        marks = {colbert.document_prefix_id}
+        marks |= set() if colbert.do_query_expansion else {colbert.query_prefix_id}
+        bodies = (each for each in wrapper.modules() if isinstance(each, ModernBertModel))
+        for body in bodies:
+            body.padding_marks = frozenset(marks - {None})
+
+
+def _is_colbert(module: nn.Module) -> bool:
+    # By name: importing PyLate to compare classes would cost seconds to all who have it not in use.
+    return any(f"{kind.__module__}.{kind.__name__}" == _PYLATE for kind in type(module).__mro__)
 
 
 def _kind(model: nn.Module) -> str:

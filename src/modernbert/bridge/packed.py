@@ -1,56 +1,49 @@
 """A padded batch into transformers' ModernBERT, run without its padding, a padded batch out."""
 
-from dataclasses import dataclass
+import inspect
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool
 from torch import Tensor
 from transformers import ModernBertModel as _TheirModel
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.modernbert.modeling_modernbert import (
+    ModernBertEmbeddings as _TheirEmbeddings,
+)
+from transformers.models.modernbert.modeling_modernbert import (
     ModernBertEncoderLayer as _TheirLayer,
 )
+from transformers.utils.generic import can_return_tuple
 
 from modernbert.base.errors import ConfigError
-from modernbert.batch import Layout
-from modernbert.kernels.attention import attend
+from modernbert.bridge.grid import Grid
 from modernbert.kernels.geglu import gated
 from modernbert.kernels.rope import Rope, make_rope, rotate_
 from modernbert.model.config import EncoderConfig
 from modernbert.model.hf_config import from_hf
 
-# Arguments that change nothing here: how to answer, or what other backends need.
-_HARMLESS = frozenset({"return_dict", "use_cache", "token_type_ids", "num_items_in_batch"})
+IS_VERSION_4 = "sliding_window_mask" in inspect.signature(_TheirModel.forward).parameters
+"""Whether the installed transformers computes ModernBERT as 4.48 to 5.0 did."""
+
+# Arguments that change nothing here: how to answer, what other backends need, or the shape again.
+_HARMLESS = frozenset(
+    {"use_cache", "token_type_ids", "num_items_in_batch", "batch_size", "seq_len"}
+)
+# What version 5 reads first and version 4 carries along without looking at it.
+_ONLY_VERSION_5 = ("layer_types", "rope_parameters")
 
 
-@dataclass(frozen=True, slots=True)
-class _Grid:
-    """Where the tokens of a padded batch are."""
+class ModernBertEmbeddings(_TheirEmbeddings):
+    """Transformers' embeddings, never compiled on the way."""
 
-    shape: tuple[int, int]
-    kept: Int[Tensor, "T"]
-    """Places of the tokens on the flattened grid."""
-    layout: Layout
-    place: Int[Tensor, "T"]
-    """Position of each token in its row, padding on the left included."""
-
-    @classmethod
-    def of(cls, mask: Bool[Tensor, "B L"]) -> "_Grid":
-        kept = mask.flatten().nonzero()[:, 0]
-        lengths = [length for length in mask.sum(1).tolist() if length]
-        width = mask.shape[1]
-        return cls((len(mask), width), kept, Layout.of(lengths).to(mask.device), kept % width)
-
-    def flat(self, grid: Tensor) -> Tensor:
-        """Take the tokens out of a grid."""
-        return grid.flatten(0, 1).index_select(0, self.kept)
-
-    def padded(self, x: Float[Tensor, "T D"]) -> Float[Tensor, "B L D"]:
-        """Lay the tokens out as they came, zeros where there was padding."""
-        rows, width = self.shape
-        grid = x.new_zeros(rows * width, x.shape[1]).index_copy(0, self.kept, x)
-        return grid.view(rows, width, -1)
+    def forward(
+        self, input_ids: Tensor | None = None, inputs_embeds: Tensor | None = None
+    ) -> Tensor:
+        """Look ids up, unless that was done; then norm and dropout."""
+        found = self.tok_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
+        out: Tensor = self.drop(self.norm(found))
+        return out
 
 
 class ModernBertEncoderLayer(_TheirLayer):  # type: ignore[no-untyped-call]
@@ -60,14 +53,14 @@ class ModernBertEncoderLayer(_TheirLayer):  # type: ignore[no-untyped-call]
     """
 
     def forward(  # type: ignore[override]
-        self, x: Tensor, rope: Rope, layout: Layout, window: int | None, activation: str
+        self, x: Tensor, rope: Rope, grid: Grid, window: int | None, activation: str
     ) -> Tensor:
         """Refine every token's vector."""
         attention: Any = self.attn
         mlp: Any = self.mlp
         qkv = attention.Wqkv(self.attn_norm(x))
         q, k, v = rotate_(qkv.unflatten(-1, (3, -1, attention.head_dim)), rope)
-        mixed = attend(q, k, v, layout, window)
+        mixed = grid.attend(q, k, v, window)
         x = x + attention.out_drop(attention.Wo(mixed.flatten(1)))
         out: Tensor = x + mlp.Wo(mlp.drop(gated(mlp.Wi(self.mlp_norm(x)), activation)))
         return out
@@ -79,6 +72,10 @@ class ModernBertModel(_TheirModel):  # type: ignore[no-untyped-call]
     The name is theirs too: it is written into the config.json that they save.
     """
 
+    # Second tokens of rows whose masked positions nobody reads, whatever id fills them.
+    padding_marks: frozenset[int] = frozenset()
+
+    @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -89,6 +86,9 @@ class ModernBertModel(_TheirModel):  # type: ignore[no-untyped-call]
     ) -> BaseModelOutput:
         """Encode the tokens that the mask marks as real; padded positions are zero.
 
+        Positions that the mask hides and that hold another token than padding, such as those
+        that expand a ColBERT query, read the real tokens and are read by none.
+
         Raises:
             ConfigError: what is asked for cannot be done exactly.
         """
@@ -98,36 +98,47 @@ class ModernBertModel(_TheirModel):  # type: ignore[no-untyped-call]
         wants_all = more.pop("output_hidden_states", None)
         wants_all = self.config.output_hidden_states if wants_all is None else wants_all
         _refuse(self, more)
-        grid = _Grid.of(_mask_of(attention_mask, given))
+        config, mask = shape_of(self), _mask_of(attention_mask, given)
+        grid = Grid.packed(mask)
         _check_positions(position_ids, grid)
-        found = _encoded(self, grid, grid.flat(given), is_embedded=input_ids is None)
+        if input_ids is not None and _expands(self, input_ids, mask):
+            windows = {config.window_at(index) for index in range(config.num_layers)}
+            grid = Grid.whole(mask, windows, _fill(self))
+        states, last = _encoded(self, config, grid, grid.flat(given))
+        if wants_all and not IS_VERSION_4:
+            states = [*states[:-1], last]
         return BaseModelOutput(
-            last_hidden_state=grid.padded(found[-1]),
-            hidden_states=tuple(map(grid.padded, found)) if wants_all else None,
+            last_hidden_state=grid.padded(last),
+            hidden_states=tuple(map(grid.padded, states)) if wants_all else None,
         )
 
 
-def _encoded(body: Any, grid: _Grid, flat: Tensor, *, is_embedded: bool) -> list[Tensor]:
-    """Return the tokens before the first layer and after each, the last ones normed."""
-    config = shape_of(body)
+def _encoded(
+    body: Any, config: EncoderConfig, grid: Grid, flat: Tensor
+) -> tuple[list[Tensor], Tensor]:
+    """Return the tokens before the first layer and after each, and the normed last ones."""
+    is_embedded = flat.dim() > 1
     x = body.embeddings(inputs_embeds=flat) if is_embedded else body.embeddings(flat)
     kinds = {config.rope_at(index) for index in range(config.num_layers)}
     ropes = {kind: make_rope(grid.place, config.head_dim, *kind) for kind in kinds}
-    found = [x]
+    states = [x]
     for index, layer in enumerate(body.layers):
         rope, window = ropes[config.rope_at(index)], config.window_at(index)
-        x = layer(x, rope, grid.layout, window, config.activation)
-        found.append(x)
-    return [*found[:-1], body.final_norm(x)]
+        x = layer(x, rope, grid, window, config.activation)
+        states.append(x)
+    return states, body.final_norm(x)
 
 
 def shape_of(body: Any) -> EncoderConfig:
-    """Read the shape of a live model of transformers.
+    """Read the shape of a live model of transformers, as the installed version understands it.
 
     Raises:
         CheckpointError: it is of a kind that this package does not compute.
     """
-    return from_hf(body.config.to_dict())
+    keys = vars(body.config) | {"model_type": body.config.model_type}
+    if IS_VERSION_4:
+        keys = {name: value for name, value in keys.items() if name not in _ONLY_VERSION_5}
+    return from_hf(keys)
 
 
 def _mask_of(mask: Tensor | None, given: Tensor) -> Bool[Tensor, "B L"]:
@@ -141,7 +152,22 @@ def _mask_of(mask: Tensor | None, given: Tensor) -> Bool[Tensor, "B L"]:
     return mask.bool()
 
 
-def _check_positions(position_ids: Tensor | None, grid: _Grid) -> None:
+def _expands(body: ModernBertModel, ids: Tensor, mask: Bool[Tensor, "B L"]) -> bool:
+    """Return whether masked positions hold words: what they give may be wanted."""
+    padding = body.config.pad_token_id
+    if padding is None or not bool((~mask & (ids != padding)).any()):
+        return False
+    return ids.shape[1] < 2 or int(ids[0, 1]) not in body.padding_marks
+
+
+def _fill(body: ModernBertModel) -> float | None:
+    """Return what theirs adds to scores that may not count; None where it masks them."""
+    if IS_VERSION_4 or body.config._attn_implementation == "eager":
+        return float(torch.finfo(body.dtype).min)
+    return None
+
+
+def _check_positions(position_ids: Tensor | None, grid: Grid) -> None:
     """Accept only the positions that the model counts by itself, up to a shift of a row."""
     if position_ids is None:
         return
@@ -159,7 +185,8 @@ def _check_positions(position_ids: Tensor | None, grid: _Grid) -> None:
 def _refuse(body: ModernBertModel, more: dict[str, Any]) -> None:
     asked = [name for name, value in more.items() if value is not None and value is not False]
     unknown = sorted(set(asked) - _HARMLESS)
-    if body.config.output_attentions and "output_attentions" not in more:
+    # Version 4 passes the config's default along as None.
+    if body.config.output_attentions and more.get("output_attentions") is None:
         unknown.append("output_attentions")
     if unknown:
         raise ConfigError(
@@ -173,5 +200,9 @@ def _refuse(body: ModernBertModel, more: dict[str, Any]) -> None:
         )
 
 
-PAIRS = ((_TheirModel, ModernBertModel), (_TheirLayer, ModernBertEncoderLayer))
+PAIRS = (
+    (_TheirModel, ModernBertModel),
+    (_TheirLayer, ModernBertEncoderLayer),
+    (_TheirEmbeddings, ModernBertEmbeddings),
+)
 """Their classes and ours."""

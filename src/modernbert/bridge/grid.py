@@ -1,0 +1,78 @@
+"""A padded batch in, its tokens end to end out, and back; a packed batch of other people's rows."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from modernbert.batch import Layout
+from modernbert.kernels.attention import attend
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Where the tokens of a padded batch are, and what they may read."""
+
+    shape: tuple[int, int]
+    kept: Int[Tensor, "T"]
+    """Places of the tokens on the flattened grid."""
+    place: Int[Tensor, "T"]
+    """Position of each token in its row, padding on the left included."""
+    layout: Layout
+    allowed: dict[int | None, Tensor] | None = None
+    """What each position may read, by window; None when all tokens that are kept are read."""
+
+    @classmethod
+    def packed(cls, mask: Bool[Tensor, "B L"]) -> "Grid":
+        """Keep the positions of a mask; nobody reads or sees the others."""
+        kept = mask.flatten().nonzero()[:, 0]
+        lengths = [length for length in mask.sum(1).tolist() if length]
+        width = mask.shape[1]
+        return cls((len(mask), width), kept, kept % width, Layout.of(lengths).to(mask.device))
+
+    @classmethod
+    def whole(
+        cls, mask: Bool[Tensor, "B L"], windows: set[int | None], fill: float | None
+    ) -> "Grid":
+        """Keep every position: those outside the mask read the others, and nobody reads them.
+
+        ColBERT expands a query by such positions (arXiv 2004.12832, section 3.2). `fill` is what
+        a score that may not count becomes; None leaves that to torch.
+        """
+        rows, width = mask.shape
+        kept = torch.arange(mask.numel(), device=mask.device)
+        place = torch.arange(width, device=mask.device)
+        distance = (place[:, None] - place).abs()
+        near = {w: distance <= (width if w is None else w // 2) for w in windows}
+        allowed = {w: (each & mask[:, None, :])[:, None] for w, each in near.items()}
+        if fill is not None:
+            allowed = {w: _filled(each, fill) for w, each in allowed.items()}
+        layout = Layout.of([width] * rows).to(mask.device)
+        return cls((rows, width), kept, kept % width, layout, allowed)
+
+    def flat(self, grid: Tensor) -> Tensor:
+        """Take the tokens out of a grid."""
+        return grid.flatten(0, 1).index_select(0, self.kept)
+
+    def padded(self, x: Float[Tensor, "T D"]) -> Float[Tensor, "B L D"]:
+        """Lay the tokens out as they came, zeros where there was padding."""
+        rows, width = self.shape
+        grid = x.new_zeros(rows * width, x.shape[1]).index_copy(0, self.kept, x)
+        return grid.view(rows, width, -1)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, window: int | None) -> Tensor:
+        """Let each token read what it may."""
+        if self.allowed is None:
+            return attend(q, k, v, self.layout, window)
+        q, k, v = (x.unflatten(0, self.shape).transpose(1, 2) for x in (q, k, v))
+        mask = self.allowed[window]
+        mixed = F.scaled_dot_product_attention(
+            q, k, v, mask if mask.dtype == torch.bool else mask.to(q.dtype)
+        )
+        return mixed.transpose(1, 2).flatten(0, 1)
+
+
+def _filled(allowed: Tensor, fill: float) -> Tensor:
+    return torch.zeros_like(allowed, dtype=torch.float64).masked_fill_(~allowed, fill)
