@@ -21,6 +21,19 @@ HEAD = (
     "ratio (quartiles)",
     "machine",
 )
+ACCELERATED = (
+    "model",
+    "weights",
+    "texts",
+    "tokens a text (quartiles)",
+    "order",
+    "text in the grids",
+    "precision",
+    "tokens/s accelerated",
+    "tokens/s before",
+    "ratio (quartiles)",
+    "machine",
+)
 RUNTIMES = (
     "modernbert compiled",
     "transformers",
@@ -50,6 +63,13 @@ def forward_table(rows: Sequence[dict[str, Any]]) -> str:
     names = [name for name in RUNTIMES if any(name in row["runtimes"] for row in rows)]
     head = ("documents", "precision", "tokens/s here", *names, "of the products' rate", MEMORY)
     return _table(head, (_forward_cells(row, names) for row in latest(rows)))
+
+
+def accelerate_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Lay rows of `modernbert bench accelerate` out, in the order they were measured."""
+    if not rows:
+        return NOTHING.format("accelerate --model run/model")
+    return _table(ACCELERATED, map(_accelerated_cells, rows))
 
 
 def latest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -89,6 +109,24 @@ def _forward_cells(row: dict[str, Any], names: Sequence[str]) -> tuple[str, ...]
     )
 
 
+def _accelerated_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    low, high = row["ratio_quartiles"]
+    host = row["machine"]
+    return (
+        row["model"],
+        f"{row['weights'] / 1e6:.1f}M",
+        f"{row['documents']} of {row['texts']}",
+        ", ".join(map(str, row["length_quartiles"])),
+        row["order"],
+        f"{row['real_share']:.0%}",
+        row["precision"],
+        f"{row['ours_tokens_per_second']:.0f}",
+        f"{row['theirs_tokens_per_second']:.0f}",
+        f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})",
+        f"{host['processor']}, {host['cores']} cores, torch {row['versions']['torch']}",
+    )
+
+
 def _ratio(found: dict[str, Any] | None) -> str:
     if found is None or "failed" in found:
         return "-" if found is None else f"failed: {found['failed']}"
@@ -116,7 +154,11 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-TABLES = {"training": training_table, "forward": forward_table}
+TABLES = {
+    "training": training_table,
+    "forward": forward_table,
+    "accelerate": accelerate_table,
+}
 
 
 def main() -> None:

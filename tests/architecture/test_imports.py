@@ -20,6 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 DOORS = {
     "pyarrow": ("data/formats.py",),
     "zstandard": ("data/formats.py",),
+    "sentence_transformers": ("bench/peers.py",),
     "tensorboard": ("train/metrics.py",),
     "huggingface_hub": ("infer/hub.py",),
     "onnxruntime": ("bench/runtimes.py",),
@@ -35,7 +36,7 @@ DOORS = {
 }
 
 # Imported by another name than the one they are installed by.
-IMPORTED_AS = {"PyYAML": "yaml"}
+IMPORTED_AS = {"PyYAML": "yaml", "sentence-transformers": "sentence_transformers"}
 
 # The one file that may unpickle, and how it must.
 UNPICKLES = "model/pickled.py"

@@ -4,7 +4,15 @@ import ast
 import re
 
 import pytest
-from benchmarks.tables import forward_table, latest, replaced, rows_of, tables, training_table
+from benchmarks.tables import (
+    accelerate_table,
+    forward_table,
+    latest,
+    replaced,
+    rows_of,
+    tables,
+    training_table,
+)
 
 from tests.architecture.source import PACKAGE, ROOT, texts, tracked
 
@@ -84,6 +92,23 @@ def test_nothing_measured_gives_no_number(tmp_path):
     for path in (empty, tmp_path / "absent.jsonl"):
         assert training_table(rows_of(path)).startswith("No row was measured yet.")
         assert forward_table(rows_of(path)).startswith("No row was measured yet.")
+
+
+def test_rows_of_accelerated_models_become_lines():
+    row = ROW | {
+        "weights": 2_655_360,
+        "texts": "a.jsonl",
+        "documents": 96,
+        "length_quartiles": [40, 200, 512],
+        "order": "sorted",
+        "real_share": 0.93,
+        "precision": "float32",
+    }
+    *_, line = accelerate_table([row]).splitlines()
+    assert line == (
+        "| tiny | 2.7M | 96 of a.jsonl | 40, 200, 512 | sorted | 93% | float32 | 3000 | 1000 | "
+        "3.00 (2.90 to 3.10) | P, 2 cores, torch 2.13.0 |"
+    )
 
 
 def test_rows_become_lines():

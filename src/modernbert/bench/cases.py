@@ -87,6 +87,32 @@ class ForwardCase:
             )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccelerateCase:
+    """Texts embedded by a model of sentence-transformers, before and after `accelerate`."""
+
+    documents: int = 96
+    """How many texts, taken from all over what is given."""
+    batch_size: int = 16
+    """Texts in a batch, padded to its longest."""
+    order: Literal["given", "sorted"] = "sorted"
+    """Whether texts are sorted by length first, as encoding does; batches of training are not."""
+    longest: int = 0
+    """Tokens that a text is cut to; 0 takes what the model says."""
+    precision: Precision = "float32"
+    rounds: int = 7
+    """Times that all texts are embedded, either way."""
+
+    def __post_init__(self) -> None:
+        """Reject sizes that cannot be measured."""
+        if self.rounds < 2 or self.documents < 2 or self.batch_size < 1 or self.longest < 0:
+            raise ConfigError(
+                f"rounds is {self.rounds}, documents {self.documents}, batch_size "
+                f"{self.batch_size} and longest {self.longest}: rounds and documents are 2 or "
+                "more, a batch 1 or more, and no length is negative"
+            )
+
+
 def batches_of(case: ForwardCase) -> list[list[int]]:
     """Draw a case's lengths and group them, shortest first; the same on every machine."""
     told = LENGTHS[case.case]

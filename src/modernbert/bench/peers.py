@@ -2,8 +2,10 @@
 
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +70,50 @@ class PaddedTransformers:
         self.loss(batches)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+
+
+class Embedder:
+    """Texts to vectors by a model of sentence-transformers: padded, one batch at a time."""
+
+    def __init__(self, folder: Path, precision: str, longest: int) -> None:
+        """Open a folder; one without modules.json is given mean pooling by them.
+
+        Raises:
+            MachineError: sentence-transformers is not installed.
+        """
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ImportError as error:
+            raise MachineError(
+                "this comparison needs sentence-transformers: pip install sentence-transformers"
+            ) from error
+        # Opened in this precision: a model that is moved to it later has its angles rounded.
+        options = {"dtype": precision}
+        self.model: nn.Module = SentenceTransformer(
+            str(folder), device="cpu", model_kwargs=options
+        ).eval()
+        self._theirs: Any = self.model
+        if longest:
+            self._theirs.max_seq_length = longest
+
+    def embed(self, batches: Sequence[list[str]]) -> Tensor:
+        """Return a vector a text, in the order of the batches."""
+        found = [
+            self._theirs.encode(
+                batch, batch_size=len(batch), convert_to_tensor=True, show_progress_bar=False
+            )
+            for batch in batches
+        ]
+        return torch.cat(found).float()
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Return how many tokens of each text the model sees."""
+        longest = self._theirs.max_seq_length
+        counted = self._theirs.tokenizer(
+            list(texts), truncation=longest is not None, max_length=longest
+        )
+        return [len(ids) for ids in counted["input_ids"]]
 
 
 def padded(batch: MaskedBatch, batch_size: int, pad_id: int) -> list[PaddedBatch]:

@@ -7,14 +7,18 @@ from typing import Annotated, Any
 
 import tyro
 
-from modernbert.bench.cases import ForwardCase, TrainingCase
+from modernbert.bench.cases import AccelerateCase, ForwardCase, TrainingCase
 
 Out = Path("benchmarks")
 
 
 def bench(arguments: Sequence[str]) -> int:
     """Measure what the first argument names."""
-    verbs: dict[str, Any] = {"training": training, "forward": forward}
+    verbs: dict[str, Any] = {
+        "training": training,
+        "forward": forward,
+        "accelerate": accelerate,
+    }
     found = tyro.extras.subcommand_cli_from_dict(
         verbs,
         prog="modernbert bench",
@@ -56,6 +60,28 @@ def forward(*, case: Annotated[ForwardCase, tyro.conf.arg(name="")], out: Path =
     from modernbert.bench.forward import measure
 
     return _kept(out, "forward", measure(case))
+
+
+def accelerate(
+    *,
+    model: Path,
+    texts: Path | None = None,
+    case: Annotated[AccelerateCase, tyro.conf.arg(name="")],
+    out: Path = Out,
+) -> int:
+    """Time a model in sentence-transformers before and after `modernbert.accelerate`.
+
+    The same texts, weights and process, in turns; vectors are compared before anything is timed.
+
+    Args:
+        model: Folder of a model, with modules.json or without.
+        texts: Text file, folder, .jsonl(.gz, .zst) or .parquet; by default this package's source.
+        case: Which texts, and how they are batched.
+        out: Folder of the rows.
+    """
+    from modernbert.bench.accelerate import measure
+
+    return _kept(out, "accelerate", measure(model, texts, case))
 
 
 def _kept(out: Path, what: str, row: dict[str, Any]) -> int:
