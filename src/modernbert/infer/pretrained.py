@@ -14,7 +14,7 @@ from modernbert.infer import embed, reading
 from modernbert.infer.hub import folder_of
 from modernbert.model import card, sentence_reader, sentence_writer
 from modernbert.model import folder as model_folder
-from modernbert.model.card_facts import Origin
+from modernbert.model.card_facts import CardFacts, Origin
 from modernbert.model.config import EncoderConfig
 from modernbert.model.encoder import Encoder
 from modernbert.model.heads import Head
@@ -116,11 +116,14 @@ class Pretrained(nn.Module):
             sentence_writer.write(self.model, aside, self.sentence)
             self.tokenizer.save(aside, max_length=self.sentence.config.max_length)
             if card.is_replaceable(target):
-                mask = self.tokenizer.mask_token
-                card.write(card.facts_of(self.model, mask, origin=self.origin), aside)
+                card.write(self._card_facts(), aside)
         model_folder.remove_shards(target)
         if not sentence_writer.has_sentence(self.model.head_config):
             sentence_writer.remove_sentence(target)
+
+    def _card_facts(self) -> CardFacts:
+        mask, sentence = self.tokenizer.mask_token, self.sentence.config
+        return card.facts_of(self.model, mask, sentence=sentence, origin=self.origin)
 
 
 def _is_replaceable(folder: Path) -> bool:
