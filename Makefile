@@ -21,8 +21,8 @@ install: .venv/installed ## Leave in .venv everything a developer needs.
 demo: install ## Train a small model from this machine's own Python files; the report is left in demo/.
 	$(BIN)/modernbert demo --out demo
 
-test: install ## Run every test that a CPU can run.
-	$(BIN)/python -m pytest
+test: install ## Run every test that a CPU can run, on every core.
+	$(BIN)/python -m pytest -n auto --maxprocesses 8
 	$(BIN)/python -m pytest -o addopts="" tests/compiled
 
 # Importing its ModernBERT compiles functions, and torch warns of what it itself uses for that.

@@ -103,16 +103,6 @@ def test_bfloat16_is_as_accurate_as_theirs(head, tmp_path):
         assert_as_accurate(model.to(torch.bfloat16)(pack(documents)), naive, truth)
 
 
-@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
-def test_folders_survive_a_trip_through_theirs(head, tmp_path):
-    model = saved(head, tmp_path / "ours")
-    THEIRS[head.kind].from_pretrained(tmp_path / "ours").save_pretrained(tmp_path / "theirs")
-    back = folder.read(tmp_path / "theirs").eval()
-    assert back.head_config == head
-    batch = pack(documents_of(LENGTHS))
-    assert torch.equal(back(batch), model(batch))
-
-
 def test_a_long_mean_keeps_its_last_tokens_in_bfloat16(tmp_path):
     """A running sum in bfloat16 stops growing; theirs adds in the model's dtype."""
     from modernbert.batch import Layout

@@ -2,13 +2,11 @@
 
 import pytest
 import torch
-from transformers import AutoModelForMaskedLM, ModernBertConfig, ModernBertForMaskedLM
+from transformers import AutoModelForMaskedLM
 from transformers import ModernBertModel as HFEncoder
 
 from modernbert.batch import pack, real
-from modernbert.model import folder, stored
-from modernbert.model.config import MASKED_LM
-from modernbert.model.hf_config import to_hf
+from modernbert.model import folder
 from modernbert.model.traces import attention_maps, hidden_states
 from tests.nets import SMALL, config_of, documents_of, lively
 from tests.parity.lines import IS_VERSION_4, sayable
@@ -116,33 +114,6 @@ def test_bfloat16_is_as_accurate_as_theirs(tmp_path):
         ours = our_run(model, documents)
         for name, right in truth.items():
             assert_as_accurate(ours[name], naive[name], right)
-
-
-def test_their_folder_opens_here(tmp_path):
-    torch.manual_seed(0)
-    config = config_of(num_layers=4)
-    keys = to_hf(config, dtype="float32", head=MASKED_LM)
-    theirs = ModernBertForMaskedLM(ModernBertConfig(**keys)).eval()
-    theirs.save_pretrained(tmp_path, max_shard_size="20KB")
-    assert (tmp_path / stored.INDEX).exists()
-    model = folder.read(tmp_path)
-    assert model.config == config
-    documents = documents_of([90, 90])
-    logits = theirs(torch.tensor(documents)).logits.flatten(0, 1)
-    torch.testing.assert_close(model(pack(documents)), logits)
-
-
-def test_their_headless_folder_opens_here_and_ours_there(tmp_path):
-    model = lively(config_of(), head=None)
-    folder.write(model, tmp_path / "ours")
-    theirs = HFEncoder.from_pretrained(tmp_path / "ours")
-    theirs.save_pretrained(tmp_path / "theirs")
-    back = folder.read(tmp_path / "theirs")
-    assert back.head is None
-    documents = documents_of([70])
-    rows = theirs(torch.tensor(documents)).last_hidden_state[0]
-    torch.testing.assert_close(model(pack(documents)), rows)
-    assert torch.equal(model(pack(documents)), back(pack(documents)))
 
 
 def test_padding_rows_hold_no_token():

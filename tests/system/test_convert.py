@@ -116,7 +116,7 @@ def test_a_truncated_file(refused, checkpoint, tmp_path, verb):
     [
         ("gone/ep0.pt", "there is no file gone/ep0.pt: check the path"),
         ("./gone", "there is no folder ./gone, and it is no hub id (owner/name)"),
-        ("owner/name", "owner/name is neither a folder nor in the hub's cache, and the hub is out"),
+        ("owner/name", "owner/name is neither a folder nor whole in the hub's cache, and"),
     ],
 )
 def test_a_source_that_is_not_there(refused, tmp_path, monkeypatch, verb, source, sentence):
