@@ -14,6 +14,16 @@ from modernbert.kernels.scaling import RopeScaling
 from modernbert.model.config import EncoderConfig, HeadConfig
 from modernbert.model.hf_config import to_hf
 from modernbert.model.opens import Opening
+from modernbert.model.sentence_config import (
+    DenseShape,
+    Expansion,
+    LateInteraction,
+    Normalize,
+    Pool,
+    SentenceConfig,
+    Splade,
+)
+from modernbert.model.sentence_writer import files_of
 from modernbert.optim.schedule import BatchWarmup, Schedule
 from modernbert.train.checkpoint import TrainerState
 from modernbert.train.config import Phase, RunConfig
@@ -58,6 +68,37 @@ def test_page_names_every_key_of_config_json():
         EncoderConfig(), dtype="float32", head=HeadConfig(kind="sequence", labels=("a", "b"))
     )
     assert written.keys() - keys_in("Model and checkpoint folders") == set()
+
+
+def keys_of(value: object) -> set[str]:
+    """Return the keys of nested objects; names that users give, as of prompts, are none."""
+    if isinstance(value, list):
+        return {key for item in value for key in keys_of(item)}
+    if not isinstance(value, dict):
+        return set()
+    return {*value, *(key for name in value.keys() - {"prompts"} for key in keys_of(value[name]))}
+
+
+def test_page_names_every_key_of_how_texts_become_vectors():
+    dense = DenseShape(in_dim=8, out_dim=4, has_bias=True, activation="x", has_residual=True)
+    late = {"expansion": Expansion(), "skipped_words": (".",)}
+    configs = [
+        SentenceConfig(max_length=9, steps=steps, late=rules)
+        for steps, rules in (
+            ((Pool(("max", "cls")), dense, Normalize()), None),
+            ((Splade(),), None),
+            ((dense, Normalize()), LateInteraction(form="ColBERT", **late)),
+            ((dense, Normalize()), LateInteraction(form="MultiVectorEncoder", **late)),
+        )
+    ]
+    score = HeadConfig(kind="sequence", labels=("a",), problem="regression")
+    written = [
+        files_of(SentenceConfig(max_length=9), EncoderConfig(), score),
+        *(files_of(config, EncoderConfig(), None) for config in configs),
+    ]
+    found = keys_of([content for files in written for content in files.values()])
+    assert {"query_prefix", "use_residual", "activation_fn", "strategy", "idx"} <= found
+    assert found - keys_in("Model and checkpoint folders") == set()
 
 
 def test_a_missing_key_is_noticed():

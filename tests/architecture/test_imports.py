@@ -28,11 +28,11 @@ DOORS = {
     "onnxscript": ("bench/runtimes.py",),
     "openvino": ("bench/runtimes.py",),
     "rich": ("base/log.py", "cli/", "train/metrics.py"),
-    "safetensors": ("model/folder.py", "train/checkpoint.py"),
+    "safetensors": ("model/stored.py", "train/checkpoint.py"),
     "tokenizers": ("data/",),
     "transformers": ("bench/peers.py", "bench/runtimes.py", "bridge/"),
     "tyro": ("cli/",),
-    "yaml": ("model/settings.py",),
+    "yaml": ("model/config_file.py",),
 }
 
 # Imported by another name than the one they are installed by.

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
 from modernbert.batch import pack
-from modernbert.model import folder
+from modernbert.model import folder, stored
 from tests.nets import config_of, documents_of, lively
 from tests.parity.lines import IS_VERSION_4, sayable
 from tests.parity.test_accelerate import KINDS, opened
@@ -79,23 +79,23 @@ def test_what_is_written_there_opens_here(head, fields, tmp_path):
 
 
 def without_prefix(path):
-    found = load_file(path / folder.WEIGHTS)
+    found = load_file(path / stored.WEIGHTS)
     plain = {name.removeprefix("model."): x for name, x in found.items()}
-    save_file(plain, path / folder.WEIGHTS, metadata={"format": "pt"})
+    save_file(plain, path / stored.WEIGHTS, metadata={"format": "pt"})
 
 
 def with_prefix(path):
-    found = load_file(path / folder.WEIGHTS)
+    found = load_file(path / stored.WEIGHTS)
     body = ("layers.", "embeddings.", "final_norm.")
     named = {f"model.{n}" if n.startswith(body) else n: x for n, x in found.items()}
-    save_file(named, path / folder.WEIGHTS)
+    save_file(named, path / stored.WEIGHTS)
 
 
 def tied_decoder_in_the_file(path):
-    found = load_file(path / folder.WEIGHTS)
+    found = load_file(path / stored.WEIGHTS)
     table = found.get("model.embeddings.tok_embeddings.weight")
     if table is not None:
-        save_file(found | {"decoder.weight": table.clone()}, path / folder.WEIGHTS)
+        save_file(found | {"decoder.weight": table.clone()}, path / stored.WEIGHTS)
 
 
 def change_config(path, **changes):
@@ -150,7 +150,7 @@ def test_their_shards_are_read(kind, tmp_path):
     head = KINDS[kind]
     model = saved(head, tmp_path / "ours", num_layers=4)
     opened(head, tmp_path / "ours").save_pretrained(tmp_path / "theirs", max_shard_size="20KB")
-    assert (tmp_path / "theirs" / folder.INDEX).exists()
+    assert (tmp_path / "theirs" / stored.INDEX).exists()
     assert len([*(tmp_path / "theirs").glob("*.safetensors")]) > 1
     batch = pack(documents_of(LENGTHS))
     assert torch.equal(folder.read(tmp_path / "theirs").eval()(batch), model(batch))

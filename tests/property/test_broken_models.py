@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from modernbert.base.errors import UserError
 from modernbert.batch import pack
 from modernbert.infer.pretrained import load
-from modernbert.model.folder import CONFIG, WEIGHTS
+from modernbert.model.stored import CONFIG, WEIGHTS
 from tests.unit.infer.test_pretrained import made
 
 LONGEST = 600

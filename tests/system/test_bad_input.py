@@ -12,6 +12,7 @@ from modernbert.data.corpus import Corpus
 from modernbert.data.train_tokenizer import train
 from tests.corpora import WORDS, texts, tokenizer, write_texts
 from tests.runs import called, small_corpus, small_run
+from tests.sentence_folders import made
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +158,21 @@ def test_one_line_of_fifty_megabytes(place, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert Corpus.open(tmp_path / "out").token_counts("train")["long"] > 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{", "modules.json is not JSON"),
+        (
+            '[{"type": "sentence_transformers.models.Transformer", "path": "/"}]',
+            "outside the folder",
+        ),
+        ('[{"type": "modeling_mine.Encoder"}]', "type 'modeling_mine.Encoder', which cannot be"),
+    ],
+)
+def test_modules_that_cannot_be_used(content, sentence, refused, tmp_path):
+    made().save(tmp_path)
+    (tmp_path / "modules.json").write_text(content)
+    (tmp_path / "modeling_mine.py").write_text("raise RuntimeError('this ran')")
+    assert sentence in refused("fill", tmp_path, "the [MASK]")

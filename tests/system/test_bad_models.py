@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from modernbert.model.folder import CONFIG, INDEX, WEIGHTS
+from modernbert.model.stored import CONFIG, INDEX, WEIGHTS
 from tests.runs import called, command, environment
 from tests.unit.infer.test_pretrained import made
 
@@ -75,7 +75,7 @@ def test_wrong_shapes_and_kinds_of_numbers(model, refused):
         "fill", model, TEXT
     )
     change(model, **{NORM: torch.ones(32, dtype=torch.int8)})
-    assert "final_norm.weight holds torch.int8, and only torch.float32, torch.bfloat16" in refused(
+    assert "final_norm.weight holds torch.int8, and only torch.float64, torch.float32" in refused(
         "fill", model, TEXT
     )
 
@@ -121,8 +121,8 @@ def test_a_pickle_with_code_in_it_is_not_opened(model, tmp_path):
     done = called("fill", model, TEXT)
     assert done.returncode == 2
     assert done.stderr == (
-        f"error: {model} has no model.safetensors (pytorch_model.bin is not read: it can run "
-        "code): give a model folder with safetensors\n"
+        f"error: {model} has no model.safetensors, and only `modernbert convert` reads "
+        "pytorch_model.bin, which can hold code: give a folder with safetensors\n"
     )
     assert not ran.exists()
     pickle.loads((model / "pytorch_model.bin").read_bytes())

@@ -10,6 +10,8 @@ from modernbert.cli.main import main
 from modernbert.data.corpus import Corpus
 from modernbert.infer.pretrained import Pretrained, load
 from modernbert.model.card import CARD, training_in
+from modernbert.model.sentence import Sentence
+from modernbert.model.sentence_config import LateInteraction, Normalize, SentenceConfig, Splade
 from tests.nets import lively
 from tests.runs import rows_of, small_corpus, small_run, trained
 from tests.unit.infer.test_pretrained import made
@@ -87,3 +89,31 @@ def test_snippets_run_in_the_folder(name, tmp_path, monkeypatch, capsys):
             main(shlex.split(command)[1:])
         assert caught.value.code == 0
         assert capsys.readouterr().out.startswith("[MASK] 1: ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sparse", "late"])
+def test_snippets_of_embedding_models_run(kind, tmp_path, monkeypatch):
+    base = made()
+    late = LateInteraction(form="MultiVectorEncoder", query_length=16)
+    sentence = {
+        "sparse": SentenceConfig(max_length=32, steps=(Splade(),), similarity="dot"),
+        "late": SentenceConfig(max_length=32, steps=(Normalize(),), late=late),
+    }[kind]
+    Pretrained(base.model, base.tokenizer, Sentence(sentence)).save(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    programs = blocks((tmp_path / CARD).read_text(), "python")
+    assert len(programs) == 3
+    for program in programs:
+        exec(compile(program, CARD, "exec"), {})
+
+
+def test_a_prompt_is_part_of_the_snippets(tmp_path):
+    base = made()
+    base.sentence.config = SentenceConfig(max_length=32, prompts={"query": "Question: "})
+    base.model.head = None
+    base.save(tmp_path)
+    page = (tmp_path / CARD).read_text()
+    assert "prompt='query'" in page
+    assert "prompt_name='query'" in page
+    assert "| `query` | `Question: ` |" in page

@@ -73,8 +73,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
 def filled_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder to fill; its files move into `path` when the block ends well.
 
-    Files of `path` with other names stay. Each file is whole or absent; a process killed among
-    the moves leaves some files new and some old.
+    Files of `path` with other names stay; folders inside are replaced whole. Each file is whole or
+    absent; a process killed among the moves leaves some files new and some old.
 
     Raises:
         MachineError: the disk is full or the folder cannot be written.
@@ -82,9 +82,12 @@ def filled_folder(path: Path) -> Iterator[Path]:
     make_folder(path)
     with TemporaryDirectory(dir=path, prefix=_ASIDE) as place, explained(path):
         yield Path(place)
-        for file in Path(place).iterdir():
-            _flush(file)
-            os.replace(file, path / file.name)
+        for inside in Path(place).rglob("*"):
+            _flush(inside)
+        for entry in Path(place).iterdir():
+            if entry.is_dir():
+                remove_folder(path / entry.name)
+            os.replace(entry, path / entry.name)
         _flush(path)
 
 

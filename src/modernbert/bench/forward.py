@@ -18,8 +18,8 @@ from modernbert.base.log import say
 from modernbert.base.records import nearest
 from modernbert.bench.cases import ForwardCase, batches_of
 from modernbert.bench.measure import Seconds, interleaved, ratio
-from modernbert.bench.runtimes import BY_PRECISION, OURS, PRODUCTS
-from modernbert.bench.worker import Failure, Rows, Worker
+from modernbert.bench.runtimes import BY_PRECISION, OURS, PRODUCTS, READ_GRAPHS, write_graph
+from modernbert.bench.worker import Failure, Rows, Worker, apart
 from modernbert.model import folder as model_folder
 from modernbert.model.config import EncoderConfig
 from modernbert.model.count import forward_flops
@@ -49,6 +49,8 @@ def measure(case: ForwardCase) -> Row:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         model_folder.write(build(config, 0, None), folder)
+        if set(names) & set(READ_GRAPHS) and all(map(find_spec, ("transformers", "onnxscript"))):
+            apart(write_graph, folder)
         workers: dict[str, Worker] = {}
         for name in names:
             worker = Worker(name, folder, case, torch.get_num_threads())

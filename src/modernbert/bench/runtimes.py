@@ -23,6 +23,7 @@ Encode = Callable[[Documents], Any]
 """Documents in, vectors out, packed or padded, in whatever the runtime calls an array."""
 
 OURS, PRODUCTS = "modernbert", "matrix products"
+GRAPH = "model.onnx"
 
 
 def packed(folder: Path, precision: Precision, *, is_compiled: bool = False) -> Encode:
@@ -82,7 +83,7 @@ def onnx_runtime(folder: Path) -> Encode:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(
-        _exported(folder), options, providers=["CPUExecutionProvider"]
+        str(folder / GRAPH), options, providers=["CPUExecutionProvider"]
     )
 
     def encode(documents: Documents) -> Any:
@@ -97,7 +98,7 @@ def open_vino(folder: Path, hints: dict[str, str]) -> Encode:
     import openvino
 
     threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads()}
-    model = openvino.Core().compile_model(_exported(folder), "CPU", {**threads, **hints})
+    model = openvino.Core().compile_model(str(folder / GRAPH), "CPU", {**threads, **hints})
 
     def encode(documents: Documents) -> Any:
         ids, mask = grid(documents)
@@ -116,6 +117,8 @@ RUNTIMES: dict[str, Callable[[Path, Precision], Encode]] = {
     "openvino": lambda folder, _: open_vino(folder, {}),
     "openvino f32": lambda folder, _: open_vino(folder, {"INFERENCE_PRECISION_HINT": "f32"}),
 }
+
+READ_GRAPHS = ("onnxruntime", "openvino", "openvino f32")
 
 # What computes in the precision that is asked for; OpenVINO's default is bfloat16 where a
 # processor has it, and float32 elsewhere.
@@ -164,21 +167,18 @@ class _Bare(nn.Module):
         return out
 
 
-def _exported(folder: Path) -> str:
-    """Write transformers' model as a graph of any batch and length, once a folder."""
-    path = folder / "model.onnx"
-    if not path.exists():
-        ids = torch.ones(2, 300, dtype=torch.int64)
-        any_size = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
-        torch.onnx.export(
-            _Bare(_their_model(folder, "float32")),
-            (ids, ids.clone()),
-            path,
-            input_names=["input_ids", "attention_mask"],
-            output_names=["last_hidden_state"],
-            dynamic_shapes={"input_ids": any_size, "attention_mask": any_size},
-            dynamo=True,
-            external_data=True,
-            verbose=False,
-        )
-    return str(path)
+def write_graph(folder: Path) -> None:
+    """Write transformers' model as a graph of ONNX that takes any batch and length."""
+    ids = torch.ones(2, 300, dtype=torch.int64)
+    any_size = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    torch.onnx.export(
+        _Bare(_their_model(folder, "float32")).eval(),
+        (ids, ids.clone()),
+        folder / GRAPH,
+        input_names=["input_ids", "attention_mask"],
+        output_names=["last_hidden_state"],
+        dynamic_shapes={"input_ids": any_size, "attention_mask": any_size},
+        dynamo=True,
+        external_data=True,
+        verbose=False,
+    )

@@ -4,6 +4,7 @@ Threads of one runtime never disturb another's, memory is told apart, and what o
 for in vain does not end the others.
 """
 
+import os
 import resource
 import time
 from collections.abc import Callable
@@ -64,6 +65,28 @@ class Worker:
         self._process.join()
 
 
+def apart(work: Callable[[Path], None], folder: Path) -> None:
+    """Do some work in a process that ends with it, and takes its memory along.
+
+    What it failed to make is missed by who needs it.
+    """
+    process = get_context("spawn").Process(target=_quietly, args=(work, folder))
+    process.start()
+    process.join()
+
+
+def _quietly(work: Callable[[Path], None], folder: Path) -> None:
+    _hush()
+    work(folder)
+
+
+def _hush() -> None:
+    """Silence progress bars and warnings of others; what fails is told through the pipe."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+
+
 def drawn(case: ForwardCase, vocab_size: int) -> list[list[Tensor]]:
     """Return a case's documents in their batches: random ids, the same for every runtime."""
     state = torch.Generator().manual_seed(0)
@@ -76,6 +99,7 @@ def drawn(case: ForwardCase, vocab_size: int) -> list[list[Tensor]]:
 
 
 def _answer(far: Connection, name: str, folder: Path, case: ForwardCase, threads: int) -> None:
+    _hush()
     limit = int(memory_bytes() * _MEMORY_SHARE)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     torch.set_num_threads(threads)

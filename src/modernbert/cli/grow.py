@@ -52,6 +52,7 @@ def grow_model(source: str, target: Path, options: GrowOptions) -> None:
     from modernbert.infer.pretrained import Pretrained, load
     from modernbert.model.count import parameters
     from modernbert.model.grow import depth_map, grow, kept_kinds, larger
+    from modernbert.model.sentence import Sentence
 
     if not 0 <= options.noise < 1:
         raise ConfigError(f"noise is {options.noise}: give a share from 0 to below 1")
@@ -59,7 +60,9 @@ def grow_model(source: str, target: Path, options: GrowOptions) -> None:
     config = larger(old.config, sizes_of(old.config, options))
     sources = depth_map(old.config, config, options.depth_map)
     grown = grow(old.model, config, sources, width=options.width, noise=options.noise)
-    new = Pretrained(grown, old.tokenizer)
+    is_wider = config.dim != old.config.dim
+    plain = Sentence(old.sentence.config.without_projections())
+    new = Pretrained(grown, old.tokenizer, plain if is_wider else old.sentence)
     _check_finite(new, source)
     new.save(target)
     before, after = (parameters(each.config, head=each.head is not None) for each in (old, new))

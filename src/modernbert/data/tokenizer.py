@@ -10,6 +10,8 @@ from typing import Any, final
 import numpy as np
 import tokenizers
 from numpy.typing import NDArray
+from tokenizers.normalizers import Lowercase
+from tokenizers.normalizers import Sequence as Sequential
 
 from modernbert.base.errors import DataError
 from modernbert.base.files import digest, read_json, whole_file, write_json
@@ -147,16 +149,47 @@ class Tokenizer:
                 parts[index].append(np.array(encoding.ids, dtype=np.int64))
         return [part[0] if len(part) == 1 else np.concatenate(part) for part in parts]
 
+    def encode_texts(self, texts: Sequence[str], prompt: str = "") -> list[Ids]:
+        """Return the ids of texts behind a prompt, without [CLS] and [SEP].
+
+        A special token spelled out in the prompt is that token; in a text it stays text.
+
+        Raises:
+            DataError: a text holds what is no character.
+        """
+        for text in (prompt, *texts):
+            _check_unicode(text)
+        added = self._inner.get_added_tokens_decoder().values()
+        special = [token.content for token in added if token.special and token.content in prompt]
+        cut = max((prompt.rfind(name) + len(name) for name in special), default=0)
+        begun = self._prompting.encode(prompt[:cut], add_special_tokens=False).ids
+        encoded = self.encode_many([prompt[cut:] + text for text in texts])
+        return [np.concatenate([np.array(begun, dtype=np.int64), ids]) for ids in encoded]
+
+    def id_of(self, token: str) -> int | None:
+        """Return the id of one token by its name in the vocabulary."""
+        found: int | None = self._inner.token_to_id(token)
+        return found
+
+    def is_added(self, token: str) -> bool:
+        """Return whether a text's part of this name becomes one token, whatever follows."""
+        added = self._inner.get_added_tokens_decoder().values()
+        return token in {each.content for each in added}
+
+    def lower_cased(self) -> "Tokenizer":
+        """Make one that reads every letter as a small one."""
+        inner = tokenizers.Tokenizer.from_str(self._spec)
+        old = [inner.normalizer] if inner.normalizer else []
+        inner.normalizer = Sequential([Lowercase(), *old])
+        return Tokenizer(inner, self._names)
+
     def encode(self, text: str) -> Ids:
         """Return the ids of a prompt with [CLS] and [SEP]; here "[MASK]" is the mask token.
 
         Raises:
             DataError: the text holds what is no character, such as bytes that are not UTF-8.
         """
-        if (broken := _SURROGATE.search(text)) is not None:
-            raise DataError(
-                f"the text is no Unicode at character {broken.start()}: give it in UTF-8"
-            )
+        _check_unicode(text)
         ids = self._prompting.encode(text, add_special_tokens=False).ids
         return np.array([self.cls_id, *ids, self.sep_id], dtype=np.int64)
 
@@ -192,6 +225,11 @@ class Tokenizer:
             yield text[start:stop]
             start = stop
         yield text[start:]
+
+
+def _check_unicode(text: str) -> None:
+    if (broken := _SURROGATE.search(text)) is not None:
+        raise DataError(f"the text is no Unicode at character {broken.start()}: give it in UTF-8")
 
 
 def _groups(pieces: list[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:

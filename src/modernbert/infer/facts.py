@@ -17,7 +17,7 @@ from modernbert.data.tokenizer import ROLES, Tokenizer
 from modernbert.infer.hub import folder_of
 from modernbert.infer.source import is_file, settle
 from modernbert.infer.told import Told
-from modernbert.model import composer, folder
+from modernbert.model import composer, sentence_reader, stored
 from modernbert.model.config import EncoderConfig, HeadConfig
 from modernbert.model.hf_config import from_hf
 from modernbert.model.hf_head import head_from_hf
@@ -84,16 +84,17 @@ def facts_of(source: str) -> Facts:
 
 
 def _of_folder(source: str) -> Facts:
-    place = folder_of(source)
-    keys, tensors = folder.read_keys(place), folder.headers(place)
-    contents = Contents(_files(place))
+    given = folder_of(source)
+    place = _model_place(given)
+    keys, tensors = stored.read_object(place / stored.CONFIG), stored.headers(place)
+    contents = Contents(_files(given))
     config, head = from_hf(keys), head_from_hf(keys, tensors)
     return Facts(
         source=source,
         form="sentence-transformers folder" if contents.modules else "model folder",
         parameters=_parameters(tensors, config),
         dtypes=_dtypes(tensors),
-        size_bytes=sum(path.stat().st_size for path in folder.weight_files(place)),
+        size_bytes=sum(path.stat().st_size for path in stored.weight_files(place)),
         config=config,
         unsaid="",
         layers=spelled_layers(config),
@@ -103,6 +104,13 @@ def _of_folder(source: str) -> Facts:
         tokenizer=_tokenizer_in(place),
         opens=openings(contents),
     )
+
+
+def _model_place(given: Path) -> Path:
+    try:
+        return sentence_reader.model_place(given)
+    except CheckpointError:  # what cannot be computed can still be looked over
+        return given
 
 
 def _of_file(path: Path) -> Facts:

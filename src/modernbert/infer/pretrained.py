@@ -1,5 +1,6 @@
 """A folder or hub id in, a model with its tokenizer out."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from jaxtyping import Float
@@ -9,23 +10,33 @@ from modernbert.base import files
 from modernbert.base.errors import CheckpointError, ConfigError
 from modernbert.batch import PackedBatch
 from modernbert.data.tokenizer import Tokenizer
+from modernbert.infer import embed, reading
 from modernbert.infer.hub import folder_of
-from modernbert.model import card
+from modernbert.model import card, sentence_reader, sentence_writer
 from modernbert.model import folder as model_folder
-from modernbert.model.card_facts import Origin
+from modernbert.model.card_facts import CardFacts, Origin
 from modernbert.model.config import EncoderConfig
 from modernbert.model.encoder import Encoder
 from modernbert.model.heads import Head
+from modernbert.model.late_keys import as_pylate
 from modernbert.model.model import Model
+from modernbert.model.sentence import Sentence
+from modernbert.model.sentence_config import SentenceConfig
 
 
 class Pretrained(nn.Module):
-    """A model and the tokenizer it was trained with."""
+    """A model, the tokenizer it was trained with, and how texts become vectors.
 
-    def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
+    Without the last, a text's vector is the mean of its tokens'.
+    """
+
+    def __init__(
+        self, model: Model, tokenizer: Tokenizer, sentence: Sentence | None = None
+    ) -> None:
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer
+        self.sentence = sentence or Sentence(SentenceConfig(max_length=model.config.max_length))
         self.origin = Origin()
 
     @property
@@ -48,8 +59,43 @@ class Pretrained(nn.Module):
         output: Tensor = self.model(batch)
         return output
 
+    def embed(self, texts: Sequence[str], prompt: str | None = None) -> Float[Tensor, "S N"]:
+        """Return one float32 vector a text, as sentence-transformers computes it from the folder.
+
+        `prompt` names one of the folder's prompts; without it the folder's default is used, "" is
+        none. Longer texts than the folder reads are cut.
+
+        Raises:
+            ConfigError: the model gives a vector a token, or there is no prompt of this name.
+            DataError: the texts are none, or one holds what is no character.
+        """
+        config = self.sentence.config
+        if config.is_per_token:
+            raise ConfigError("this model gives each token a vector: use token_vectors")
+        before = reading.prompt_named(config, prompt)
+        documents = reading.with_ends(self.tokenizer, texts, before, config.max_length)
+        count = reading.num_prompt_tokens(self.tokenizer, before, config.max_length)
+        return embed.vectors_of_texts(self.model, self.sentence, documents, count)
+
+    def token_vectors(self, texts: Sequence[str], *, is_query: bool) -> list[Float[Tensor, "T N"]]:
+        """Return for each text a float32 vector for each token that counts in scoring.
+
+        Raises:
+            ConfigError: the model gives a vector a text.
+            DataError: the texts are none, or one holds what is no character.
+        """
+        config = self.sentence.config
+        if config.late is None:
+            raise ConfigError("this model gives each text one vector: use embed")
+        read = reading.side_of(self.tokenizer, config, texts, is_query=is_query)
+        vectors = embed.vectors_of_tokens(self.model, self.sentence, read)
+        places = (
+            reading.kept(self.tokenizer, config.late, text.ids, is_query=is_query) for text in read
+        )
+        return [x[place] for x, place in zip(vectors, places, strict=True)]
+
     def save(self, folder: str | Path) -> None:
-        """Write a folder that `transformers` opens; a new one is whole or absent.
+        """Write a folder that `transformers` and others open; a new one is whole or absent.
 
         A model that is there is replaced file by file; other files stay, and so does a README.md
         unless it is a card that was written here and not changed.
@@ -67,12 +113,17 @@ class Pretrained(nn.Module):
             )
         context = files.filled_folder if is_used else files.whole_folder
         with context(target) as aside:
-            model_folder.write(self.model, aside)
-            self.tokenizer.save(aside, max_length=self.config.max_length)
+            sentence_writer.write(self.model, aside, self.sentence)
+            self.tokenizer.save(aside, max_length=self.sentence.config.max_length)
             if card.is_replaceable(target):
-                mask = self.tokenizer.mask_token
-                card.write(card.facts_of(self.model, mask, origin=self.origin), aside)
+                card.write(self._card_facts(), aside)
         model_folder.remove_shards(target)
+        if not sentence_writer.has_sentence(self.model.head_config):
+            sentence_writer.remove_sentence(target)
+
+    def _card_facts(self) -> CardFacts:
+        mask, sentence = self.tokenizer.mask_token, self.sentence.config
+        return card.facts_of(self.model, mask, sentence=sentence, origin=self.origin)
 
 
 def _is_replaceable(folder: Path) -> bool:
@@ -96,9 +147,14 @@ def load(
         CheckpointError: the folder is not a ModernBERT, or the hub does not give it.
     """
     folder = folder_of(path_or_hub_id, revision=revision, token=token)
-    model, tokenizer = model_folder.read(folder), Tokenizer.load(folder)
-    check_match(folder, model.config, tokenizer)
-    opened = Pretrained(model, tokenizer)
+    place = sentence_reader.model_place(folder)
+    model, tokenizer = model_folder.read(place), Tokenizer.load(place)
+    check_match(place, model.config, tokenizer)
+    sentence = sentence_reader.read_sentence(folder, model)
+    sentence.config = as_pylate(sentence.config, tokenizer.is_added)
+    if sentence.config.has_lower_case:
+        tokenizer = tokenizer.lower_cased()
+    opened = Pretrained(model, tokenizer, sentence)
     is_folder = Path(path_or_hub_id).is_dir()
     opened.origin = Origin("" if is_folder else str(path_or_hub_id), card.training_in(folder))
     return opened.eval()

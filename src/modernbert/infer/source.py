@@ -11,13 +11,13 @@ from modernbert.base.files import read_json, write_json
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.infer.pretrained import Pretrained, check_match, load
 from modernbert.infer.told import Told
-from modernbert.model import composer, settings
+from modernbert.model import composer, config_file
 from modernbert.model.composer import Checkpoint
 from modernbert.model.config import EncoderConfig, HeadConfig
 from modernbert.model.flexbert import is_flexbert
-from modernbert.model.folder import CONFIG
 from modernbert.model.hf_head import head_from_hf
 from modernbert.model.pickled import SUFFIXES
+from modernbert.model.stored import CONFIG
 
 # A longer "longest text" means that nobody set one (transformers writes 1e30).
 _UNSET = 1_000_000
@@ -93,22 +93,22 @@ def _keys(checkpoint: Checkpoint, told: Told) -> Mapping[str, Any] | None:
     """Find the config's keys: told, in the file, or beside it; None where a preset is to do."""
     beside = checkpoint.path.parent / CONFIG
     if told.config:
-        return settings.read(told.config)
+        return config_file.read(told.config)
     if told.preset:
         return None
     if checkpoint.settings is not None:
         return checkpoint.settings
-    return settings.read(beside) if beside.is_file() else None
+    return config_file.read(beside) if beside.is_file() else None
 
 
 def _config(checkpoint: Checkpoint, told: Told, keys: Mapping[str, Any] | None) -> EncoderConfig:
     if keys is not None:
-        config = settings.to_config(keys)
+        config = config_file.to_config(keys)
         # FlexBert's own number is from before the table was padded.
         rows = composer.num_ids(checkpoint) if is_flexbert(keys) else config.vocab_size
         return replace(config, vocab_size=rows)
     if told.preset:
-        return composer.like(checkpoint, settings.preset(told.preset))
+        return composer.like(checkpoint, config_file.preset(told.preset))
     return composer.like(checkpoint, composer.of_this_size(checkpoint))
 
 

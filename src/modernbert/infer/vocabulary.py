@@ -22,4 +22,4 @@ def swap_vocabulary(model: Pretrained, tokenizer: Tokenizer) -> tuple[Pretrained
         cls_id=tokenizer.cls_id,
         sep_id=tokenizer.sep_id,
     )
-    return Pretrained(swapped, tokenizer).train(model.training), found
+    return Pretrained(swapped, tokenizer, model.sentence).train(model.training), found

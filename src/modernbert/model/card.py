@@ -8,8 +8,9 @@ from modernbert.base.files import whole_file
 from modernbert.base.markdown import code, front_matter, table
 from modernbert.model.card_facts import CardFacts, Origin, TrainingFacts
 from modernbert.model.card_training import training
-from modernbert.model.card_usage import kind_of, usage
+from modernbert.model.card_usage import usage
 from modernbert.model.model import Model
+from modernbert.model.sentence_config import SentenceConfig
 
 CARD = "README.md"
 _TASKS = {
@@ -19,6 +20,8 @@ _TASKS = {
     "tokens": "token-classification",
     "spans": "question-answering",
     "choice": "multiple-choice",
+    "late": "sentence-similarity",
+    "sparse": "feature-extraction",
 }
 _WHAT = {
     "encoder": "It gives each token a vector and has no head.",
@@ -27,6 +30,8 @@ _WHAT = {
     "tokens": "It scores each token of a text.",
     "spans": "It scores each token as the start and the end of an answer.",
     "choice": "It scores texts, of which the best is chosen.",
+    "late": "It gives each token a vector; query and text are compared token by token (ColBERT).",
+    "sparse": "It gives each text a sparse vector, with a weight for each word of the vocabulary.",
 }
 _PROBLEMS = {
     "single_label": "One label is right: softmax makes shares of the scores.",
@@ -45,6 +50,7 @@ def facts_of(
     model: Model,
     mask_token: str,
     *,
+    sentence: SentenceConfig | None = None,
     training: TrainingFacts | None = None,
     origin: Origin | None = None,
 ) -> CardFacts:
@@ -55,6 +61,7 @@ def facts_of(
         num_parameters=sum(weight.numel() for weight in model.parameters()),
         dtype=str(next(model.parameters()).dtype).removeprefix("torch."),
         mask_token=mask_token,
+        sentence=sentence,
         training=training,
         origin=origin or Origin(),
     )
@@ -103,7 +110,7 @@ def card(facts: CardFacts) -> str:
 
 
 def _front(facts: CardFacts) -> str:
-    task = _TASKS[kind_of(facts)]
+    task = _TASKS[facts.kind]
     base = {"base_model": facts.origin.base_model} if facts.origin.base_model else {}
     return front_matter(
         {"library_name": "transformers", "pipeline_tag": task, **base, "tags": ["modernbert", task]}
@@ -111,7 +118,7 @@ def _front(facts: CardFacts) -> str:
 
 
 def _what(facts: CardFacts) -> str:
-    config, kind = facts.config, kind_of(facts)
+    config, kind = facts.config, facts.kind
     whole = sum(config.is_global(layer) for layer in range(config.num_layers))
     near = f"global in {whole} layers, else {config.local_window // 2} tokens to each side"
     shape = [
@@ -157,7 +164,7 @@ def _limits(facts: CardFacts) -> str:
         seen = "Whether it was trained on more than the text listed above is not recorded here."
     else:
         seen = "What it was trained on is not recorded here."
-    is_embedding = kind_of(facts) in ("encoder", "masked_lm")
+    is_embedding = facts.kind in ("encoder", "masked_lm")
     return "\n".join(
         [
             "## Limits",

@@ -1,9 +1,10 @@
 """What a model card says, as data: of the model, and of the run that trained it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from modernbert.model.config import EncoderConfig, HeadConfig
+from modernbert.model.sentence_config import SentenceConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,21 @@ class CardFacts:
     num_parameters: int
     dtype: str
     mask_token: str
-    prompts: Mapping[str, str] = field(default_factory=dict)
-    """Texts that sentence-transformers puts before others, by name."""
+    sentence: SentenceConfig | None = None
+    """How texts become vectors, where the folder says so."""
     training: TrainingFacts | None = None
     origin: Origin = Origin()
+
+    @property
+    def kind(self) -> str:
+        """What a model reads out; `encoder` when it has no head."""
+        if self.sentence is not None and self.sentence.late is not None:
+            return "late"
+        if self.sentence is not None and self.sentence.is_sparse:
+            return "sparse"
+        return "encoder" if self.head is None else self.head.kind
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """Texts that are put before others, by name."""
+        return {} if self.sentence is None else self.sentence.prompts

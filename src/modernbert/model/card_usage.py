@@ -9,14 +9,24 @@ from dataclasses import dataclass
 from modernbert.base.markdown import fenced
 from modernbert.model.card_facts import CardFacts
 
-_ENCODER = """
+_TOKENS = """
+batch = modernbert.pack([model.tokenizer.encode("A short text.").tolist()])
+x = model.encoder(batch)  # a vector a token, texts end to end
+"""
+_EMBED = """
 import modernbert
 
 model = modernbert.load(".")
-texts = ["A short text.", "Another one, somewhat longer than the first."]
-batch = modernbert.pack([model.tokenizer.encode(text).tolist() for text in texts])
-x = model.encoder(batch)  # a vector a token, texts end to end
-first = x[batch.layout.cu_seqlens[:-1].long()]  # the vector of each text's [CLS]
+vectors = model.embed(["A short text.", "Another one."]PROMPT)  # a vector a text
+print(vectors @ vectors.T)
+"""
+_LATE = """
+import modernbert
+
+model = modernbert.load(".")
+(query,) = model.token_vectors(["a question"], is_query=True)  # a vector a token
+(text,) = model.token_vectors(["a text that may answer it"], is_query=False)
+print((query @ text.T).amax(1).sum().item())  # MaxSim
 """
 _FILL = """
 import modernbert
@@ -87,6 +97,28 @@ model = SentenceTransformer(".")
 vectors = model.encode(["A short text.", "Another one."]PROMPT)
 print(model.similarity(vectors, vectors))
 """
+_MULTI_VECTORS = """
+from sentence_transformers import MultiVectorEncoder
+
+model = MultiVectorEncoder(".")
+queries = model.encode_query(["a question"])
+texts = model.encode_document(["a text that may answer it"])
+print(model.similarity(queries, texts))
+"""
+_COLBERT = """
+from pylate import models
+
+model = models.ColBERT(model_name_or_path=".")
+queries = model.encode(["a question"], is_query=True)
+texts = model.encode(["a text that may answer it"], is_query=False)
+"""
+_SPARSE = """
+from sentence_transformers import SparseEncoder
+
+model = SparseEncoder(".")
+vectors = model.encode(["A short text.", "Another one."])
+print(model.decode(vectors[0], top_k=5))
+"""
 _PAIRS = """
 from sentence_transformers import CrossEncoder
 
@@ -117,11 +149,6 @@ def usage(facts: CardFacts) -> str:
     return "\n\n".join(f"### {s.program}\n\n{fenced(s.language, s.code)}" for s in shown)
 
 
-def kind_of(facts: CardFacts) -> str:
-    """Name what a model reads out; `encoder` when it has no head."""
-    return "encoder" if facts.head is None else facts.head.kind
-
-
 def _masked(facts: CardFacts) -> str:
     return f"Please {facts.mask_token} this sentence."
 
@@ -129,17 +156,19 @@ def _masked(facts: CardFacts) -> str:
 def _ours(facts: CardFacts) -> str:
     masked = repr(_masked(facts))
     return {
-        "encoder": _ENCODER,
+        "encoder": _EMBED.replace("PROMPT", _prompt(facts, "prompt")) + _TOKENS,
         "masked_lm": _FILL.replace("MASKED", masked),
+        "late": _LATE,
+        "sparse": _EMBED.replace("PROMPT", _prompt(facts, "prompt")),
         "sequence": _SCORES.replace("ROW", "text"),
         "tokens": _SCORES.replace("ROW", "token"),
         "spans": _SPANS,
         "choice": _CHOICE,
-    }[kind_of(facts)]
+    }[facts.kind]
 
 
 def _command_line(facts: CardFacts) -> list[Snippet]:
-    if kind_of(facts) != "masked_lm" or not facts.mask_token.isprintable():
+    if facts.kind != "masked_lm" or not facts.mask_token.isprintable():
         return []  # a shell has no plain way to write a line's end
     command = f"modernbert fill . {shlex.quote(_masked(facts))}"
     return [Snippet("modernbert, on the command line", "sh", command)]
@@ -152,22 +181,34 @@ def _transformers(facts: CardFacts) -> str:
     text = repr("A text to be read.")
     return {
         "encoder": _AUTO_ENCODER,
+        "late": _AUTO_ENCODER,
+        "sparse": pipeline("fill-mask", repr(_masked(facts))),
         "masked_lm": pipeline("fill-mask", repr(_masked(facts))),
         "sequence": pipeline("text-classification", f"{text}, top_k=None"),
         "tokens": pipeline("token-classification", text),
         "spans": _AUTO_SPANS,
         "choice": _AUTO_CHOICE,
-    }[kind_of(facts)]
+    }[facts.kind]
 
 
 def _sentence_transformers(facts: CardFacts) -> list[Snippet]:
     name = "sentence-transformers"
-    if kind_of(facts) in ("encoder", "masked_lm"):
-        prompt = f", prompt_name={next(iter(facts.prompts))!r}" if facts.prompts else ""
-        return [Snippet(name, "python", _SENTENCES.replace("PROMPT", prompt))]
+    if facts.kind in ("encoder", "masked_lm"):
+        code = _SENTENCES.replace("PROMPT", _prompt(facts, "prompt_name"))
+        return [Snippet(name, "python", code)]
+    if facts.kind == "sparse":
+        return [Snippet(name, "python", _SPARSE)]
+    if facts.sentence is not None and facts.sentence.late is not None:
+        snippets = [Snippet(f"{name} 6", "python", _MULTI_VECTORS)]
+        is_pylate = facts.sentence.late.form == "ColBERT"
+        return [*snippets, *([Snippet("PyLate", "python", _COLBERT)] if is_pylate else [])]
     if facts.head is not None and facts.head.kind == "sequence" and facts.head.num_scores == 1:
         return [Snippet(f"{name}, if it was trained on pairs", "python", _PAIRS)]
     return []
+
+
+def _prompt(facts: CardFacts, argument: str) -> str:
+    return f", {argument}={next(iter(facts.prompts))!r}" if facts.prompts else ""
 
 
 def _served(facts: CardFacts) -> list[Snippet]:
@@ -176,8 +217,7 @@ def _served(facts: CardFacts) -> list[Snippet]:
     tei, vllm = _tei_request(facts), _vllm_request(facts)
     is_every_nth = not config.layer_kinds  # text-embeddings-inference knows no other pattern
     if tei and is_every_nth:
-        pooling = "" if kind_of(facts) == "sequence" else " --pooling mean"
-        start = f"text-embeddings-router --model-id . --port 8080{pooling}"
+        start = "text-embeddings-router --model-id . --port 8080"
         found.append(Snippet("text-embeddings-inference", "sh", f"{start}\n{tei}"))
     if vllm:
         found.append(Snippet("vLLM", "sh", f"vllm serve . --runner pooling\n{vllm}"))
@@ -186,7 +226,7 @@ def _served(facts: CardFacts) -> list[Snippet]:
 
 def _tei_request(facts: CardFacts) -> str:
     server = "http://127.0.0.1:8080"
-    if kind_of(facts) in ("encoder", "masked_lm"):
+    if facts.kind in ("encoder", "masked_lm"):
         return f'{_POST} \'{{"inputs": "A short text."}}\' {server}/embed'
     if facts.head is None or facts.head.kind != "sequence":
         return ""
@@ -205,7 +245,7 @@ def _vllm_request(facts: CardFacts) -> str:
         "sequence": "classify" if is_computed else "",
         "tokens": "pooling",
     }
-    if not (path := paths.get(kind_of(facts))):
+    if not (path := paths.get(facts.kind)):
         return ""
     asked = '{"model": ".", "input": "A short text."}'
     return f"{_POST} '{asked}' http://127.0.0.1:8000/{path}"

@@ -48,7 +48,9 @@ def head_to_hf(head: HeadConfig | None) -> dict[str, Any]:
             "label2id": {label: number for number, label in enumerate(head.labels)},
         }
     if head.kind == "sequence":
-        keys["problem_type"] = _PROBLEMS[head.problem]
+        # transformers 5 does not open a file that has one label to choose from.
+        is_score = len(head.labels) == 1 and head.problem == "single_label"
+        keys["problem_type"] = _PROBLEMS["regression" if is_score else head.problem]
     return keys
 
 

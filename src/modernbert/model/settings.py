@@ -1,64 +1,59 @@
-"""A file that says how a model is built in, its keys and EncoderConfig out.
+"""JSON files of settings that others wrote: a path in, values of the expected types out."""
 
-It is a config.json with Hugging Face's keys, or FlexBert's model_config as JSON or YAML, alone or
-inside the YAML of a training run.
-"""
-
-import json
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, TypeVar
 
 from modernbert.base.errors import CheckpointError
-from modernbert.base.records import nearest
-from modernbert.model.config import EncoderConfig
-from modernbert.model.flexbert import from_flexbert, is_flexbert
-from modernbert.model.hf_config import from_hf
-from modernbert.model.presets import PRESETS
+from modernbert.model.stored import read_object
+
+T = TypeVar("T", str, int, bool)
 
 
-def read(path: Path) -> Mapping[str, Any]:
-    """Read a file's keys.
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a file says; the path is for messages."""
 
-    Raises:
-        CheckpointError: the file is not there, or is neither of both kinds.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"there is no config {path}: check the path") from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{path} is neither JSON nor YAML: give a config") from error
-    for key in ("model", "model_config"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping) or not (is_flexbert(content) or "model_type" in content):
-        raise CheckpointError(
-            f"{path} is no config of a ModernBERT: give a config.json, or a training run's YAML"
-        )
-    return content
+    path: Path
+    content: dict[str, Any]
 
+    @classmethod
+    def of(cls, path: Path) -> "Settings":
+        """Read a file; one that is not there says nothing.
 
-def to_config(keys: Mapping[str, Any]) -> EncoderConfig:
-    """Read keys of either kind.
+        Raises:
+            CheckpointError: it is broken.
+        """
+        return cls(path, read_object(path) if path.exists() else {})
 
-    Raises:
-        CheckpointError: they describe another encoder.
-    """
-    return from_flexbert(keys) if is_flexbert(keys) else from_hf(keys)
+    def get(self, key: str, kind: type[T]) -> T | None:
+        """Return a value, None where it is null or missing.
 
+        Raises:
+            CheckpointError: it is of another type.
+        """
+        value = self.content.get(key)
+        if value is not None and type(value) is not kind:
+            raise self.fault(key, f"not of type {kind.__name__}")
+        return value
 
-def preset(name: str) -> EncoderConfig:
-    """Return a named shape; `base` is short for `modernbert-base`.
+    def words(self, key: str) -> tuple[str, ...] | None:
+        """Return a list of texts; one text counts as a list of one."""
+        value = self.content.get(key)
+        listed = [value] if isinstance(value, str) else value
+        if listed is None:
+            return None
+        if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
+            raise self.fault(key, "not a list of texts")
+        return tuple(listed)
 
-    Raises:
-        CheckpointError: nobody knows the name.
-    """
-    for known in (name, f"modernbert-{name}"):
-        if known in PRESETS:
-            return replace(PRESETS[known])
-    raise CheckpointError(f"there is no preset {name!r}: {nearest(name, PRESETS)}")
+    def within(self, key: str) -> "Settings":
+        """Return the settings that a key holds; none where it is null or missing."""
+        value = self.content.get(key)
+        if value is not None and not isinstance(value, dict):
+            raise self.fault(key, "not a table of keys")
+        return Settings(self.path, value or {})
+
+    def fault(self, key: str, what: str) -> CheckpointError:
+        """Say what is wrong with a value."""
+        return CheckpointError(f"{self.path} has {key} {self.content.get(key)!r}: it is {what}")

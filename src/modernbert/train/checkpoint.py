@@ -18,7 +18,7 @@ from modernbert.base import files
 from modernbert.base.errors import CheckpointError
 from modernbert.base.records import from_plain, to_plain
 from modernbert.data.tokenizer import Tokenizer
-from modernbert.model import folder as model_folder
+from modernbert.model import sentence_writer, stored
 from modernbert.model.model import Model
 from modernbert.optim.stable_adamw import StableAdamW
 from modernbert.train.feed import Progress
@@ -26,7 +26,7 @@ from modernbert.train.feed import Progress
 FORMAT = 1
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 _OPTIMIZER = "trainer/optimizer.safetensors"
-_TENSORS = (model_folder.WEIGHTS, _OPTIMIZER)
+_TENSORS = (stored.WEIGHTS, _OPTIMIZER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def save(
     """
     target = place(checkpoints, state.progress.step)
     with files.whole_folder(target) as aside:
-        model_folder.write(model, aside)
+        sentence_writer.write(model, aside)
         tokens.save(aside, max_length=model.config.max_length)
         (aside / "trainer").mkdir()
         save_file(_moments(model, optimizer), aside / _OPTIMIZER)

@@ -25,7 +25,7 @@ from modernbert.base.errors import CheckpointError, ConfigError, DataError, Mach
 from modernbert.base.log import count, say
 from modernbert.data.corpus import Corpus
 from modernbert.kernels.attention import backend_for
-from modernbert.model import card
+from modernbert.model import card, sentence_writer
 from modernbert.model import folder as model_folder
 from modernbert.model.config import EncoderConfig
 from modernbert.model.count import parameters
@@ -90,7 +90,7 @@ class Run:
     def finish(self) -> Path:
         """Write the finished model and its card, without the trainer's state; return its folder."""
         with files.whole_folder(self.folder / "model") as aside:
-            model_folder.write(self.model, aside)
+            sentence_writer.write(self.model, aside)
             self.corpus.tokenizer.save(aside, max_length=self.model.config.max_length)
             told = training_facts(self.folder, self.config, self.corpus)
             mask = self.corpus.tokenizer.mask_token

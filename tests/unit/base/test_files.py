@@ -192,3 +192,15 @@ def test_the_size_of_a_folder_counts_what_is_below(tmp_path):
     (tmp_path / "d").write_bytes(bytes(7))
     os.link(tmp_path / "d", tmp_path / "a" / "e")
     assert files.folder_size(tmp_path) == 19
+
+
+def test_folders_inside_are_replaced_whole_and_others_stay(tmp_path):
+    for name in ("steps/old.json", "mine/notes.txt"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("old")
+    with files.filled_folder(tmp_path) as aside:
+        (aside / "steps").mkdir()
+        (aside / "steps" / "new.json").write_text("new")
+        (aside / "top.json").write_text("new")
+    found = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")]
+    assert sorted(found) == ["mine/notes.txt", "steps/new.json", "top.json"]

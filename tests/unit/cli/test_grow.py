@@ -3,6 +3,8 @@ import pytest
 import modernbert
 from modernbert.cli.main import main
 from modernbert.data.train_tokenizer import train
+from modernbert.model.sentence import Sentence
+from modernbert.model.sentence_config import DenseShape, Pool, SentenceConfig
 from tests.corpora import texts
 from tests.unit.infer.test_pretrained import made
 
@@ -88,3 +90,18 @@ def test_a_vocabulary_is_swapped(small, called, tmp_path):
     new = modernbert.load(tmp_path / "new")
     assert new.config.vocab_size == new.tokenizer.vocab_size == 384
     assert [len(guesses) for guesses in modernbert.fill(new, "the [MASK] batch")] == [5]
+
+
+def test_a_projection_stays_where_it_fits(called, tmp_path):
+    model = made()
+    dense = DenseShape(
+        in_dim=32, out_dim=8, has_bias=False, activation="torch.nn.modules.linear.Identity"
+    )
+    model.sentence = Sentence(SentenceConfig(max_length=20, steps=(Pool(("cls",)), dense)))
+    model.save(tmp_path / "small")
+    for name, size, steps in (("deep", ("--num-layers", 5), 2), ("wide", ("--dim", 64), 1)):
+        assert called("grow", tmp_path / "small", tmp_path / name, *size)[0] == 0
+        large = modernbert.load(tmp_path / name)
+        assert len(large.sentence.config.steps) == steps
+        assert large.sentence.config.pool == Pool(("cls",))
+        assert large.embed(["the batch"]).shape == (1, 8 if name == "deep" else 64)

@@ -6,7 +6,7 @@ import torch
 from modernbert.base.errors import CheckpointError
 from modernbert.infer.facts import facts_of, spelled_layers
 from modernbert.infer.pretrained import Pretrained
-from modernbert.model import folder
+from modernbert.model import stored
 from modernbert.model.config import HeadConfig
 from tests import flexbert
 from tests.corpora import tokenizer
@@ -26,14 +26,14 @@ def size(model):
 
 def test_a_folder(place):
     model, found = model_of(), facts_of(str(place))
-    assert found.form == "model folder"
+    assert found.form == "sentence-transformers folder"
     assert found.config == model.config
     assert found.head == model.head_config
     assert sum(found.parameters.values()) == size(model)
     assert found.parameters["attention"] == 4 * 4 * 32 * 32
     assert found.parameters["mlp"] == 4 * 3 * 32 * 48
     assert (found.parameters["embeddings"], found.parameters["decoder"]) == (512 * 32, 512)
-    assert found.size_bytes == (place / folder.WEIGHTS).stat().st_size
+    assert found.size_bytes == (place / stored.WEIGHTS).stat().st_size
     assert found.dtypes == ("float32",)
     assert found.tokenizer.num_ids == 512
     assert found.tokenizer.kind == "BPE after ByteLevel"
@@ -43,7 +43,7 @@ def test_a_folder(place):
 
 def test_weights_are_not_read(place):
     """A hole as large as the weights, behind their header, is as good."""
-    weights = place / folder.WEIGHTS
+    weights = place / stored.WEIGHTS
     whole = weights.read_bytes()
     header = 8 + int.from_bytes(whole[:8], "little")
     weights.write_bytes(whole[:header] + bytes(len(whole) - header))
@@ -69,7 +69,7 @@ def test_a_classifier(tmp_path):
 def test_a_sentence_transformers_folder(place, pooling, said):
     types = [f"sentence_transformers.models.{name}" for name in ("Transformer", "Pooling")]
     (place / "modules.json").write_text(json.dumps([{"type": each} for each in types]))
-    (place / "1_Pooling").mkdir()
+    (place / "1_Pooling").mkdir(exist_ok=True)
     (place / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
     found = facts_of(str(place))
     assert (found.form, found.modules) == ("sentence-transformers folder", tuple(types))
@@ -123,7 +123,7 @@ def test_files_of_another_shape_are_looked_over(place, content):
     for name in ("modules.json", "sentence_bert_config.json"):
         (place / name).write_text(content)
     for name in ("1_Pooling", "2_Dense"):
-        (place / name).mkdir()
+        (place / name).mkdir(exist_ok=True)
         (place / name / "config.json").write_text(content)
     found = facts_of(str(place))
     assert (found.modules, found.pooling) == ((), "")

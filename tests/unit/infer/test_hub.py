@@ -52,7 +52,9 @@ def commits(tmp_path_factory):
         folder = tmp_path_factory.mktemp("commit") / "repository"
         made(max_length=length).save(folder)
         folders[commit_of(number)] = folder
-        for name in (NEEDED - {path.name for path in folder.iterdir()}) | NOT_NEEDED:
+        for name in (
+            NEEDED - {str(path.relative_to(folder)) for path in folder.rglob("*")}
+        ) | NOT_NEEDED:
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_text(f"{name} of {length}")
     return folders

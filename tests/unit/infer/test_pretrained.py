@@ -16,9 +16,13 @@ from tests.corpora import tokenizer
 from tests.nets import config_of, lively
 
 MODEL_FILES = (
+    "1_Pooling",
     "README.md",
     "config.json",
+    "config_sentence_transformers.json",
     "model.safetensors",
+    "modules.json",
+    "sentence_bert_config.json",
     "special_tokens_map.json",
     "tokenizer.json",
     "tokenizer_config.json",

@@ -4,6 +4,8 @@ from modernbert.batch import pack
 from modernbert.data.train_tokenizer import train
 from modernbert.infer.pretrained import load
 from modernbert.infer.vocabulary import swap_vocabulary
+from modernbert.model.sentence import Sentence
+from modernbert.model.sentence_config import Pool, SentenceConfig
 from tests.corpora import texts, tokenizer
 from tests.unit.data.test_vocabulary import permuted
 from tests.unit.infer.test_pretrained import made
@@ -31,3 +33,13 @@ def test_the_table_is_filled_up_to_a_multiple_of_64():
     swapped, _ = swap_vocabulary(made(), type(bare)(inner))
     assert swapped.config.vocab_size == 448
     assert swapped.tokenizer.vocab_size == 385
+
+
+def test_how_texts_become_vectors_stays():
+    model = made()
+    told = SentenceConfig(max_length=20, steps=(Pool(("cls",)),), prompts={"query": "every "})
+    model.sentence = Sentence(told)
+    new, _ = permuted(tokenizer())
+    swapped, _ = swap_vocabulary(model, new)
+    asked = (["the batch", "a place"], "query")
+    torch.testing.assert_close(swapped.embed(*asked), model.embed(*asked))

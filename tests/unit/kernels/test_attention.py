@@ -5,6 +5,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from modernbert.base.errors import ConfigError, MachineError
 from modernbert.batch import Layout
 from modernbert.kernels.attention import BACKENDS, attend, backend_for
+from modernbert.kernels.attention.oracle import visible
+from modernbert.kernels.attention.padded import attend_to
 
 ON_CPU = ("oracle", "banded", "padded")
 
@@ -128,3 +130,18 @@ def test_tokens_in_a_row_are_not_moved_when_no_gradient_is_kept():
     with Moved() as moved:
         attend(q.requires_grad_(), k, v, layout, 128)
     assert moved.rows >= 3 * 4096
+
+
+@pytest.mark.parametrize("window", [None, 8])
+def test_only_readable_tokens_are_seen_and_who_sees_none_gets_zeros(window):
+    layout = Layout.of([20, 3, 12])
+    q, k, v = qkv_of(35, torch.float64)
+    readable = torch.arange(35) % 20 < 6
+    seen = visible(layout, 35, window) & readable
+    scores = torch.einsum("qhk,thk->hqt", q, k) * q.shape[-1] ** -0.5
+    shares = scores.masked_fill(~seen, -torch.inf).softmax(-1).nan_to_num(0.0)
+    expected = torch.einsum("hqt,thk->qhk", shares, v)
+    found = attend_to(readable, q, k, v, layout, window)
+    torch.testing.assert_close(found, expected)
+    assert (found[19] == 0).all() == (window == 8)
+    assert (found[23:].abs().amax((1, 2)) > 0).any()

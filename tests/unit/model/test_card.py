@@ -19,6 +19,7 @@ from modernbert.model.card_facts import (
     TrainingFacts,
 )
 from modernbert.model.config import MASKED_LM, HeadConfig
+from modernbert.model.sentence_config import SentenceConfig
 from tests.nets import config_of, lively
 
 ODD = "a \"b\" 'c' | `d` ``\n- e: {f} <g> \\ \t\x00 \u202e ☃ 😀 ---\n```\n"
@@ -143,7 +144,13 @@ def test_odd_masks_and_prompts_are_quoted():
     mask = "<'m| `\"$ask\\>"
     fill, *_ = blocks(card(facts(MASKED_LM, mask_token=mask)), "sh")
     assert shlex.split(fill) == ["modernbert", "fill", ".", f"Please {mask} this sentence."]
-    page = card(facts(MASKED_LM, mask_token=ODD, prompts={ODD: ODD, "b": "c"}))
+    page = card(
+        facts(
+            MASKED_LM,
+            mask_token=ODD,
+            sentence=SentenceConfig(max_length=8, prompts={ODD: ODD, "b": "c"}),
+        )
+    )
     assert "modernbert fill" not in page
     trees = [ast.parse(block) for block in blocks(page, "python")]
     texts = {

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from modernbert.base.errors import CheckpointError
-from modernbert.model import composer, settings
+from modernbert.model import composer, config_file
 from modernbert.model.config import MASKED_LM, HeadConfig
 from modernbert.model.init import build
 from modernbert.model.presets import PRESETS
@@ -93,7 +93,7 @@ def test_settings_and_tokenizer_come_with_the_file(model, tmp_path):
 
     content = flexbert.composer(model, settings_of(model.config), tokenizer())
     found = read(content, tmp_path)
-    assert settings.to_config(found.settings).num_heads == 2
+    assert config_file.to_config(found.settings).num_heads == 2
     assert {"tokenizer.json", "tokenizer_config.json"} <= found.tokenizer.keys()
     assert found.tokenizer["tokenizer_config.json"]["model_max_length"] == 64
 

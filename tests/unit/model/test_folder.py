@@ -6,7 +6,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from modernbert.base.errors import CheckpointError
-from modernbert.model import folder
+from modernbert.model import folder, stored
 from modernbert.model.config import MASKED_LM
 from tests.nets import batch_of, config_of, lively
 
@@ -19,9 +19,9 @@ def saved(tmp_path):
 
 
 def change(path, rename=lambda name: name, drop=(), **tensors):
-    found = load_file(path / folder.WEIGHTS) | tensors
+    found = load_file(path / stored.WEIGHTS) | tensors
     kept = {rename(name): x for name, x in found.items() if name not in drop}
-    save_file(kept, path / folder.WEIGHTS, metadata={"format": "pt"})
+    save_file(kept, path / stored.WEIGHTS, metadata={"format": "pt"})
 
 
 def same_logits(path, model):
@@ -42,7 +42,7 @@ def test_what_is_written_reads_back(tmp_path, dtype, head, tied):
 
 
 def test_the_file_holds_hugging_face_s_names_and_nothing_twice(saved):
-    with safe_open(saved / folder.WEIGHTS, framework="pt") as file:
+    with safe_open(saved / stored.WEIGHTS, framework="pt") as file:
         names = set(file.keys())
         assert file.metadata() == {"format": "pt"}
     assert "model.layers.0.attn.Wqkv.weight" in names
@@ -58,7 +58,7 @@ def test_names_without_the_prefix_are_read(saved):
 
 
 def test_a_tied_decoder_in_the_file_is_accepted(saved):
-    table = load_file(saved / folder.WEIGHTS)["model.embeddings.tok_embeddings.weight"]
+    table = load_file(saved / stored.WEIGHTS)["model.embeddings.tok_embeddings.weight"]
     change(saved, **{"decoder.weight": table.clone()})
     assert same_logits(saved, lively(config_of()))
 
@@ -75,12 +75,12 @@ def test_a_classifier_s_folder_gives_its_head(saved):
 
 
 def test_shards_are_read(saved):
-    found = load_file(saved / folder.WEIGHTS)
-    (saved / folder.WEIGHTS).unlink()
+    found = load_file(saved / stored.WEIGHTS)
+    (saved / stored.WEIGHTS).unlink()
     weight_map = {name: f"part-{index % 2}.safetensors" for index, name in enumerate(found)}
     for part in set(weight_map.values()):
         save_file({n: x for n, x in found.items() if weight_map[n] == part}, saved / part)
-    (saved / folder.INDEX).write_text(json.dumps({"weight_map": weight_map}))
+    (saved / stored.INDEX).write_text(json.dumps({"weight_map": weight_map}))
     assert same_logits(saved, lively(config_of()))
     (saved / "part-1.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"part-1.safetensors is missing: .* names it"):
@@ -100,20 +100,18 @@ def test_a_broken_config_is_named(saved, text, sentence):
 
 
 def test_a_folder_without_weights_says_what_it_would_read(saved):
-    (saved / folder.WEIGHTS).rename(saved / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match=r"/pytorch_model.bin NEW` makes one that does"):
+    (saved / stored.WEIGHTS).rename(saved / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"only `modernbert convert` reads pytorch_model.bin"):
         folder.read(saved)
     (saved / "pytorch_model.bin").unlink()
-    with pytest.raises(
-        CheckpointError, match=r"has no model.safetensors: give a model folder with"
-    ):
+    with pytest.raises(CheckpointError, match=r"has no model.safetensors: give a folder with"):
         folder.read(saved)
 
 
 @pytest.mark.parametrize("size", [4, 1000])
 def test_a_truncated_file_is_named(saved, size):
-    whole = (saved / folder.WEIGHTS).read_bytes()
-    (saved / folder.WEIGHTS).write_bytes(whole[:size])
+    whole = (saved / stored.WEIGHTS).read_bytes()
+    (saved / stored.WEIGHTS).write_bytes(whole[:size])
     with pytest.raises(CheckpointError, match=r"model.safetensors is broken"):
         folder.read(saved)
 
@@ -146,7 +144,7 @@ def test_wrong_shapes_are_named(saved):
 def test_headers_are_read_without_weights(saved, dtype):
     model = lively(config_of()).to(dtype)
     folder.write(model, saved)
-    found = folder.headers(saved)
+    found = stored.headers(saved)
     sizes = {name: weight.shape for name, weight in model.named_parameters()}
     assert {folder.hf_name(name).removeprefix("model."): size for name, size in sizes.items()} == {
         name: header.shape for name, header in found.items()
@@ -155,10 +153,10 @@ def test_headers_are_read_without_weights(saved, dtype):
 
 
 def test_headers_of_a_truncated_file_are_refused(saved):
-    whole = (saved / folder.WEIGHTS).read_bytes()
-    (saved / folder.WEIGHTS).write_bytes(whole[:1000])
+    whole = (saved / stored.WEIGHTS).read_bytes()
+    (saved / stored.WEIGHTS).write_bytes(whole[:1000])
     with pytest.raises(CheckpointError, match=r"model.safetensors is broken"):
-        folder.headers(saved)
+        stored.headers(saved)
 
 
 def test_headers_of_a_strange_format_are_refused(saved):
@@ -166,4 +164,4 @@ def test_headers_of_a_strange_format_are_refused(saved):
     with pytest.raises(
         CheckpointError, match=r"final_norm.weight is stored as F8_E4M3, and only F"
     ):
-        folder.headers(saved)
+        stored.headers(saved)

@@ -9,6 +9,8 @@ from modernbert.base.errors import CheckpointError
 from modernbert.batch import pack
 from modernbert.model import folder as model_folder
 from modernbert.model.init import build
+from modernbert.model.sentence_config import Pool
+from modernbert.model.sentence_reader import read_sentence
 from modernbert.optim.groups import decay_groups
 from modernbert.optim.stable_adamw import StableAdamW
 from modernbert.train import checkpoint
@@ -51,6 +53,14 @@ def test_a_checkpoint_says_the_positions_it_was_trained_for(finished):
         for place in checkpoint.found(finished.folder / "checkpoints")
     ]
     assert thetas == [10_000.0, *[160_000.0] * (len(thetas) - 1)]
+
+
+def test_every_checkpoint_says_how_texts_are_pooled(finished):
+    for place in [*checkpoint.found(finished.folder / "checkpoints"), finished.folder / "model"]:
+        assert (place / "modules.json").is_file()
+        config = read_sentence(place, model_folder.read(place)).config
+        assert config.steps == (Pool(("mean",)),)
+        assert config.max_length == model_folder.read_config(place).max_length
 
 
 def test_nothing_is_pickled(finished):

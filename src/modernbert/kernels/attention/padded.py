@@ -26,14 +26,38 @@ def attend(
     return mixed.transpose(1, 2)[real(layout)]
 
 
+def attend_to(
+    readable: Bool[Tensor, "T"],
+    q: Float[Tensor, "T H K"],
+    k: Float[Tensor, "T H K"],
+    v: Float[Tensor, "T H K"],
+    layout: Layout,
+    window: int | None = None,
+) -> Float[Tensor, "T H K"]:
+    """Attend as above, but to readable tokens only; a token that sees none of them gets zeros.
+
+    Costs S x L x L mask memory.
+    """
+    queries, keys, values = (pad(x, layout).transpose(1, 2) for x in (q, k, v))  # S H L K
+    seen = _near(layout, window) & pad(readable, layout)[:, None, None, :]
+    is_blind = ~seen.any(-1, keepdim=True)
+    with _safe_kernels(q.device):
+        # A row that sees nothing is NaN in some kernels: it sees everything, and is then cleared.
+        mixed = F.scaled_dot_product_attention(queries, keys, values, seen | is_blind)
+    return mixed.masked_fill(is_blind, 0).transpose(1, 2)[real(layout)]
+
+
 def _mask(layout: Layout, window: int | None) -> Bool[Tensor, "S 1 L L"]:
-    index = torch.arange(layout.max_seqlen, device=layout.cu_seqlens.device)
-    distance = (index[:, None] - index[None, :]).abs()
-    seen = real(layout)[:, None, None, :]
-    if window is not None:
-        seen = seen & (distance <= window // 2)
+    seen = _near(layout, window) & real(layout)[:, None, None, :]
     # A row that sees nothing is NaN in some kernels: padding looks at itself.
-    return seen | (distance == 0)
+    return seen | _near(layout, 0)
+
+
+def _near(layout: Layout, window: int | None) -> Bool[Tensor, "1 1 L L"]:
+    """Return True where two places are near enough to see each other; None is everywhere."""
+    index = torch.arange(layout.max_seqlen, device=layout.cu_seqlens.device)
+    reach = layout.max_seqlen if window is None else window // 2
+    return ((index[:, None] - index[None, :]).abs() <= reach)[None, None]
 
 
 def _safe_kernels(device: torch.device) -> AbstractContextManager[None]:

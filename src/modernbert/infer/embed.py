@@ -1,0 +1,71 @@
+"""Token ids of texts in, their vectors out: packed, the longest first, in batches of a budget."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from modernbert.batch import PackedBatch, pack, positions, segments, split
+from modernbert.data.tokenizer import Ids
+from modernbert.infer.batching import plan
+from modernbert.infer.reading import ReadText
+from modernbert.model.expansion import encode_to
+from modernbert.model.model import Model
+from modernbert.model.sentence import Sentence
+
+BATCH_TOKENS = 16_384
+"""Tokens of a batch: enough to keep matrix products busy."""
+_SPARSE_BATCH_TOKENS = 1024
+"""The same where each token costs a vector as wide as the vocabulary."""
+
+
+@torch.no_grad()
+def vectors_of_texts(
+    model: Model, sentence: Sentence, documents: Sequence[Ids], num_prompt: int = 0
+) -> Float[Tensor, "S N"]:
+    """Return one float32 vector a document, in their order, on the model's device."""
+    is_sparse = sentence.config.is_sparse
+    found: dict[int, Tensor] = {}
+    for numbers, batch in _batches(
+        model, documents, _SPARSE_BATCH_TOKENS if is_sparse else BATCH_TOKENS
+    ):
+        x = model(batch) if is_sparse else model.encoder(batch)
+        vectors = sentence(x, batch.layout, num_prompt).float()
+        found |= dict(zip(numbers, vectors, strict=True))
+    return torch.stack([found[number] for number in range(len(documents))])
+
+
+@torch.no_grad()
+def vectors_of_tokens(
+    model: Model, sentence: Sentence, texts: Sequence[ReadText]
+) -> list[Float[Tensor, "T N"]]:
+    """Return for each text one float32 vector a token, on the model's device."""
+    late = sentence.config.late
+    is_attended = late is None or late.expansion is None or late.expansion.is_attended
+    found: dict[int, Tensor] = {}
+    for numbers, batch in _batches(model, [text.ids for text in texts], BATCH_TOKENS):
+        counts = [texts[number].num_read for number in numbers]
+        if is_attended or sum(counts) == len(batch.ids):
+            x = model.encoder(batch)
+        else:
+            x = encode_to(model.encoder, batch, _first(counts, batch))
+        vectors = sentence(x, batch.layout).float()
+        found |= dict(zip(numbers, split(vectors, batch.layout), strict=True))
+    return [found[number] for number in range(len(texts))]
+
+
+def _batches(
+    model: Model, documents: Sequence[Ids], budget: int
+) -> Iterator[tuple[list[int], PackedBatch]]:
+    """Yield batches on the model's device, each with the numbers of its documents."""
+    device = model.encoder.embeddings.tok_embeddings.weight.device
+    for numbers in plan([len(ids) for ids in documents], budget):
+        yield numbers, pack([documents[number].tolist() for number in numbers]).to(device)
+
+
+def _first(counts: list[int], batch: PackedBatch) -> Tensor:
+    """Mark the first so many tokens of each document."""
+    place = positions(batch.layout, len(batch.ids))
+    limits = torch.tensor(counts, device=place.device)
+    return place < limits[segments(batch.layout, len(batch.ids))]

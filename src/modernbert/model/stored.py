@@ -1,0 +1,150 @@
+"""Files of a model folder: JSON and safetensors in, objects and tensors out."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from modernbert.base.errors import CheckpointError
+from modernbert.base.files import read_json, whole_file
+
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+}
+"""What weights may be stored as, by safetensors' names."""
+
+
+def write_tensors(tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """Write model.safetensors as transformers marks it.
+
+    Raises:
+        MachineError: the disk is full or the folder cannot be written.
+    """
+    with whole_file(folder / WEIGHTS) as aside:
+        save_file(dict(tensors), aside, metadata={"format": "pt"})
+
+
+def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of a folder's safetensors, with their names.
+
+    Raises:
+        CheckpointError: a file is missing or broken.
+    """
+    for file in _files(folder):
+        yield from ((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118
+
+
+def _files(folder: Path) -> Iterator[Any]:
+    for path in weight_files(folder):
+        try:
+            with safe_open(path, framework="pt") as file:
+                yield file
+        except FileNotFoundError as error:
+            raise CheckpointError(f"{path} is missing: {INDEX} names it") from error
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(
+                f"{path} is broken ({error}): copy or download it again"
+            ) from error
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files that hold a folder's weights.
+
+    Raises:
+        CheckpointError: there are none.
+    """
+    if (folder / WEIGHTS).exists():
+        return [folder / WEIGHTS]
+    if (folder / INDEX).exists():
+        return [folder / name for name in _shards(folder / INDEX)]
+    pickled = ", and only `modernbert convert` reads pytorch_model.bin, which can hold code"
+    raise CheckpointError(
+        f"{folder} has no {WEIGHTS}"
+        + (pickled if (folder / "pytorch_model.bin").exists() else "")
+        + ": give a folder with safetensors"
+    )
+
+
+def _shards(index: Path) -> list[str]:
+    weight_map = read_object(index).get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise CheckpointError(f"{index} has no object weight_map: copy it again")
+    # A name with a path in it could make us read any file of the machine.
+    for name in weight_map.values():
+        is_plain = isinstance(name, str) and Path(name).name == name
+        if not is_plain or not name.endswith(".safetensors"):
+            raise CheckpointError(
+                f"{index} names {name!r} for weights, which is no safetensors file beside it: "
+                "copy it again"
+            )
+    return sorted(set(weight_map.values()))
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises:
+        CheckpointError: it is missing, broken or holds something else.
+    """
+    content = _json(path)
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} does not hold a JSON object: copy it again")
+    return content
+
+
+def read_list(path: Path) -> list[Any]:
+    """Read a JSON file that holds a list.
+
+    Raises:
+        CheckpointError: it is missing, broken or holds something else.
+    """
+    content = _json(path)
+    if not isinstance(content, list):
+        raise CheckpointError(f"{path} does not hold a JSON list: copy it again")
+    return content
+
+
+def _json(path: Path) -> Any:
+    try:
+        return read_json(path)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing: give a folder that holds a model") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is not JSON ({error}): copy it again") from error
+
+
+def headers(folder: Path) -> dict[str, Tensor]:
+    """Read names, shapes and formats of the weights alone, as tensors that hold nothing.
+
+    Names are Hugging Face's, without `model.`.
+
+    Raises:
+        CheckpointError: a file is missing or broken, or in a format that is not computed in.
+    """
+    found = {}
+    for file in _files(folder):
+        for name in file.keys():  # noqa: SIM118
+            part = file.get_slice(name)
+            if (stored := part.get_dtype()) not in DTYPES:
+                raise CheckpointError(
+                    f"{folder}: {name} is stored as {stored}, and only {', '.join(DTYPES)} can be "
+                    "read: give the weights in one of these"
+                )
+            found[plain(name)] = torch.empty(part.get_shape(), dtype=DTYPES[stored], device="meta")
+    return found
+
+
+def plain(name: str) -> str:
+    """Return Hugging Face's name of a parameter without the prefix that a head's file has."""
+    return name.removeprefix("model.")
