@@ -1,6 +1,7 @@
 """A padded batch into transformers' ModernBERT, run without its padding, a padded batch out."""
 
 import inspect
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from modernbert.base.errors import ConfigError
 from modernbert.bridge.grid import Grid
 from modernbert.kernels.geglu import gated
 from modernbert.kernels.rope import Rope, make_rope, rotate_
+from modernbert.kernels.tiles import by_tiles
 from modernbert.model.config import EncoderConfig
 from modernbert.model.hf_config import from_hf
 
@@ -57,13 +59,20 @@ class ModernBertEncoderLayer(_TheirLayer):  # type: ignore[no-untyped-call]
     ) -> Tensor:
         """Refine every token's vector."""
         attention: Any = self.attn
-        mlp: Any = self.mlp
-        qkv = attention.Wqkv(self.attn_norm(x))
-        q, k, v = rotate_(qkv.unflatten(-1, (3, -1, attention.head_dim)), rope)
-        mixed = grid.attend(q, k, v, window)
-        x = x + attention.out_drop(attention.Wo(mixed.flatten(1)))
-        out: Tensor = x + mlp.Wo(mlp.drop(gated(mlp.Wi(self.mlp_norm(x)), activation)))
-        return out
+        mixed = _mixed(attention, self.attn_norm(x), rope, grid, window)
+        x = x + attention.out_drop(attention.Wo(mixed))
+        return x + by_tiles(partial(_gated, self.mlp, activation), self.mlp_norm(x))
+
+
+def _mixed(attention: Any, x: Tensor, rope: Rope, grid: Grid, window: int | None) -> Tensor:
+    # Apart, so that queries, keys and values are gone before the output is made.
+    qkv = attention.Wqkv(x).unflatten(-1, (3, -1, attention.head_dim))
+    return grid.attend(*rotate_(qkv, rope), window).flatten(1)
+
+
+def _gated(mlp: Any, activation: str, x: Tensor) -> Tensor:
+    out: Tensor = mlp.Wo(mlp.drop(gated(mlp.Wi(x), activation)))
+    return out
 
 
 class ModernBertModel(_TheirModel):  # type: ignore[no-untyped-call]

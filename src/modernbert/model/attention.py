@@ -24,10 +24,15 @@ class Attention(nn.Module):
         self, x: Float[Tensor, "T D"], rope: Rope, layout: Layout, backend: str | None
     ) -> Float[Tensor, "T D"]:
         """Mix each token with the tokens it may see."""
-        q, k, v = self.project(x, rope)
-        mixed = attend(q, k, v, layout, self.window, backend)  # T H K
-        out: Tensor = self.out_drop(self.Wo(mixed.flatten(1)))
+        out: Tensor = self.out_drop(self.Wo(self._mixed(x, rope, layout, backend)))
         return out
+
+    def _mixed(
+        self, x: Tensor, rope: Rope, layout: Layout, backend: str | None
+    ) -> Float[Tensor, "T D"]:
+        # Apart, so that queries, keys and values are gone before the output is made.
+        q, k, v = self.project(x, rope)
+        return attend(q, k, v, layout, self.window, backend).flatten(1)
 
     def project(self, x: Float[Tensor, "T D"], rope: Rope) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values, each [T H K], the first two turned by position."""

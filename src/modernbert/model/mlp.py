@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from modernbert.kernels.geglu import gated
+from modernbert.kernels.tiles import by_tiles
 from modernbert.model.config import EncoderConfig
 
 
@@ -19,5 +20,8 @@ class MLP(nn.Module):
 
     def forward(self, x: Float[Tensor, "T D"]) -> Float[Tensor, "T D"]:
         """Widen, gate, narrow."""
+        return by_tiles(self._mixed, x)
+
+    def _mixed(self, x: Tensor) -> Tensor:
         out: Tensor = self.Wo(self.drop(gated(self.Wi(x), self.activation)))
         return out
