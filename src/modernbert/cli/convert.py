@@ -34,7 +34,8 @@ def convert(
     where it is installed; the largest difference of each is printed.
 
     Args:
-        source: Folder, hub id, or checkpoint file of the reference repository (Composer) or torch.
+        source: Folder, hub id (with @revision or without), or checkpoint file of the reference
+            repository (Composer) or torch.
         target: Folder to make.
         told: What the source does not say itself.
         dtype: Number format of the weights; by default the source's.

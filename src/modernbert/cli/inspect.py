@@ -25,7 +25,8 @@ def inspect(
     """Say what a model is and what opens it, without reading its weights.
 
     Args:
-        model: Folder, hub id, or checkpoint file of the reference repository (Composer) or torch.
+        model: Folder, hub id (with @revision or without), or checkpoint file of the reference
+            repository (Composer) or torch.
         as_json: Print JSON, for a program.
     """
     from modernbert.base.records import to_plain

@@ -95,11 +95,12 @@ def fill(
     """Guess the [MASK]s of a text.
 
     Args:
-        model: Folder of a model, or a hub id; a private one takes its token from HF_TOKEN.
+        model: Folder of a model, or a hub id, with @revision or without; a private one takes its
+            token from HF_TOKEN.
         text: Text with one [MASK] or more; "-" reads standard input.
         top: Candidates to show.
         as_json: Print JSON: a list of candidates for each [MASK].
-        revision: Branch, tag or commit of a model on the hub.
+        revision: Branch, tag or commit of a model on the hub; the same as @revision.
     """
     from modernbert.base.records import to_plain
     from modernbert.infer.fill import fill as guess
@@ -127,7 +128,7 @@ def grow(
     Matrices are tiled from the middle and layers repeated, as ModernBERT-large began.
 
     Args:
-        source: Folder of a model, or a hub id.
+        source: Folder of a model, or a hub id, with @revision or without.
         target: Folder for the larger model.
         options: Sizes, and how they are reached.
     """
@@ -146,7 +147,7 @@ def swap_vocabulary(
     """Give a trained model another tokenizer; tokens that both have keep their vectors.
 
     Args:
-        source: Folder of a model, or a hub id.
+        source: Folder of a model, or a hub id, with @revision or without.
         tokenizer: Folder of the new tokenizer.
         target: Folder for the model with it.
     """

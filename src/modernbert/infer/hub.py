@@ -30,8 +30,8 @@ def folder_of(
 ) -> Path:
     """Return the folder of that name, or one with what the Hugging Face hub has under that id.
 
-    What was downloaded once is taken from the hub's cache when the hub is out of reach. Without
-    a token, HF_TOKEN or the saved login is used.
+    An id may carry its revision: `owner/name@revision`. What was downloaded once is taken from the
+    hub's cache when the hub is out of reach. Without a token, HF_TOKEN or the saved login is used.
 
     Raises:
         CheckpointError: there is no such folder, or the hub does not give it.
@@ -42,7 +42,8 @@ def folder_of(
     except PermissionError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror})") from error
     except (OSError, ValueError):  # not there, or no path: perhaps a hub id
-        return _downloaded(str(path_or_hub_id), revision, token)
+        hub_id, told = split_revision(str(path_or_hub_id))
+        return _downloaded(hub_id, revision or told, token)
     if not stat.S_ISDIR(mode):
         raise CheckpointError(f"{path} is a file: give the folder that holds the model")
     if revision is not None:
@@ -50,6 +51,12 @@ def folder_of(
             f"{path} is a folder, and only the hub has revisions: leave {revision!r} out"
         )
     return path
+
+
+def split_revision(hub_id: str) -> tuple[str, str | None]:
+    """Tell a model's id from the branch, tag or commit that may follow it after an `@`."""
+    name, _, revision = hub_id.partition("@")
+    return name, revision or None
 
 
 def _downloaded(hub_id: str, revision: str | None, token: str | None) -> Path:

@@ -11,7 +11,7 @@ from modernbert.base.errors import CheckpointError, ConfigError
 from modernbert.batch import PackedBatch
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.infer import embed, reading
-from modernbert.infer.hub import folder_of
+from modernbert.infer.hub import folder_of, split_revision
 from modernbert.model import card, sentence_reader, sentence_writer
 from modernbert.model import folder as model_folder
 from modernbert.model.card_facts import CardFacts, Origin
@@ -141,7 +141,8 @@ def load(
     """Open a model folder, or download one from the Hugging Face hub and open it.
 
     Nothing in a checkpoint is executed. A folder wins over a hub id of the same name. `revision`
-    is a branch, a tag or a commit; without a token, HF_TOKEN or the saved login is used.
+    is a branch, a tag or a commit, and may follow the id after an `@` instead; without a token,
+    HF_TOKEN or the saved login is used.
 
     Raises:
         CheckpointError: the folder is not a ModernBERT, or the hub does not give it.
@@ -155,8 +156,8 @@ def load(
     if sentence.config.has_lower_case:
         tokenizer = tokenizer.lower_cased()
     opened = Pretrained(model, tokenizer, sentence)
-    is_folder = Path(path_or_hub_id).is_dir()
-    opened.origin = Origin("" if is_folder else str(path_or_hub_id), card.training_in(folder))
+    hub_id = "" if Path(path_or_hub_id).is_dir() else split_revision(str(path_or_hub_id))[0]
+    opened.origin = Origin(hub_id, card.training_in(folder))
     return opened.eval()
 
 

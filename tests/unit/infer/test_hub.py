@@ -78,6 +78,7 @@ def test_a_revision_is_a_branch_a_tag_or_a_commit(hub, tmp_path):
     # What was fetched once is there without a hub, by all of these names.
     for url, more in ((NOWHERE, {}), (hub.url, OFFLINE)):
         assert loads(url, tmp_path, *given, **more) == ["64", "32", "16", "32"]
+    assert loads(hub.url, tmp_path, {"id": "a/b@v1.0"}) == ["16"]
     missing = MODEL | {"revision": commit_of(3)}
     assert loads(NOWHERE, tmp_path, missing) == [REACH]
 
@@ -155,8 +156,11 @@ def test_the_command_line_takes_hub_ids(hub, tmp_path):
     hub.repositories["a/b"].token = "secret"
 
     def fill(*more):
+        return command("fill", "a/b", "the [MASK]", *more)
+
+    def command(*words):
         return subprocess.run(
-            [sys.executable, "-m", "modernbert", "fill", "a/b", "the [MASK]", *more],
+            [sys.executable, "-m", "modernbert", *words],
             capture_output=True,
             text=True,
             env=environment(hub.url, tmp_path, HF_TOKEN="secret"),
@@ -167,6 +171,10 @@ def test_the_command_line_takes_hub_ids(hub, tmp_path):
     done = fill("--revision", "better")
     assert (done.returncode, done.stdout[:9]) == (0, "[MASK] 1:"), done.stderr
     assert any("/revision/better" in path for _, path, _ in hub.asked)
+    hub.asked.clear()
+    done = command("fill", "a/b@v1.0", "the [MASK]")
+    assert done.returncode == 0, done.stderr
+    assert any("/revision/v1.0" in path for _, path, _ in hub.asked)
     failed = fill("--revision", "betta")
     assert (failed.returncode, failed.stdout) == (2, "")
     assert failed.stderr == (
