@@ -44,7 +44,9 @@ UNPICKLES = "model/pickled.py"
 # Files that are of an optional package throughout, such as classes made from its own. They may
 # import it at their top, for nobody imports them at his.
 BEYOND_THE_DOOR = {
+    "bridge/checks.py": "modernbert.bridge.checks",
     "bridge/heads.py": "modernbert.bridge.heads",
+    "bridge/layers.py": "modernbert.bridge.layers",
     "bridge/packed.py": "modernbert.bridge.packed",
 }
 

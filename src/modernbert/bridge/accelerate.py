@@ -17,24 +17,26 @@ def accelerate(model: M) -> M:
 
     Takes a ModernBERT of transformers under any head, and whatever holds one: models of
     sentence-transformers, PEFT adapters, PyLate. Parameters, saving and moving stay as they are;
-    hooks on layers see tokens on one flat axis. Outputs at real tokens are the same; padded
-    positions become zero.
+    hooks on layers and their parts see tokens on one flat axis. Outputs at real tokens are the
+    same; padded positions become zero.
 
     Raises:
         ConfigError: the model holds no ModernBERT, or one that cannot be computed exactly.
         MachineError: transformers is not installed.
     """
-    theirs, ours = _pairs()[0]
-    if not any(isinstance(module, theirs) for module in model.modules()):
+    pairs = _pairs()
+    _check_module(model)
+    if not any(isinstance(module, pairs[0][0]) for module in model.modules()):
         raise ConfigError(
             f"{_kind(model)} holds no ModernBERT, and nothing else can be accelerated"
         )
+    from modernbert.bridge.checks import check
+
+    check(model)
     for module in model.modules():
-        if isinstance(module, theirs) and not isinstance(module, ours):
-            _check(module)
         if _is_a(_SENTENCE, module):
             _check_expansion(module)
-    for theirs, ours in _pairs():
+    for theirs, ours in pairs:
         _change(model, theirs, ours)
     _mark_padding(model)
     return model
@@ -44,9 +46,12 @@ def restore(model: M) -> M:
     """Undo `accelerate`; a model that was not accelerated stays as it is.
 
     Raises:
+        ConfigError: it is no model.
         MachineError: transformers is not installed.
     """
-    for theirs, ours in _pairs():
+    pairs = _pairs()
+    _check_module(model)
+    for theirs, ours in pairs:
         _change(model, ours, theirs)
     for module in model.modules():
         module.__dict__.pop("padding_marks", None)
@@ -56,12 +61,19 @@ def restore(model: M) -> M:
 def _pairs() -> tuple[tuple[type[nn.Module], type[nn.Module]], ...]:
     """Return their classes and ours, the encoders first."""
     try:
-        from modernbert.bridge import heads, packed
+        from modernbert.bridge import heads, layers, packed
     except ImportError as error:
         raise MachineError(
             "accelerating a model needs transformers: pip install 'transformers>=4.57'"
         ) from error
-    return (*packed.PAIRS, *heads.PAIRS)
+    return (*packed.PAIRS, *layers.PAIRS, *heads.PAIRS)
+
+
+def _check_module(model: object) -> None:
+    if isinstance(model, nn.Module):
+        return
+    kind = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
+    raise ConfigError(f"{kind} is no torch module: give the model itself, of a pipeline its .model")
 
 
 def _change(model: nn.Module, before: type[nn.Module], after: type[nn.Module]) -> None:
@@ -69,27 +81,6 @@ def _change(model: nn.Module, before: type[nn.Module], after: type[nn.Module]) -
         if type(module) is before:
             # Only this object changes: the class that others share stays as it is.
             module.__class__ = after
-
-
-def _check(body: Any) -> None:
-    """Refuse what would run otherwise than it does now."""
-    from modernbert.bridge.packed import IS_VERSION_4, shape_of
-
-    shape_of(body)
-    if IS_VERSION_4 and body.config._attn_implementation == "flash_attention_2":
-        raise ConfigError(
-            "this model was opened with flash_attention_2, and under transformers 4 its heads "
-            "take the padding out themselves: open it with attn_implementation='sdpa'"
-        )
-    for number, layer in enumerate(body.layers):
-        for part in (layer.attn, layer.mlp):
-            hooks = (*part._forward_hooks.values(), *part._forward_pre_hooks.values())
-            # Theirs record what a layer returns, and stay once they were asked to.
-            if not all(hook.__module__.startswith("transformers.") for hook in hooks):
-                raise ConfigError(
-                    f"{type(part).__name__} of layer {number} has a forward hook, which an "
-                    "accelerated layer would not call: remove the hook, or hook the layer"
-                )
 
 
 def _mark_padding(model: nn.Module) -> None:

@@ -52,26 +52,40 @@ class Grid:
         layout = Layout.of([width] * rows).to(mask.device)
         return cls((rows, width), kept, kept % width, layout, allowed)
 
+    @classmethod
+    def holed(cls, mask: Bool[Tensor, "B L"], windows: set[int | None]) -> "Grid":
+        """Keep the positions of a mask whose rows have gaps, which windows are to count."""
+        packed, whole = cls.packed(mask), cls.whole(mask, windows, None)
+        assert whole.allowed is not None
+        # What stands in a gap is dropped, but where it could read nothing it would become NaN.
+        itself = torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
+        allowed = {w: each | itself for w, each in whole.allowed.items()}
+        return cls(packed.shape, packed.kept, packed.place, packed.layout, allowed)
+
     def flat(self, grid: Tensor) -> Tensor:
         """Take the tokens out of a grid."""
         return grid.flatten(0, 1).index_select(0, self.kept)
 
     def padded(self, x: Float[Tensor, "T D"]) -> Float[Tensor, "B L D"]:
         """Lay the tokens out as they came, zeros where there was padding."""
+        return self._laid(x)
+
+    def _laid(self, x: Float[Tensor, "T ..."]) -> Float[Tensor, "B L ..."]:
         rows, width = self.shape
-        grid = x.new_zeros(rows * width, x.shape[1]).index_copy(0, self.kept, x)
-        return grid.view(rows, width, -1)
+        grid = x.new_zeros(rows * width, *x.shape[1:]).index_copy(0, self.kept, x)
+        laid: Tensor = grid.unflatten(0, (rows, width))
+        return laid
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, window: int | None) -> Tensor:
         """Let each token read what it may."""
         if self.allowed is None:
             return attend(q, k, v, self.layout, window)
-        q, k, v = (x.unflatten(0, self.shape).transpose(1, 2) for x in (q, k, v))
+        q, k, v = (self._laid(x).transpose(1, 2) for x in (q, k, v))
         mask = self.allowed[window]
         mixed = F.scaled_dot_product_attention(
             q, k, v, mask if mask.dtype == torch.bool else mask.to(q.dtype)
         )
-        return mixed.transpose(1, 2).flatten(0, 1)
+        return self.flat(mixed.transpose(1, 2))
 
 
 def _filled(allowed: Tensor, fill: float) -> Tensor:

@@ -1,7 +1,7 @@
 """A padded batch into transformers' ModernBERT, run without its padding, a padded batch out."""
 
 import inspect
-from functools import partial
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -9,19 +9,12 @@ from jaxtyping import Bool
 from torch import Tensor
 from transformers import ModernBertModel as _TheirModel
 from transformers.modeling_outputs import BaseModelOutput
-from transformers.models.modernbert.modeling_modernbert import (
-    ModernBertEmbeddings as _TheirEmbeddings,
-)
-from transformers.models.modernbert.modeling_modernbert import (
-    ModernBertEncoderLayer as _TheirLayer,
-)
 from transformers.utils.generic import can_return_tuple
 
 from modernbert.base.errors import ConfigError
 from modernbert.bridge.grid import Grid
-from modernbert.kernels.geglu import gated
-from modernbert.kernels.rope import Rope, make_rope, rotate_
-from modernbert.kernels.tiles import by_tiles
+from modernbert.bridge.layers import Setting
+from modernbert.kernels.rope import make_rope
 from modernbert.model.config import EncoderConfig
 from modernbert.model.hf_config import from_hf
 
@@ -35,44 +28,8 @@ _HARMLESS = frozenset(
 # What version 5 reads first and version 4 carries along without looking at it.
 _ONLY_VERSION_5 = ("layer_types", "rope_parameters")
 
-
-class ModernBertEmbeddings(_TheirEmbeddings):
-    """Transformers' embeddings, never compiled on the way."""
-
-    def forward(
-        self, input_ids: Tensor | None = None, inputs_embeds: Tensor | None = None
-    ) -> Tensor:
-        """Look ids up, unless that was done; then norm and dropout."""
-        found = self.tok_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
-        out: Tensor = self.drop(self.norm(found))
-        return out
-
-
-class ModernBertEncoderLayer(_TheirLayer):  # type: ignore[no-untyped-call]
-    """Transformers' layer on a flat axis; being called as theirs is, it keeps their checkpointing.
-
-    Training frameworks find layers by this name.
-    """
-
-    def forward(  # type: ignore[override]
-        self, x: Tensor, rope: Rope, grid: Grid, window: int | None, activation: str
-    ) -> Tensor:
-        """Refine every token's vector."""
-        attention: Any = self.attn
-        mixed = _mixed(attention, self.attn_norm(x), rope, grid, window)
-        x = x + attention.out_drop(attention.Wo(mixed))
-        return x + by_tiles(partial(_gated, self.mlp, activation), self.mlp_norm(x))
-
-
-def _mixed(attention: Any, x: Tensor, rope: Rope, grid: Grid, window: int | None) -> Tensor:
-    # Apart, so that queries, keys and values are gone before the output is made.
-    qkv = attention.Wqkv(x).unflatten(-1, (3, -1, attention.head_dim))
-    return grid.attend(*rotate_(qkv, rope), window).flatten(1)
-
-
-def _gated(mlp: Any, activation: str, x: Tensor) -> Tensor:
-    out: Tensor = mlp.Wo(mlp.drop(gated(mlp.Wi(x), activation)))
-    return out
+PADDING_COUNTS: ContextVar[bool] = ContextVar("padding_counts", default=False)
+"""Whether what stands at padding is read, as some of transformers' losses do."""
 
 
 class ModernBertModel(_TheirModel):  # type: ignore[no-untyped-call]
@@ -104,15 +61,21 @@ class ModernBertModel(_TheirModel):  # type: ignore[no-untyped-call]
         given = input_ids if input_ids is not None else inputs_embeds
         if given is None or (input_ids is not None and inputs_embeds is not None):
             raise ConfigError("give exactly one of input_ids and inputs_embeds")
+        if given.dim() < 2 or not all(given.shape[:2]):
+            raise ConfigError(
+                f"the batch has shape {tuple(given.shape)}: give rows and positions, one or more"
+            )
         wants_all = more.pop("output_hidden_states", None)
         wants_all = self.config.output_hidden_states if wants_all is None else wants_all
         _refuse(self, more)
         config, mask = shape_of(self), _mask_of(attention_mask, given)
         grid = Grid.packed(mask)
         _check_positions(position_ids, grid)
-        if input_ids is not None and _expands(self, input_ids, mask):
-            windows = {config.window_at(index) for index in range(config.num_layers)}
+        windows: set[int | None] = {None, config.local_window}
+        if PADDING_COUNTS.get() or (input_ids is not None and _expands(self, input_ids, mask)):
             grid = Grid.whole(mask, windows, _fill(self))
+        elif _has_holes(mask):
+            grid = Grid.holed(mask, windows)
         states, last = _encoded(self, config, grid, grid.flat(given))
         if wants_all and not IS_VERSION_4:
             states = [*states[:-1], last]
@@ -128,14 +91,27 @@ def _encoded(
     """Return the tokens before the first layer and after each, and the normed last ones."""
     is_embedded = flat.dim() > 1
     x = body.embeddings(inputs_embeds=flat) if is_embedded else body.embeddings(flat)
-    kinds = {config.rope_at(index) for index in range(config.num_layers)}
-    ropes = {kind: make_rope(grid.place, config.head_dim, *kind) for kind in kinds}
+    settings = {True: _setting(config, grid, is_local=True)}
+    settings[False] = _setting(config, grid, is_local=False)
     states = [x]
-    for index, layer in enumerate(body.layers):
-        rope, window = ropes[config.rope_at(index)], config.window_at(index)
-        x = layer(x, rope, grid, window, config.activation)
+    for layer in body.layers:
+        x = layer(x, settings[is_local(layer)])
         states.append(x)
     return states, body.final_norm(x)
+
+
+def _setting(config: EncoderConfig, grid: Grid, *, is_local: bool) -> Setting:
+    window = config.local_window if is_local else None
+    theta, scaling = config.rope_of(is_global=not is_local)
+    rope = make_rope(grid.place, config.head_dim, theta, scaling)
+    return Setting(rope, grid, window, config.activation)
+
+
+def is_local(layer: Any) -> bool:
+    """Return what a live layer says of itself: it may have moved since the config was written."""
+    if IS_VERSION_4:
+        return bool(layer.attn.local_attention != (-1, -1))
+    return bool(layer.attention_type == "sliding_attention")
 
 
 def shape_of(body: Any) -> EncoderConfig:
@@ -158,7 +134,18 @@ def _mask_of(mask: Tensor | None, given: Tensor) -> Bool[Tensor, "B L"]:
             "an accelerated model takes masks of rows and positions, with 1 for tokens: "
             "use modernbert.restore(model) for other masks"
         )
+    if mask.shape != given.shape[:2]:
+        raise ConfigError(
+            f"the mask has shape {tuple(mask.shape)} and the batch {tuple(given.shape[:2])}: "
+            "give one number for each position"
+        )
     return mask.bool()
+
+
+def _has_holes(mask: Bool[Tensor, "B L"]) -> bool:
+    """Return whether a row is in several pieces: order is then not distance."""
+    begins = mask[:, 1:] & ~mask[:, :-1]
+    return bool((begins.sum(1) + mask[:, 0] > 1).any())
 
 
 def _expands(body: ModernBertModel, ids: Tensor, mask: Bool[Tensor, "B L"]) -> bool:
@@ -209,9 +196,5 @@ def _refuse(body: ModernBertModel, more: dict[str, Any]) -> None:
         )
 
 
-PAIRS = (
-    (_TheirModel, ModernBertModel),
-    (_TheirLayer, ModernBertEncoderLayer),
-    (_TheirEmbeddings, ModernBertEmbeddings),
-)
-"""Their classes and ours."""
+PAIRS = ((_TheirModel, ModernBertModel),)
+"""Their class and ours."""

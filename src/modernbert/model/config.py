@@ -109,7 +109,11 @@ class EncoderConfig:
 
     def rope_at(self, layer: int) -> tuple[float, RopeScaling]:
         """Return the base of the layer's rotary frequencies, and how they are stretched."""
-        if self.is_global(layer):
+        return self.rope_of(is_global=self.is_global(layer))
+
+    def rope_of(self, *, is_global: bool) -> tuple[float, RopeScaling]:
+        """Return the same for a kind of layer."""
+        if is_global:
             return self.global_rope_theta, self.global_rope_scaling
         return self.local_rope_theta, self.local_rope_scaling
 
