@@ -17,9 +17,12 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw, for each case, every runtime's speed as a share of ours, and its memory."""
     # The same rows give the same file.
     mpl.rcParams["svg.hashsalt"] = "forward"
-    cases = [f"{row['case']}\n{row['precision']}" for row in rows]
+    cases = [
+        f"{row['model']}\n{row['documents']} of {row['case']}\n{row['precision']}" for row in rows
+    ]
     names = [name for name in (OURS, *RUNTIMES) if any(_timed(row, name) for row in rows)]
-    figure, (speed, memory) = plt.subplots(2, 1, figsize=(9, 7), layout="constrained")
+    size = (2 + 1.8 * len(rows), 7)
+    figure, (speed, memory) = plt.subplots(2, 1, figsize=size, layout="constrained")
     for number, name in enumerate(names):
         at = [case + 0.8 * (number + 0.5) / len(names) - 0.4 for case in range(len(rows))]
         found = [_timed(row, name) for row in rows]
@@ -31,12 +34,13 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
         memory.bar(at, [peak / MIB for peak in peaks], width, label=name)
     speed.axhline(1, color="grey", linewidth=0.8)
     speed.set(
-        title="Speed on a CPU, this package = 1; a missing bar failed", xticks=range(len(rows))
+        title="Speed on a CPU, this package = 1; no bar: failed or left out",
+        xticks=range(len(rows)),
     )
     memory.set(title="Peak memory above the weights, MiB", xticks=range(len(rows)), yscale="log")
     for axis in (speed, memory):
         axis.set_xticklabels(cases)
-    speed.legend(fontsize="small", ncols=4)
+    figure.legend(*speed.get_legend_handles_labels(), loc="outside upper center", ncols=4)
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
 

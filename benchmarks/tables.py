@@ -21,6 +21,7 @@ HEAD = (
     "ratio (quartiles)",
     "machine",
 )
+FORWARD = ("model", "documents", "tokens", "precision", "tokens/s here")
 ACCELERATED = (
     "model",
     "weights",
@@ -61,7 +62,7 @@ def forward_table(rows: Sequence[dict[str, Any]]) -> str:
     if not rows:
         return NOTHING.format("forward")
     names = [name for name in RUNTIMES if any(name in row["runtimes"] for row in rows)]
-    head = ("documents", "precision", "tokens/s here", *names, "of the products' rate", MEMORY)
+    head = (*FORWARD, *names, "of the products' rate", MEMORY, "machine")
     return _table(head, (_forward_cells(row, names) for row in latest(rows)))
 
 
@@ -73,9 +74,15 @@ def accelerate_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def latest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Keep the last measurement of each case, in the order of the cases' first ones."""
-    keyed = {(row["case"], row["precision"], row["model"]): row for row in rows}
-    return list(keyed.values())
+    """Keep the last of measurements of the same thing, in the order of the first ones."""
+    return list({_measured(row): row for row in rows}.values())
+
+
+def _measured(row: dict[str, Any]) -> tuple[object, ...]:
+    """Return what two measurements have in common if one may stand for the other."""
+    host, threads = row["machine"], row["threads"]
+    case = (row[name] for name in ("model", "case", "precision", "documents", "batch_tokens"))
+    return (*case, *sorted(row["runtimes"]), host["processor"], host["cores"], threads)
 
 
 def replaced(page: str, name: str, table: str) -> str:
@@ -100,18 +107,20 @@ def _table(head: Sequence[str], cells: Iterable[Sequence[str]]) -> str:
 def _forward_cells(row: dict[str, Any], names: Sequence[str]) -> tuple[str, ...]:
     found = row["runtimes"]
     return (
-        row["case"],
+        row["model"],
+        f"{row['documents']} of {row['case']}",
+        str(row["tokens"]),
         row["precision"],
         f"{found['modernbert']['tokens_per_second']:.0f}",
         *(_ratio(found.get(name)) for name in names),
         f"{row['share_of_products_rate']:.0%}",
         f"{_mebibytes(found['modernbert'])} / {_mebibytes(found.get('transformers'))}",
+        _machine(row),
     )
 
 
 def _accelerated_cells(row: dict[str, Any]) -> tuple[str, ...]:
     low, high = row["ratio_quartiles"]
-    host = row["machine"]
     return (
         row["model"],
         f"{row['weights'] / 1e6:.1f}M",
@@ -123,8 +132,13 @@ def _accelerated_cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['ours_tokens_per_second']:.0f}",
         f"{row['theirs_tokens_per_second']:.0f}",
         f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})",
-        f"{host['processor']}, {host['cores']} cores, torch {row['versions']['torch']}",
+        _machine(row),
     )
+
+
+def _machine(row: dict[str, Any]) -> str:
+    host = row["machine"]
+    return f"{host['processor']}, {host['cores']} cores, torch {row['versions']['torch']}"
 
 
 def _ratio(found: dict[str, Any] | None) -> str:
@@ -140,7 +154,6 @@ def _mebibytes(found: dict[str, Any] | None) -> str:
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     low, high = row["ratio_quartiles"]
-    host = row["machine"]
     return (
         row["model"],
         str(row["vocab_size"]),
@@ -150,7 +163,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['ours_tokens_per_second']:.0f}",
         f"{row['theirs_tokens_per_second']:.0f}",
         f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})",
-        f"{host['processor']}, {host['cores']} cores, torch {row['versions']['torch']}",
+        _machine(row),
     )
 
 

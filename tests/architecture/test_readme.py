@@ -35,6 +35,12 @@ FORWARD = {
     "case": "short",
     "precision": "float32",
     "model": "modernbert-base",
+    "documents": 16,
+    "batch_tokens": 8192,
+    "tokens": 4019,
+    "threads": 2,
+    "machine": ROW["machine"],
+    "versions": ROW["versions"],
     "share_of_products_rate": 0.88,
     "runtimes": {
         "modernbert": {"tokens_per_second": 600.4, "peak_bytes": 2 << 20},
@@ -123,10 +129,18 @@ def test_rows_become_lines():
 
 def test_a_case_measured_again_counts_once_and_a_failure_is_told():
     *_, line = forward_table([FORWARD | {"share_of_products_rate": 0.1}, FORWARD]).splitlines()
-    assert (
-        line == "| short | float32 | 600 | 1.25 (1.20 to 1.30) | failed: no memory | 88% | 2 / 8 |"
+    assert line == (
+        "| modernbert-base | 16 of short | 4019 | float32 | 600 | 1.25 (1.20 to 1.30) | "
+        "failed: no memory | 88% | 2 / 8 | P, 2 cores, torch 2.13.0 |"
     )
-    assert latest([FORWARD, FORWARD | {"case": "long"}, FORWARD]) == [
-        FORWARD,
-        FORWARD | {"case": "long"},
+    others = [
+        FORWARD | changed
+        for changed in (
+            {"case": "long"},
+            {"documents": 4},
+            {"threads": 1},
+            {"machine": FORWARD["machine"] | {"processor": "Q"}},
+            {"runtimes": {"modernbert": FORWARD["runtimes"]["modernbert"]}},
+        )
     ]
+    assert latest([FORWARD, *others, FORWARD]) == [FORWARD, *others]

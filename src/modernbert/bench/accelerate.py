@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import quantiles
+from typing import Any
 
 import torch
 
@@ -22,7 +23,7 @@ from modernbert.infer.pretrained import load
 _AGREEMENT = {"float32": 1e-3, "bfloat16": 0.1}
 
 
-def measure(folder: Path, texts: Path | None, case: AccelerateCase) -> dict[str, object]:
+def measure(folder: Path, texts: Path | None, case: AccelerateCase) -> dict[str, Any]:
     """Embed the same texts by one model, plain and accelerated in turns, and return a row.
 
     The vectors of both are compared before anything is timed.
@@ -49,10 +50,10 @@ def measure(folder: Path, texts: Path | None, case: AccelerateCase) -> dict[str,
     found = compare(accelerated, plain, case.rounds)
     lengths = [model.lengths(batch) for batch in batches]
     row = _row(case, lengths, found)
+    low, high = row["ratio_quartiles"]
     say(
         f"{folder.name}: {row['ours_tokens_per_second']} tok/s accelerated, "
-        f"{row['theirs_tokens_per_second']} before: {found.ratio.middle:.2f}x "
-        f"({found.ratio.low:.2f} to {found.ratio.high:.2f})"
+        f"{row['theirs_tokens_per_second']} before: {row['ratio']:.2f}x ({low:.2f} to {high:.2f})"
     )
     return {
         "bench": "accelerate",
@@ -98,7 +99,7 @@ def _difference(model: Embedder, batches: list[list[str]], case: AccelerateCase)
 
 def _row(
     case: AccelerateCase, lengths: Sequence[Sequence[int]], found: Comparison
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Return what depends on the texts and the times."""
     flat = [length for batch in lengths for length in batch]
     padded = sum(max(batch) * len(batch) for batch in lengths)

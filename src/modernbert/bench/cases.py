@@ -82,8 +82,8 @@ class ForwardCase:
         if self.rounds < 2 or self.documents < 0 or self.batch_tokens < 1:
             raise ConfigError(
                 f"rounds is {self.rounds}, documents {self.documents} and batch_tokens "
-                f"{self.batch_tokens}: a spread needs 2 rounds or more, and the others cannot be "
-                "negative"
+                f"{self.batch_tokens}: a spread needs 2 rounds or more, a batch 1 token or more, "
+                "and documents cannot be negative"
             )
 
 

@@ -84,10 +84,14 @@ class Embedder:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         try:
             from sentence_transformers import SentenceTransformer
+            from transformers.utils import logging
         except ImportError as error:
             raise MachineError(
                 "this comparison needs sentence-transformers: pip install sentence-transformers"
             ) from error
+        # Tensors that it does not need, such as a masked-LM head, are none of the caller's trouble.
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         # Opened in this precision: a model that is moved to it later has its angles rounded.
         options = {"dtype": precision}
         self.model: nn.Module = SentenceTransformer(

@@ -6,11 +6,14 @@ for in vain does not end the others.
 
 import os
 import resource
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,7 +50,7 @@ class Worker:
         self._near, far = context.Pipe()
         given = (far, name, folder, case, threads)
         self._process = context.Process(target=_answer, args=given, daemon=True)
-        self._process.start()
+        _start(self._process)
         far.close()
 
     def ask(self, question: Question) -> Any:
@@ -60,8 +63,9 @@ class Worker:
             return Failure(f"its process ended with status {self._process.exitcode}")
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, whatever it is doing: nothing of it is kept."""
         self._near.close()
+        self._process.kill()
         self._process.join()
 
 
@@ -71,8 +75,36 @@ def apart(work: Callable[[Path], None], folder: Path) -> None:
     What it failed to make is missed by who needs it.
     """
     process = get_context("spawn").Process(target=_quietly, args=(work, folder))
-    process.start()
-    process.join()
+    _start(process)
+    try:
+        process.join()
+    finally:
+        process.kill()
+
+
+def _start(process: BaseProcess) -> None:
+    """Start a process that Ctrl-C does not reach: ours hears it, and ends its processes."""
+    # Started by the way otherwise, which would let the signal through again.
+    resource_tracker.ensure_running()
+    with _later(signal.SIGINT), _later(signal.SIGTERM):
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _later(number: signal.Signals) -> Iterator[None]:
+    """Hold a signal back, whichever thread it reached: a process half started would complain."""
+    heard: list[int] = []
+    before = signal.signal(number, lambda *_: heard.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+    if heard:
+        signal.raise_signal(number)
 
 
 def _quietly(work: Callable[[Path], None], folder: Path) -> None:

@@ -6,13 +6,16 @@ Errors of the user are one sentence and status 2; Ctrl-C is 130; `--debug` shows
 import errno
 import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from modernbert import __version__
 from modernbert.base.errors import UserError
 
 _INTERRUPTED = 130
+_TERMINATED = 143
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -25,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
-    sys.exit(_guarded([each for each in given if each != "--debug"], debug))
+    with _tidy_when_terminated():
+        status = _guarded([each for each in given if each != "--debug"], debug)
+    sys.exit(status)
 
 
 def _wait_briefly() -> None:
@@ -37,6 +42,16 @@ def _wait_briefly() -> None:
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+
+@contextmanager
+def _tidy_when_terminated() -> Iterator[None]:
+    """Leave by every `with` when the process is told to end, as after Ctrl-C."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _guarded(given: list[str], debug: bool) -> int:

@@ -1,4 +1,10 @@
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -32,10 +38,12 @@ def test_a_row_compares_runtimes_that_agree(precision, tmp_path):
     assert row["documents"] == 3
 
 
+# Looked for, not imported: they belong into processes of their own.
 @pytest.mark.slow
+@pytest.mark.skipif(
+    not all(map(find_spec, ("onnxruntime", "openvino"))), reason="needs the extra 'bench'"
+)
 def test_every_other_runtime_gives_the_same_vectors():
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("openvino")
     case = ForwardCase(
         case="queries",
         model="tiny",
@@ -67,6 +75,28 @@ def test_a_runtime_that_cannot_start_says_why(tmp_path):
     assert isinstance(found, Failure)
     assert "CheckpointError" in found.reason
     worker.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_measurement_leaves_nothing(number, status, tmp_path):
+    asked = ["--case", "queries", "--model", "tiny", "--rounds", "1000000", "--runtimes"]
+    command = "from modernbert.cli.main import main; main()"
+    running = subprocess.Popen(
+        [sys.executable, "-c", command, "bench", "forward", *asked, "transformers"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    while not list(tmp_path.glob("*/model.safetensors")):
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.05)
+    os.killpg(running.pid, number)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == status
+    assert b"Traceback" not in out + err
+    assert not list(tmp_path.glob("*/model.safetensors"))
 
 
 def test_vectors_that_differ_are_not_timed():
