@@ -3,7 +3,7 @@
 import dataclasses
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -54,7 +54,7 @@ def measure(case: ForwardCase) -> Row:
         workers: dict[str, Worker] = {}
         for name in names:
             worker = Worker(name, folder, case, torch.get_num_threads())
-            workers[name] = stack.enter_context(closing(worker))
+            workers[name] = stack.enter_context(worker)
         facts = _checked(workers, case)
         timed = {name: _timer(workers[name]) for name in facts if "failed" not in facts[name]}
         seconds = interleaved(timed, case.rounds)

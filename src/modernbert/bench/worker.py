@@ -15,7 +15,7 @@ from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -62,10 +62,15 @@ class Worker:
             self._process.join()
             return Failure(f"its process ended with status {self._process.exitcode}")
 
-    def close(self) -> None:
-        """End the process, whatever it is doing: nothing of it is kept."""
+    def __enter__(self) -> Self:
+        """Return the worker, whose process ends with the block."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Let an idle process go; one whose answer nobody waits for any more is stopped."""
         self._near.close()
-        self._process.kill()
+        if kind is not None:
+            self._process.kill()
         self._process.join()
 
 

@@ -58,23 +58,21 @@ def test_every_other_runtime_gives_the_same_vectors():
 @pytest.mark.slow
 def test_a_runtime_that_dies_fails_alone(tmp_path):
     folder.write(build(PRESETS["tiny"], 0, None), tmp_path)
-    worker = Worker(OURS, tmp_path, SMALL, threads=1)
-    assert len(worker.ask("rows")) == 1
-    worker._process.kill()
-    worker._process.join()
-    assert worker.ask("seconds") == Failure("its process ended with status -9")
-    with pytest.raises(MachineError, match="failed while it was timed"):
-        forward._timer(worker)()
-    worker.close()
+    with Worker(OURS, tmp_path, SMALL, threads=1) as worker:
+        assert len(worker.ask("rows")) == 1
+        worker._process.kill()
+        worker._process.join()
+        assert worker.ask("seconds") == Failure("its process ended with status -9")
+        with pytest.raises(MachineError, match="failed while it was timed"):
+            forward._timer(worker)()
 
 
 @pytest.mark.slow
 def test_a_runtime_that_cannot_start_says_why(tmp_path):
-    worker = Worker(OURS, tmp_path / "absent", SMALL, threads=1)
-    found = worker.ask("rows")
+    with Worker(OURS, tmp_path / "absent", SMALL, threads=1) as worker:
+        found = worker.ask("rows")
     assert isinstance(found, Failure)
     assert "CheckpointError" in found.reason
-    worker.close()
 
 
 @pytest.mark.slow
