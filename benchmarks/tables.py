@@ -6,6 +6,7 @@ Run it from anywhere after a measurement: `python benchmarks/tables.py`.
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
@@ -143,7 +144,7 @@ def _machine(row: dict[str, Any]) -> str:
 
 def _ratio(found: dict[str, Any] | None) -> str:
     if found is None or "failed" in found:
-        return "-" if found is None else f"failed: {found['failed']}"
+        return "-" if found is None else f"failed: {shorten(found['failed'], 48)}"
     low, high = found["quartiles"]
     return f"{found['ours_is_faster']:.2f} ({low:.2f} to {high:.2f})"
 
