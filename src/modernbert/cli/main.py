@@ -74,6 +74,9 @@ def _guarded(given: list[str], debug: bool) -> int:
         _silence()
         return 0
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG and not debug:
+            print("error: a path is longer than this system takes: shorten it", file=sys.stderr)
+            return 2
         if debug or error.errno not in _FULL or error.filename:
             raise
         print(f"error: what was asked for cannot be printed: {error.strerror}", file=sys.stderr)

@@ -212,7 +212,10 @@ class Tokenizer:
         }
         flags = ("content", "lstrip", "normalized", "rstrip", "single_word")
         return {
-            f"{role}_token": {flag: getattr(by_name[self._names[role]], flag) for flag in flags}
+            # A token that the vocabulary alone knows has no flags.
+            f"{role}_token": {flag: getattr(by_name[name], flag) for flag in flags}
+            if (name := self._names[role]) in by_name
+            else name
             for role in sorted(ROLES)
         }
 

@@ -72,12 +72,12 @@ def read(path: Path) -> Checkpoint:
     kept = {name: tensor for name, tensor in found.items() if not name.endswith(_BUFFERS)}
     matrices = {name for name, tensor in kept.items() if tensor.dim() == 2}
     if not {_TABLE, _WO} <= matrices or len(found) < len(tensors):
+        inside = folder.listed(sorted(tensors)) or "nothing"
         raise CheckpointError(
-            f"{path} holds no ModernBERT, but {folder.listed(sorted(tensors))}: give the "
-            "checkpoint of one"
+            f"{path} holds no ModernBERT, but {inside}: give the checkpoint of one"
         )
-    inside = _inside(_inside(state, "integrations"), "huggingface")
-    return Checkpoint(path, kept, _settings(inside), _files(inside))
+    theirs = _inside(_inside(state, "integrations"), "huggingface")
+    return Checkpoint(path, kept, _settings(theirs), _files(theirs))
 
 
 def num_ids(checkpoint: Checkpoint) -> int:

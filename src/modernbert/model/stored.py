@@ -66,12 +66,10 @@ def weight_files(folder: Path) -> list[Path]:
         return [folder / WEIGHTS]
     if (folder / INDEX).exists():
         return [folder / name for name in _shards(folder / INDEX)]
-    pickled = ", and only `modernbert convert` reads pytorch_model.bin, which can hold code"
-    raise CheckpointError(
-        f"{folder} has no {WEIGHTS}"
-        + (pickled if (folder / "pytorch_model.bin").exists() else "")
-        + ": give a folder with safetensors"
-    )
+    way = "give a folder with safetensors"
+    if (pickled := folder / "pytorch_model.bin").exists():
+        way += f", or make one by `modernbert convert {pickled} DST`"
+    raise CheckpointError(f"{folder} has no {WEIGHTS}: {way}")
 
 
 def _shards(index: Path) -> list[str]:

@@ -195,6 +195,14 @@ def test_an_empty_path_is_not_this_folder(verb, tmp_path):
         run([verb, "", "--out", str(tmp_path / "out"), *more])
 
 
+def test_a_path_that_is_too_long_is_a_sentence(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["inspect", "n" * 300])
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert said == "error: a path is longer than this system takes: shorten it\n"
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
 def test_what_cannot_be_printed_is_said():
     with open("/dev/full", "w") as full:

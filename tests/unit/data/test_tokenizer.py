@@ -85,6 +85,18 @@ def test_special_tokens_may_have_other_names(tmp_path):
     assert Tokenizer.load(tmp_path).mask_id == tokenizer().mask_id
 
 
+def test_special_tokens_of_the_vocabulary_alone_are_kept(tmp_path):
+    tokenizer().save(tmp_path / "first")
+    path = tmp_path / "first" / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"added_tokens": []}))
+    for other in ("tokenizer_config.json", "special_tokens_map.json"):
+        (tmp_path / "first" / other).unlink(missing_ok=True)
+    Tokenizer.load(tmp_path / "first").save(tmp_path / "second")
+    assert Tokenizer.load(tmp_path / "second").mask_id == tokenizer().mask_id
+    found = json.loads((tmp_path / "second" / "special_tokens_map.json").read_text())
+    assert found["mask_token"] == "[MASK]"
+
+
 def test_what_is_no_tokenizer_is_refused(tmp_path):
     with pytest.raises(DataError, match="no tokenizer at"):
         Tokenizer.load(tmp_path)

@@ -101,7 +101,9 @@ def test_a_broken_config_is_named(saved, text, sentence):
 
 def test_a_folder_without_weights_says_what_it_would_read(saved):
     (saved / stored.WEIGHTS).rename(saved / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match=r"only `modernbert convert` reads pytorch_model.bin"):
+    with pytest.raises(
+        CheckpointError, match=r"make one by `modernbert convert \S+pytorch_model.bin DST`"
+    ):
         folder.read(saved)
     (saved / "pytorch_model.bin").unlink()
     with pytest.raises(CheckpointError, match=r"has no model.safetensors: give a folder with"):
