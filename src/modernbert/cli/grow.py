@@ -40,6 +40,9 @@ class GrowOptions:
     """Noise that tells copies apart, in standard deviations of a matrix; 0 needs dropout later."""
 
 
+_SIZES = ("dim", "mlp_dim", "num_layers", "num_heads")
+
+
 def grow_model(source: str, target: Path, options: GrowOptions) -> None:
     """Grow a model, check it, write it, and say what became of it.
 
@@ -57,7 +60,12 @@ def grow_model(source: str, target: Path, options: GrowOptions) -> None:
     if not 0 <= options.noise < 1:
         raise ConfigError(f"noise is {options.noise}: give a share from 0 to below 1")
     old = load(source)
-    config = larger(old.config, sizes_of(old.config, options))
+    sizes = sizes_of(old.config, options)
+    if all(getattr(sizes, size) == getattr(old.config, size) for size in _SIZES):
+        raise ConfigError(
+            f"{source} has these sizes already: ask for more, by --dim, --mlp-dim or --num-layers"
+        )
+    config = larger(old.config, sizes)
     sources = depth_map(old.config, config, options.depth_map)
     grown = grow(old.model, config, sources, width=options.width, noise=options.noise)
     is_wider = config.dim != old.config.dim

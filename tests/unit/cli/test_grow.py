@@ -55,6 +55,7 @@ def test_a_preset_gives_the_sizes(small, called, tmp_path):
         (("--preset", "large", "--dim", 16), "dim 16 is less than the model's 32: models only"),
         (("--noise", 2), "noise is 2.0: give a share from 0 to below 1"),
         (("--dim", 64, "--num-heads", 2), "heads 32 wide, and the model's are 16 wide"),
+        ((), "has these sizes already: ask for more, by --dim, --mlp-dim or --num-layers"),
         (("--num-layers", -1), "each must be at least 1"),
     ],
 )
@@ -76,7 +77,7 @@ def test_weights_that_overflow_are_refused(called, tmp_path):
     broken = made()
     broken.encoder.layers[0].mlp.Wi.weight.data.fill_(3e38)
     broken.save(tmp_path / "broken")
-    status, said = called("grow", tmp_path / "broken", tmp_path / "large")
+    status, said = called("grow", tmp_path / "broken", tmp_path / "large", "--num-layers", 5)
     assert status == 2
     assert "computes NaN or Inf: check the weights it came from" in said
 

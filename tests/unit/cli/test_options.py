@@ -1,10 +1,12 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 
 from modernbert.base.errors import ConfigError
+from modernbert.cli import main as main_module
 from modernbert.cli.doctor import examine, spelled
 from modernbert.cli.main import main, run
 from modernbert.cli.pretrain import tokens_of
@@ -193,6 +195,13 @@ def test_an_empty_path_is_not_this_folder(verb, tmp_path):
     more = {"train-tokenizer": [], "prepare": ["--tokenizer", "t"]}[verb]
     with pytest.raises(ConfigError, match=r"one of the paths is empty: write \. for this folder"):
         run([verb, "", "--out", str(tmp_path / "out"), *more])
+
+
+def test_a_warning_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(main_module, "run", lambda _: print(warnings.formatwarning("a word")) or 0)
+    with pytest.raises(SystemExit):
+        main([])
+    assert capsys.readouterr().out == "warning: a word\n\n"
 
 
 def test_a_path_that_is_too_long_is_a_sentence(capsys):
