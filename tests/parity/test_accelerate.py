@@ -71,8 +71,8 @@ def test_scores_and_gradients_stay(head, fields, tmp_path):
 @pytest.mark.parametrize("fields", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("head", KINDS.values(), ids=KINDS)
 def test_bfloat16_is_as_accurate_as_theirs(head, fields, tmp_path):
-    if head is not None and head.activation == "relu":
-        pytest.skip("rounding flips a unit of a relu, theirs or ours, and its gradient jumps")
+    # Rounding flips a unit of a relu, theirs or ours, and its gradient jumps.
+    is_relu = head is not None and head.activation == "relu"
     saved(head, tmp_path, **fields)
     truth = run(opened(head, tmp_path).double(), head)
     theirs = opened(head, tmp_path, dtype=torch.bfloat16)
@@ -82,7 +82,11 @@ def test_bfloat16_is_as_accurate_as_theirs(head, fields, tmp_path):
         assert ours["scores"].dtype == torch.bfloat16
         # A short vector is exact or not by luck; scores and all gradients together are not.
         errors = [
-            sum(distance(found[name], right) / right.norm().item() for name, right in truth.items())
+            sum(
+                distance(found[name], right) / right.norm().item()
+                for name, right in truth.items()
+                if name == "scores" or not is_relu
+            )
             for found in (ours, naive)
         ]
         assert errors[0] <= 2 * errors[1]

@@ -121,9 +121,12 @@ def test_a_pickle_with_code_in_it_is_not_opened(model, tmp_path):
     done = called("fill", model, TEXT)
     assert done.returncode == 2
     assert done.stderr == (
-        f"error: {model} has no model.safetensors, and only `modernbert convert` reads "
-        "pytorch_model.bin, which can hold code: give a folder with safetensors\n"
+        f"error: {model} has no model.safetensors: give a folder with safetensors, or make one by "
+        f"`modernbert convert {model / 'pytorch_model.bin'} DST`\n"
     )
+    done = called("convert", model / "pytorch_model.bin", tmp_path / "made")
+    assert done.returncode == 2
+    assert "pytorch_model.bin is no checkpoint of torch" in done.stderr
     assert not ran.exists()
     pickle.loads((model / "pytorch_model.bin").read_bytes())
     assert ran.exists()

@@ -61,10 +61,8 @@ def read(path: Path) -> Checkpoint:
     """
     content = pickled.load(path)
     state = _inside(content, "state")
-    tensors = _inside(state, "model") or content
-    if not isinstance(tensors, Mapping) or not all(
-        isinstance(name, str) and isinstance(each, Tensor) for name, each in tensors.items()
-    ):
+    tensors = pickled.tensors_of(_inside(state, "model") or content)
+    if tensors is None:
         raise CheckpointError(
             f"{path} holds neither a Composer checkpoint nor tensors by name: give a file that does"
         )

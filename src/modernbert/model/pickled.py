@@ -7,12 +7,14 @@ that names anything else is refused before it is touched. Tensors stay on disk u
 import re
 import warnings
 import zipfile
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.torch_version import TorchVersion
 
 from modernbert.base.errors import CheckpointError
@@ -61,3 +63,24 @@ def load(path: Path) -> Any:
             f"{path} is no checkpoint of torch, or not a whole one: give a file that torch.save "
             "wrote, or copy it again"
         ) from error
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read tensors by name, and nothing else.
+
+    Raises:
+        CheckpointError: as `load`; or the file holds something else.
+    """
+    tensors = tensors_of(load(path))
+    if tensors is None:
+        raise CheckpointError(f"{path} does not hold tensors by name: copy it again")
+    return tensors
+
+
+def tensors_of(content: object) -> dict[str, Tensor] | None:
+    """Return the tensors by name that a content is, None where it is something else."""
+    if not isinstance(content, Mapping) or not all(
+        isinstance(name, str) and isinstance(each, Tensor) for name, each in content.items()
+    ):
+        return None
+    return dict(content)

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from torch import Tensor
+
 from modernbert.base.errors import CheckpointError
+from modernbert.model import pickled
 from modernbert.model.config import EncoderConfig
 from modernbert.model.late_keys import LateFiles, read_late
 from modernbert.model.model import Model
@@ -25,7 +28,7 @@ from modernbert.model.sentence_config import (
 )
 from modernbert.model.sentence_steps import READABLE, SENTENCE, TOKENS, read_step, width_after
 from modernbert.model.settings import Settings
-from modernbert.model.stored import CONFIG, read_list, read_tensors
+from modernbert.model.stored import CONFIG, PICKLE, WEIGHTS, read_list, read_tensors
 
 MODULES, OWN = "modules.json", "config_sentence_transformers.json"
 TEXT = "sentence_bert_config.json"
@@ -207,7 +210,7 @@ def _check(folder: Path, config: SentenceConfig, model: Model) -> None:
 
 
 def _fill(dense: Dense, place: Path) -> None:
-    found = dict(read_tensors(place))
+    found = _tensors_of_module(place)
     wanted = dict(dense.named_parameters())
     if found.keys() != wanted.keys():
         raise CheckpointError(
@@ -221,3 +224,11 @@ def _fill(dense: Dense, place: Path) -> None:
                 f"{list(weight.shape)}: the two files do not belong together"
             )
         weight.data = found[name]
+
+
+def _tensors_of_module(place: Path) -> dict[str, Tensor]:
+    """Read a module's weights; libraries before safetensors left a pickle, read without code."""
+    pickle = place / PICKLE
+    if (place / WEIGHTS).exists() or not pickle.exists():
+        return dict(read_tensors(place))
+    return pickled.load_tensors(pickle)

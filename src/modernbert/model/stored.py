@@ -13,6 +13,7 @@ from modernbert.base.errors import CheckpointError
 from modernbert.base.files import read_json, whole_file
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+PICKLE = "pytorch_model.bin"
 
 DTYPES = {
     "F64": torch.float64,

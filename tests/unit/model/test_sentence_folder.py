@@ -216,8 +216,20 @@ def test_a_projection_without_its_weights_is_named(saved):
     save_file({"weight": torch.zeros(8, DIM)}, weights)
     with pytest.raises(CheckpointError, match=r"has the tensors weight and needs linear\.bias, "):
         load(saved)
-    weights.rename(weights.with_name("pytorch_model.bin"))
-    with pytest.raises(CheckpointError, match=r"no model\.safetensors, and only `modernbert conv"):
+    weights.unlink()
+    with pytest.raises(CheckpointError, match=r"2_Dense has no model\.safetensors: give a folder"):
+        load(saved)
+
+
+def test_a_projection_from_before_safetensors_is_read(saved):
+    weights = saved / "2_Dense" / "model.safetensors"
+    pickle = weights.with_name("pytorch_model.bin")
+    right = load(saved).embed(["a batch"])
+    torch.save(load_file(weights), pickle)
+    weights.unlink()
+    assert torch.equal(load(saved).embed(["a batch"]), right)
+    torch.save([1], pickle)
+    with pytest.raises(CheckpointError, match="does not hold tensors by name: copy it again"):
         load(saved)
 
 
