@@ -11,8 +11,22 @@ from modernbert.base.errors import MachineError
 
 Precision = Literal["float32", "bfloat16"]
 
+# What torch.cpu.get_capabilities calls units that multiply a format, on x86 and on ARM.
+_UNITS = {
+    torch.bfloat16: ("avx512_bf16", "amx_bf16", "bf16"),
+    torch.float16: ("avx512_fp16", "amx_fp16", "fp16_arith"),
+}
 _WORTHWHILE = 1.3
 _PROBE = 1024
+
+
+def _slow_on_cpu() -> frozenset[torch.dtype]:
+    there = torch.cpu.get_capabilities()
+    return frozenset(dtype for dtype, units in _UNITS.items() if not any(map(there.get, units)))
+
+
+SLOW_ON_CPU = _slow_on_cpu()
+"""Formats that torch multiplies at a fraction of the rate of float32 on this processor."""
 
 
 def choose_device(name: str) -> torch.device:

@@ -17,6 +17,7 @@ from modernbert.batch import Layout, PackedBatch, pad, real
 from modernbert.bench.cases import Precision
 from modernbert.model import folder as model_folder
 from modernbert.model.encoder import Encoder
+from modernbert.model.widened import widely
 
 Documents = Sequence[Int[Tensor, "N"]]
 Encode = Callable[[Documents], Any]
@@ -56,7 +57,7 @@ def products(folder: Path, precision: Precision) -> Encode:
         num_tokens = sum(map(len, documents))
         inputs = {width: torch.ones(num_tokens, width, dtype=dtype) for width in widths}
         for linear in linears:
-            linear(inputs[linear.in_features])
+            widely(linear, inputs[linear.in_features])
 
     return encode
 

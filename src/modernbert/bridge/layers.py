@@ -20,6 +20,7 @@ from modernbert.bridge.grid import Grid
 from modernbert.kernels.geglu import gated
 from modernbert.kernels.rope import Rope, rotate, rotate_
 from modernbert.kernels.tiles import by_tiles
+from modernbert.model.widened import widely
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,10 @@ class ModernBertEncoderLayer(_TheirLayer):  # type: ignore[no-untyped-call]
 
     def forward(self, x: Tensor, setting: Setting) -> Tensor:  # type: ignore[override]
         """Refine every token's vector."""
-        mixed, _ = self.attn(self.attn_norm(x), setting)
-        x = x + mixed
-        out: Tensor = x + self.mlp(self.mlp_norm(x), setting.activation)
+        kept = x.dtype
+        mixed, _ = widely(self.attn, self.attn_norm(x), setting)
+        x = (x + mixed).to(kept)
+        out: Tensor = (x + widely(self.mlp, self.mlp_norm(x), setting.activation)).to(kept)
         return out
 
 

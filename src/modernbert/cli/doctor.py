@@ -5,7 +5,13 @@ from typing import Any
 import torch
 
 from modernbert.base import machine
-from modernbert.base.device import Precision, choose_device, choose_precision, multiply_rate
+from modernbert.base.device import (
+    SLOW_ON_CPU,
+    Precision,
+    choose_device,
+    choose_precision,
+    multiply_rate,
+)
 from modernbert.kernels.attention import BACKENDS, backend_for
 
 
@@ -21,6 +27,9 @@ def examine() -> dict[str, Any]:
         "device_name": torch.cuda.get_device_name() if device.type == "cuda" else "",
         "gflops": {p: round(multiply_rate(device, p) / 1e9, 1) for p in precisions},
         "precision": choose_precision("auto", device),
+        "widened": sorted(str(each).removeprefix("torch.") for each in SLOW_ON_CPU)
+        if device.type == "cpu"
+        else [],
         "attention": backend_for(device),
         "attention_backends": sorted(BACKENDS),
         "commit": machine.commit(),
@@ -40,4 +49,6 @@ def spelled(found: dict[str, Any]) -> str:
         f"matrix products: {rates}; training uses {found['precision']}",
         f"attention: {found['attention']} (of {', '.join(found['attention_backends'])})",
     ]
+    if found["widened"]:
+        lines.append(f"weights in {' and '.join(found['widened'])} are multiplied in float32 here")
     return "\n".join(lines)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from modernbert.base.errors import CheckpointError
+from modernbert.model.stored import PICKLE
 
 _FILES = (
     "config.json",
@@ -21,7 +22,11 @@ _FILES = (
 )
 # Modules of sentence-transformers lie in folders such as 1_Pooling. Other formats of the same
 # weights, which many repositories hold beside these, would only cost time.
-_WANTED = (*_FILES, *(f"[0-9]_*/{name}" for name in _FILES))
+_WANTED = (
+    *_FILES,
+    *(f"[0-9]_*/{name}" for name in _FILES),
+    f"[0-9]_Dense/{PICKLE}",  # how its weights were kept before safetensors
+)
 _UNAUTHORIZED = 401
 
 

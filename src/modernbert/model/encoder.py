@@ -10,6 +10,7 @@ from modernbert.kernels.scaling import RopeScaling
 from modernbert.model.attention import Attention
 from modernbert.model.config import EncoderConfig
 from modernbert.model.mlp import MLP
+from modernbert.model.widened import widely
 
 
 class Embeddings(nn.Module):
@@ -42,8 +43,9 @@ class Layer(nn.Module):
         self, x: Float[Tensor, "T D"], rope: Rope, layout: Layout, backend: str | None = None
     ) -> Float[Tensor, "T D"]:
         """Refine every token's vector."""
-        x = x + self.attn(self.attn_norm(x), rope, layout, backend)
-        out: Tensor = x + self.mlp(self.mlp_norm(x))
+        kept = x.dtype
+        x = (x + widely(self.attn, self.attn_norm(x), rope, layout, backend)).to(kept)
+        out: Tensor = (x + widely(self.mlp, self.mlp_norm(x))).to(kept)
         return out
 
 

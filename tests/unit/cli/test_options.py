@@ -180,6 +180,9 @@ def test_the_doctor_looks_at_everything(capsys):
     page = spelled(found)
     for part in ("torch", "cores", "device:", "matrix products:", "attention:"):
         assert part in page
+    named = "bfloat16 and float16 are multiplied in float32 here"
+    assert named in spelled(found | {"widened": ["bfloat16", "float16"]})
+    assert named not in spelled(found | {"widened": []})
     assert run(["doctor", "--as-json"]) == 0
     assert '"attention_backends"' in capsys.readouterr().out
 

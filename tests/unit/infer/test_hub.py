@@ -23,13 +23,13 @@ NEEDED = {
     "1_Pooling/config.json",
     "2_Dense/config.json",
     "2_Dense/model.safetensors",
+    "3_Dense/pytorch_model.bin",
 }
 NOT_NEEDED = {
     "onnx/model.onnx",
     "onnx/config.json",
     "openvino/openvino_model.xml",
     "pytorch_model.bin",
-    "2_Dense/pytorch_model.bin",
     "model.fp16.safetensors",
     "checkpoint-500/model.safetensors",
     "training_args.bin",
