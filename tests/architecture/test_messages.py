@@ -7,7 +7,8 @@ from functools import cache
 from tests.architecture.source import ROOT, modules
 
 GUIDE = ROOT / "docs" / "guides" / "troubleshooting.md"
-QUOTE = re.compile(r"^    error: (.+)$", flags=re.MULTILINE)
+# Sentences of config.json get its folder on their way out.
+QUOTE = re.compile(r"^    error: (?:model/(?=config\.json ))?(.+)$", flags=re.MULTILINE)
 ERRORS = {"ConfigError", "DataError", "CheckpointError", "MachineError", "TrainingError"}
 
 # Only a program that calls the package can meet these; each says itself what to do.

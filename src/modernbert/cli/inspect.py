@@ -10,7 +10,7 @@ from modernbert.base.log import count
 
 if TYPE_CHECKING:
     from modernbert.infer.facts import Facts, TokenizerFacts
-    from modernbert.model.config import EncoderConfig, HeadConfig
+    from modernbert.model.config import EncoderConfig
 
 _LABELS_SHOWN = 8
 _VERDICTS = {"yes": ("yes", "green"), "wrong": ("reads it wrong", "red"), "no": ("no", "yellow")}
@@ -54,7 +54,8 @@ def _show(found: "Facts") -> None:
     console.print(table)
     console.print("\nwhat opens it", style="bold")
     if len(reasons := {each.why for each in found.opens}) == 1 and "" not in reasons:
-        console.print(Text(f"nothing yet, {reasons.pop()}"))
+        word = "rightly" if found.fault else "yet"
+        console.print(Text(f"nothing {word}, {reasons.pop()}"))
         return
     for each in found.opens:
         word, color = _VERDICTS[each.verdict]
@@ -74,7 +75,7 @@ def _rows(found: "Facts") -> Iterator[tuple[str, str]]:
         yield "shape", f"not known: {found.unsaid}"
     else:
         yield from _shape(found.config, found.layers)
-        yield "head", _head(found.head)
+        yield "head", _head(found)
     if found.pooling:
         yield "pooling", found.pooling
     if found.modules:
@@ -94,7 +95,10 @@ def _shape(config: "EncoderConfig", layers: str) -> Iterator[tuple[str, str]]:
     yield "longest text", longest
 
 
-def _head(head: "HeadConfig | None") -> str:
+def _head(found: "Facts") -> str:
+    head = found.head
+    if head is None and found.named not in ("", "ModernBertModel"):
+        return f"none, though config.json names {found.named}"
     if head is None:
         return "none"
     if not head.labels:

@@ -17,11 +17,9 @@ from modernbert.data.tokenizer import ROLES, Tokenizer
 from modernbert.infer.hub import folder_of
 from modernbert.infer.source import is_file, settle
 from modernbert.infer.told import Told
-from modernbert.model import composer, sentence_reader, stored
+from modernbert.model import composer, folder, sentence_reader, stored
 from modernbert.model.config import EncoderConfig, HeadConfig
-from modernbert.model.hf_config import from_hf
-from modernbert.model.hf_head import head_from_hf
-from modernbert.model.opens import TOOLS, Contents, Opening, openings
+from modernbert.model.opens import TOKENIZER, TOOLS, Contents, Opening, openings
 
 # The first of these that a tensor's name holds says which part it is.
 _PARTS = {
@@ -66,6 +64,10 @@ class Facts:
     layers: str
     """The pattern of global and local layers in words."""
     head: HeadConfig | None
+    named: str
+    """The class that config.json names."""
+    fault: str
+    """Why nothing can compute it rightly; empty where it can be."""
     pooling: str
     """How a text becomes one vector, where the source says so."""
     modules: tuple[str, ...]
@@ -86,9 +88,11 @@ def facts_of(source: str) -> Facts:
 def _of_folder(source: str) -> Facts:
     given = folder_of(source)
     place = _model_place(given)
-    keys, tensors = stored.read_object(place / stored.CONFIG), stored.headers(place)
-    contents = Contents(_files(given))
-    config, head = from_hf(keys), head_from_hf(keys, tensors)
+    keys, stored_as = stored.read_object(place / stored.CONFIG), stored.headers(place)
+    tensors = {stored.plain(name): each for name, each in stored_as.items()}
+    contents = Contents(_files(given), frozenset(stored_as))
+    config, head = folder.config_and_head(keys, tensors, place)
+    fault = _fault(given, place, contents, keys, tensors)
     return Facts(
         source=source,
         form="sentence-transformers folder" if contents.modules else "model folder",
@@ -99,11 +103,36 @@ def _of_folder(source: str) -> Facts:
         unsaid="",
         layers=spelled_layers(config),
         head=head,
+        named=str((keys.get("architectures") or [""])[0]),
+        fault=fault,
         pooling=_pooling(contents, head),
         modules=contents.modules,
         tokenizer=_tokenizer_in(place),
-        opens=openings(contents),
+        opens=_nowhere(fault) if fault else openings(contents),
     )
+
+
+def _fault(
+    given: Path,
+    place: Path,
+    contents: Contents,
+    keys: Mapping[str, object],
+    tensors: Mapping[str, Tensor],
+) -> str:
+    """Say what in a folder does not fit the rest, as far as it shows without reading weights."""
+    try:
+        if sentence_reader.MODULES in contents.files:
+            stored.read_list(given / sentence_reader.MODULES)
+        folder.outline_of(keys, tensors, place)
+    except CheckpointError as error:
+        return str(error)
+    if len(tensors) < len(contents.tensors):
+        return f"{place} has tensors twice, with model. before their names and without"
+    return ""
+
+
+def _nowhere(why: str) -> tuple[Opening, ...]:
+    return tuple(Opening(tool, "no", why) for tool in TOOLS)
 
 
 def _model_place(given: Path) -> Path:
@@ -120,11 +149,12 @@ def _of_file(path: Path) -> Facts:
         config, head, tokenizer = settle(found, Told())
     except UserError as error:
         unsaid = str(error)
-    is_composer = found.settings is not None
-    why = "it is a pickle: `modernbert convert` makes a folder of it"
+    is_pickle = path.suffix != ".safetensors"
+    bare = "tensors saved by torch" if is_pickle else "tensors without a config.json"
+    what = "a pickle" if is_pickle else "weights alone"
     return Facts(
         source=str(path),
-        form="Composer checkpoint" if is_composer else "tensors saved by torch",
+        form="Composer checkpoint" if found.settings is not None else bare,
         parameters=_parameters(found.tensors, config),
         dtypes=_dtypes(found.tensors),
         size_bytes=path.stat().st_size,
@@ -132,10 +162,12 @@ def _of_file(path: Path) -> Facts:
         unsaid=unsaid,
         layers=spelled_layers(config) if config else "",
         head=head,
+        named="",
+        fault="",
         pooling="",
         modules=(),
         tokenizer=_tokenizer(tokenizer) if tokenizer else None,
-        opens=tuple(Opening(tool, "no", why) for tool in TOOLS),
+        opens=_nowhere(f"it is {what}: `modernbert convert` makes a folder of it"),
     )
 
 
@@ -177,11 +209,11 @@ def _files(place: Path) -> dict[str, object]:
 
 
 def _json(path: Path) -> object:
-    if path.name == "tokenizer.json":  # megabytes that no rule asks for
-        return None
     try:
         return read_json(path)
     except ValueError as error:
+        if path.name == TOKENIZER:  # a tool that reads it is said to stop there
+            return None
         raise CheckpointError(f"{path} is not JSON ({error}): copy it again") from error
 
 

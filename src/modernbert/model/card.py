@@ -10,6 +10,7 @@ from modernbert.model.card_facts import CardFacts, Origin, TrainingFacts
 from modernbert.model.card_training import training
 from modernbert.model.card_usage import usage
 from modernbert.model.model import Model
+from modernbert.model.opens import misread
 from modernbert.model.sentence_config import SentenceConfig
 
 CARD = "README.md"
@@ -170,6 +171,7 @@ def _limits(facts: CardFacts) -> str:
             "## Limits",
             "",
             f"- {seen}",
+            *([f"- Use transformers 5, not 4: {why}."] if (why := misread(facts.config)) else []),
             f"- It was made for texts of up to {facts.config.max_length:,} tokens.",
             *(
                 ["- Its vectors were not trained to be compared: fine-tune it before searching."]

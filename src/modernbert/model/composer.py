@@ -26,11 +26,7 @@ _LAYER = re.compile(r"layers\.(\d+)\.")
 # Made anew from the thetas.
 _BUFFERS = (".rotary_emb.inv_freq", ".rotary_emb.scale")
 _HEADS = ("head.", "decoder.", "classifier.")
-_TABLE, _DECODER, _WO = (
-    "embeddings.tok_embeddings.weight",
-    "decoder.weight",
-    "layers.0.mlp.Wo.weight",
-)
+_TABLE, _WO = "embeddings.tok_embeddings.weight", "layers.0.mlp.Wo.weight"
 _BIASES = {
     "norm_bias": "final_norm.bias",
     "attention_bias": "layers.0.attn.Wqkv.bias",
@@ -150,7 +146,7 @@ def build(checkpoint: Checkpoint, config: EncoderConfig, head: HeadConfig | None
     if head is None:
         found = {name: each for name, each in found.items() if not name.startswith(_HEADS)}
     elif config.tie_embeddings and _is_tied(found):
-        found.pop(_DECODER, None)
+        found.pop(folder.DECODER, None)
     model = empty(config, head)
     ours = {_plain(folder.hf_name(name)): name for name, _ in model.named_parameters()}
     _check_names(checkpoint.path, ours.keys(), found.keys())
@@ -198,7 +194,7 @@ def _sizes(checkpoint: Checkpoint) -> tuple[int, int, int]:
 
 
 def _is_tied(tensors: Mapping[str, Tensor]) -> bool:
-    decoder = tensors.get(_DECODER)
+    decoder = tensors.get(folder.DECODER)
     return decoder is None or torch.equal(decoder, tensors[_TABLE])
 
 

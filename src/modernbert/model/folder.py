@@ -1,16 +1,20 @@
 """Model folders that transformers opens: a model to config.json and safetensors, and back."""
 
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from modernbert.base.errors import CheckpointError
 from modernbert.base.files import write_json
 from modernbert.base.log import count
-from modernbert.model.config import EncoderConfig
+from modernbert.model.config import EncoderConfig, HeadConfig
 from modernbert.model.count import parameters
+from modernbert.model.heads import MaskedLMHead
 from modernbert.model.hf_config import from_hf, to_hf
 from modernbert.model.hf_head import head_from_hf
 from modernbert.model.init import outline
@@ -32,6 +36,7 @@ _PREFIXES = (
     ("head.classifier.", "classifier."),
     ("head.", "head."),
 )
+DECODER = "decoder.weight"
 _NAMED_AT_MOST = 5
 
 
@@ -59,22 +64,95 @@ def write(model: Model, folder: Path, more: Mapping[str, Any] | None = None) -> 
 def read(folder: Path) -> Model:
     """Read a folder written here or by transformers 4 or 5, in the dtype of its tensors.
 
-    Names may start with `model.` or not; the head is the one that config.json names.
+    Names may start with `model.` or not; the head is the one that config.json names. Tensors
+    that are of neither the encoder nor this head are left out, with a warning.
 
     Raises:
         CheckpointError: a file is missing or broken, or does not fit config.json.
     """
     keys = read_object(folder / CONFIG)
-    config = from_hf(keys)
-    found = {plain(name): tensor for name, tensor in read_tensors(folder)}
+    found = _by_plain_name(folder)
+    model = outline_of(keys, found, folder)
+    for name in _names(model):
+        _check_values(name, found[name], folder)
+    _check_tied(model, found, folder)
+    implied = {DECODER} if model.config.tie_embeddings else set()
+    if left := sorted(found.keys() - _names(model) - implied):
+        warnings.warn(
+            f"{folder} has {count(len(left))} tensors that this model does not use: {listed(left)}",
+            stacklevel=2,
+        )
+    _fill(model, found)
+    return model
+
+
+def outline_of(keys: Mapping[str, Any], found: Mapping[str, Tensor], folder: Path) -> Model:
+    """Make the model that a folder is of, without memory, by its config's keys and its tensors.
+
+    `found` has names without `model.`; names, shapes and formats are all that is looked at.
+
+    Raises:
+        CheckpointError: the keys cannot be used, or the tensors do not fit them.
+    """
+    config, head = config_and_head(keys, found, folder)
     _check_size(config, found, folder)
-    model = outline(config, head_from_hf(keys, found))
+    model = outline(config, head)
     wanted = {plain(hf_name(name)): weight for name, weight in model.named_parameters()}
     _check_names(wanted.keys(), found.keys(), folder)
     for name, weight in wanted.items():
-        _check(name, found[name], list(weight.shape), folder)
-    _fill(model, found)
+        _check_shape(name, found[name], list(weight.shape), folder)
     return model
+
+
+def config_and_head(
+    keys: Mapping[str, Any], found: Mapping[str, Tensor], folder: Path
+) -> tuple[EncoderConfig, HeadConfig | None]:
+    """Say what a folder's config.json asks for; of its tensors, those of a head are looked at.
+
+    Raises:
+        CheckpointError: the keys cannot be used.
+    """
+    with _naming(folder):
+        return from_hf(keys), head_from_hf(keys, found)
+
+
+def _by_plain_name(folder: Path) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for name, tensor in read_tensors(folder):
+        short = plain(name)
+        if short in found and not torch.equal(found[short], tensor):
+            raise CheckpointError(
+                f"{folder} has {short} twice, with model. before it and without, and the two "
+                "differ: remove the wrong one"
+            )
+        found[short] = tensor
+    return found
+
+
+def _names(model: Model) -> set[str]:
+    return {plain(hf_name(name)) for name, _ in model.named_parameters()}
+
+
+def _check_tied(model: Model, found: Mapping[str, Tensor], folder: Path) -> None:
+    if not (isinstance(model.head, MaskedLMHead) and model.config.tie_embeddings):
+        return
+    table = found["embeddings.tok_embeddings.weight"]
+    if not torch.equal(found.get(DECODER, table), table):
+        raise CheckpointError(
+            f"{folder} ties the decoder to the token vectors, and {DECODER} differs from them: "
+            "set tie_word_embeddings to false in config.json, or remove that tensor"
+        )
+
+
+@contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    """Say which config.json a sentence speaks of."""
+    try:
+        yield
+    except CheckpointError as error:
+        if not str(error).startswith(CONFIG):
+            raise
+        raise type(error)(f"{folder}/{error}") from error
 
 
 def remove_shards(folder: Path) -> None:
@@ -85,7 +163,8 @@ def remove_shards(folder: Path) -> None:
 
 def read_config(folder: Path) -> EncoderConfig:
     """Read the shape alone, which costs no memory."""
-    return from_hf(read_object(folder / CONFIG))
+    with _naming(folder):
+        return from_hf(read_object(folder / CONFIG))
 
 
 def hf_name(name: str) -> str:
@@ -107,12 +186,12 @@ def _check_size(config: EncoderConfig, found: Mapping[str, Tensor], folder: Path
     held = sum(tensor.numel() for tensor in found.values())
     if asked > 2 * held:
         raise CheckpointError(
-            f"config.json asks for an encoder of {count(asked)} weights, {folder} has "
+            f"{folder / CONFIG} asks for an encoder of {count(asked)} weights, {folder} has "
             f"{count(held)}: the two files do not belong together"
         )
 
 
-def _check(name: str, stored: Tensor, shape: list[int], folder: Path) -> None:
+def _check_shape(name: str, stored: Tensor, shape: list[int], folder: Path) -> None:
     if list(stored.shape) != shape:
         raise CheckpointError(
             f"{folder}: {name} has shape {list(stored.shape)}, config.json asks for "
@@ -123,11 +202,13 @@ def _check(name: str, stored: Tensor, shape: list[int], folder: Path) -> None:
         raise CheckpointError(
             f"{folder}: {name} holds {stored.dtype}, and only {known} can be read"
         )
+
+
+def _check_values(name: str, stored: Tensor, folder: Path) -> None:
     lowest, highest = stored.aminmax()
     if not (lowest.isfinite() and highest.isfinite()):
         raise CheckpointError(
-            f"{folder}: {name} holds NaN or Inf, so every answer would be NaN: take an earlier "
-            "checkpoint"
+            f"{folder}: {name} holds NaN or Inf, and so would answers: take an earlier checkpoint"
         )
 
 

@@ -4,13 +4,15 @@ Rules of transformers 4.57.6 and 5.23.0, sentence-transformers 6.2.0, PyLate 1.6
 text-embeddings-inference at 0d124dc and vLLM 0.33.0, from their code.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from modernbert.kernels.scaling import RopeScaling
 from modernbert.model.config import EncoderConfig
-from modernbert.model.hf_config import from_hf
+from modernbert.model.hf_config import from_hf, to_hf
+from modernbert.model.stored import plain
 
 Verdict = Literal["yes", "wrong", "no"]
 
@@ -22,12 +24,14 @@ _STRICT = (
     *("num_attention_heads", "max_position_embeddings", "hidden_activation", "local_attention"),
     *("initializer_range", "initializer_cutoff_factor", "norm_eps", "norm_bias"),
     *("pad_token_id", "eos_token_id", "bos_token_id", "cls_token_id", "sep_token_id"),
-    *("attention_bias", "attention_dropout", "classifier_activation"),
+    *("attention_bias", "attention_dropout", "classifier_activation", "architectures"),
     *_OLD,
 )
+TOKENIZER = "tokenizer.json"
 _POOLING = ("pooling_mode_cls_token", "pooling_mode_mean_tokens")
 _LIMITS = "sentence_bert_config.json"
 _DENSE = ("Tanh", "Identity")
+_BODY, _HEADS = ("layers.", "embeddings.", "final_norm."), ("head.", "decoder.", "classifier.")
 _SERVED = ("ModernBertModel", "ModernBertForSequenceClassification")
 
 
@@ -39,7 +43,7 @@ class Opening:
     verdict: Verdict
     """`wrong`: it opens, and computes something else."""
     why: str = ""
-    """Empty for yes."""
+    """Empty for a yes without conditions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ class Contents:
 
     files: Mapping[str, Any]
     """Paths below the folder; a JSON file with what it says, any other with None."""
+    tensors: frozenset[str] = frozenset()
+    """Names in the files of weights."""
 
     @property
     def keys(self) -> Mapping[str, Any]:
@@ -78,6 +84,14 @@ def openings(contents: Contents) -> tuple[Opening, ...]:
     return tuple(Opening(tool, *rule(contents)) for tool, rule in TOOLS.items())
 
 
+def misread(config: EncoderConfig) -> str:
+    """Say why transformers 4 reads a model that is written here wrong; empty where it does not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the writer says the same
+        keys = to_hf(config, dtype="float32", head=None)
+    return (_misread(Contents({"config.json": keys})) or _YES)[1]
+
+
 Answer = tuple[Verdict, str]
 _YES: Answer = ("yes", "")
 
@@ -90,19 +104,36 @@ def _transformers_5(found: Contents) -> Answer:
 
 
 def _transformers_4(found: Contents) -> Answer:
-    return _misread(found) or _YES
+    return _misread(found) or _prefixes(found) or _YES
+
+
+def _prefixes(found: Contents) -> Answer | None:
+    """Say what version 4 makes of names with `model.` and without: it takes one or the other."""
+    body = [name for name in found.tensors if plain(name).startswith(_BODY)]
+    num_marked = sum(name.startswith("model.") for name in body)
+    if 0 < num_marked < len(body):
+        return "wrong", "some names begin with model. and some do not: it reads the former alone"
+    if body and not num_marked and any(name.startswith(_HEADS) for name in found.tensors):
+        return "no", "names of the encoder do not begin with model., and a head is there"
+    return None
 
 
 def _sentence_transformers(found: Contents) -> Answer:
     foreign = [each for each in found.modules if not each.startswith(_KNOWN_MODULES)]
     if foreign:
         return "no", f"{foreign[0]} is code of its own"
-    return _tokenizer(found) or _transformers_5(found)
+    answer = _tokenizer(found) or _transformers_5(found)
+    if answer == _YES and _transformers_4(found) != _YES:
+        return "yes", "with transformers 5 beneath"
+    return answer
 
 
 def _older_sentence_transformers(found: Contents) -> Answer:
     if new := [each for each in found.modules if ".base.modules." in each]:
         return "no", f"{new[0]} is a name of sentence-transformers 5.4 and later"
+    verdict, why = _transformers_4(found)
+    if verdict != "yes":
+        return verdict, f"with transformers 4 beneath: {why}"
     return _sentence_transformers(found)
 
 
@@ -140,6 +171,8 @@ def _tei_modules(found: Contents) -> Answer | None:
 
 
 def _vllm(found: Contents) -> Answer:
+    if not found.keys.get("architectures"):
+        return "no", "config.json lacks architectures"
     if found.architecture not in (*_SERVED, "ModernBertForTokenClassification"):
         return "no", f"it has no {found.architecture}: `modernbert convert --headless` makes one"
     is_classifier = found.architecture == "ModernBertForSequenceClassification"
@@ -150,7 +183,11 @@ def _vllm(found: Contents) -> Answer:
 
 
 def _tokenizer(found: Contents) -> Answer | None:
-    return None if "tokenizer.json" in found.files else ("no", "tokenizer.json is missing")
+    if TOKENIZER not in found.files:
+        return "no", f"{TOKENIZER} is missing"
+    if "model" not in (found.said(TOKENIZER) or {}):
+        return "no", f"{TOKENIZER} holds no tokenizer"
+    return None
 
 
 def _misread(found: Contents, *unread: str) -> Answer | None:

@@ -126,8 +126,6 @@ def _json(path: Path) -> Any:
 def headers(folder: Path) -> dict[str, Tensor]:
     """Read names, shapes and formats of the weights alone, as tensors that hold nothing.
 
-    Names are Hugging Face's, without `model.`.
-
     Raises:
         CheckpointError: a file is missing or broken, or in a format that is not computed in.
     """
@@ -140,7 +138,7 @@ def headers(folder: Path) -> dict[str, Tensor]:
                     f"{folder}: {name} is stored as {stored}, and only {', '.join(DTYPES)} can be "
                     "read: give the weights in one of these"
                 )
-            found[plain(name)] = torch.empty(part.get_shape(), dtype=DTYPES[stored], device="meta")
+            found[name] = torch.empty(part.get_shape(), dtype=DTYPES[stored], device="meta")
     return found
 
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from tests import flexbert
 from tests.corpora import tokenizer
 from tests.flexbert import model_of, saved, settings_of, tensors_of
 from tests.nets import config_of
+from tests.unit.model.test_folder import change
 
 
 @pytest.fixture
@@ -150,3 +152,23 @@ def test_an_odd_composer_file_is_looked_over(tmp_path, inside):
 )
 def test_patterns_in_words(fields, words):
     assert spelled_layers(config_of(**fields)).startswith(words)
+
+
+def test_what_does_not_fit_is_told_in_place_of_who_opens_it(place):
+    change(place, **{"model.final_norm.weight": torch.ones(31)})
+    found = facts_of(str(place))
+    assert "final_norm.weight has shape [31], config.json asks for [32]" in found.fault
+    assert {(each.verdict, each.why) for each in found.opens} == {("no", found.fault)}
+
+
+def test_a_tensor_that_is_there_twice_is_told(place):
+    change(place, **{"final_norm.weight": torch.ones(32)})
+    assert "tensors twice, with model. before their names and without" in facts_of(str(place)).fault
+
+
+def test_a_lone_file_of_safetensors_is_no_pickle(place, tmp_path):
+    lone = tmp_path / "lone.safetensors"
+    shutil.copy(place / stored.WEIGHTS, lone)
+    found = facts_of(str(lone))
+    assert found.form == "tensors without a config.json"
+    assert found.opens[0].why == "it is weights alone: `modernbert convert` makes a folder of it"

@@ -119,6 +119,12 @@ def test_what_another_program_cannot_compute_is_not_offered():
     assert "text-embeddings-router" not in card(facts(None, config=kinds))
 
 
+def test_a_page_says_when_transformers_4_reads_another_model():
+    assert "transformers 5, not 4" not in card(facts(None))
+    kinds = {"layer_kinds": ("local", "global", "local")}
+    assert "Use transformers 5, not 4: it knows no other layer" in card(facts(None, config=kinds))
+
+
 def test_numbers_are_the_model_s():
     head = HeadConfig(kind="tokens", labels=tuple(f"label {n}" for n in range(60)))
     given = facts(head, config={"max_length": 4096})

@@ -136,6 +136,30 @@ def test_layers_the_config_does_not_know_are_named(saved):
         folder.read(saved)
 
 
+def test_tensors_that_no_part_of_the_model_uses_are_named(saved):
+    change(saved, **{"extra.weight": torch.zeros(1)})
+    with pytest.warns(
+        UserWarning, match=r"has 1 tensors that this model does not use: extra\.weig"
+    ):
+        folder.read(saved)
+
+
+def test_a_decoder_that_is_tied_and_differs_is_refused(saved):
+    table = load_file(saved / stored.WEIGHTS)["model.embeddings.tok_embeddings.weight"]
+    change(saved, **{"decoder.weight": table + 1})
+    with pytest.raises(CheckpointError, match=r"decoder\.weight differs from them: set tie_word_"):
+        folder.read(saved)
+
+
+def test_a_tensor_that_is_there_twice_and_differs_is_refused(saved):
+    weight = load_file(saved / stored.WEIGHTS)["model.final_norm.weight"]
+    change(saved, **{"final_norm.weight": weight.clone()})
+    folder.read(saved)
+    change(saved, **{"final_norm.weight": weight + 1})
+    with pytest.raises(CheckpointError, match=r"final_norm\.weight twice, .* remove the wrong one"):
+        folder.read(saved)
+
+
 def test_wrong_shapes_are_named(saved):
     change(saved, **{"model.final_norm.weight": torch.ones(31)})
     with pytest.raises(CheckpointError, match=r"final_norm.weight has shape \[31\], .* \[32\]"):
@@ -148,7 +172,7 @@ def test_headers_are_read_without_weights(saved, dtype):
     folder.write(model, saved)
     found = stored.headers(saved)
     sizes = {name: weight.shape for name, weight in model.named_parameters()}
-    assert {folder.hf_name(name).removeprefix("model."): size for name, size in sizes.items()} == {
+    assert {folder.hf_name(name): size for name, size in sizes.items()} == {
         name: header.shape for name, header in found.items()
     }
     assert {(header.dtype, header.device.type) for header in found.values()} == {(dtype, "meta")}

@@ -3,7 +3,7 @@ import pytest
 from modernbert.kernels.scaling import RopeScaling
 from modernbert.model.config import MASKED_LM, HeadConfig
 from modernbert.model.hf_config import to_hf
-from modernbert.model.opens import TOOLS, Contents, openings
+from modernbert.model.opens import TOOLS, Contents, misread, openings
 from tests.nets import config_of
 
 OLD = ("global_attn_every_n_layers", "global_rope_theta", "local_rope_theta")
@@ -17,13 +17,13 @@ ALL = list(TOOLS)
 T5, T4, ST, OLD_ST, TEI, VLLM = ALL
 
 
-def contents(head=None, drop=(), files=None, gone=(), keys=None, **fields):
+def contents(head=None, drop=(), files=None, gone=(), keys=None, tensors=(), **fields):
     """A folder as we write it, with some things changed."""
     written = to_hf(config_of(**fields), dtype="float32", head=head) | (keys or {})
     config = {key: value for key, value in written.items() if key not in drop}
-    usual = {"config.json": config, "model.safetensors": None, "tokenizer.json": None}
+    usual = {"config.json": config, "model.safetensors": None, "tokenizer.json": {"model": {}}}
     kept = {name: content for name, content in usual.items() if name not in gone}
-    return Contents(kept | (files or {}))
+    return Contents(kept | (files or {}), frozenset(tensors))
 
 
 def answers(found):
@@ -41,13 +41,31 @@ def answers(found):
         ({"head": HeadConfig(kind="tokens", labels=("a", "b"))}, {TEI: "no"}),
         ({"head": HeadConfig(kind="spans")}, {TEI: "no", VLLM: "no"}),
         ({"drop": NEW}, {}),
-        ({"drop": OLD}, {T4: "wrong", TEI: "no"}),
+        ({"drop": OLD}, {T4: "wrong", OLD_ST: "wrong", TEI: "no"}),
         ({"drop": OLD, "global_every": 3, "num_layers": 4}, {TEI: "no"}),
-        ({"drop": OLD, "global_every": 3, "global_rope_theta": 1e4}, {T4: "wrong", TEI: "no"}),
-        ({"layer_kinds": ("local", "global", "global")}, {T4: "wrong", TEI: "wrong"}),
+        (
+            {"drop": OLD, "global_every": 3, "global_rope_theta": 1e4},
+            {T4: "wrong", OLD_ST: "wrong", TEI: "no"},
+        ),
+        (
+            {"layer_kinds": ("local", "global", "global")},
+            {T4: "wrong", OLD_ST: "wrong", TEI: "wrong"},
+        ),
         (
             {"drop": NEW, "keys": {"local_rope_theta": None}},
             {T5: "no", ST: "no", OLD_ST: "no", VLLM: "no", TEI: "no"},
+        ),
+        ({"tensors": ["model.layers.0.mlp.Wi.weight", "decoder.bias"]}, {}),
+        ({"tensors": ["layers.0.mlp.Wi.weight", "final_norm.weight"]}, {}),
+        (
+            {"tensors": ["model.layers.0.mlp.Wi.weight", "final_norm.weight"]},
+            {T4: "wrong", OLD_ST: "wrong"},
+        ),
+        ({"tensors": ["layers.0.mlp.Wi.weight", "decoder.bias"]}, {T4: "no", OLD_ST: "no"}),
+        ({"drop": ["architectures"]}, {TEI: "no", VLLM: "no"}),
+        (
+            {"files": {"tokenizer.json": None}},
+            {ST: "no", OLD_ST: "no", TEI: "no", VLLM: "no"},
         ),
         ({"gone": ["tokenizer.json"]}, {ST: "no", OLD_ST: "no", TEI: "no", VLLM: "no"}),
         ({"files": {"modules.json": RENAMED}}, {OLD_ST: "no"}),
@@ -61,7 +79,7 @@ def answers(found):
         ({"head": SEQUENCE, "head_bias": True}, {TEI: "no"}),
         ({"head": SEQUENCE, "activation": "silu"}, {VLLM: "wrong"}),
         ({"global_rope_scaling": TWICE, "local_rope_scaling": TWICE}, {TEI: "wrong"}),
-        ({"global_rope_scaling": TWICE}, {T4: "wrong", TEI: "wrong"}),
+        ({"global_rope_scaling": TWICE}, {T4: "wrong", OLD_ST: "wrong", TEI: "wrong"}),
     ],
 )
 def test_who_opens_what(changed, others):
@@ -72,7 +90,16 @@ def test_who_opens_what(changed, others):
 def test_a_reason_is_given_unless_it_opens():
     for changed in ({}, {"head": MASKED_LM}, {"drop": OLD}, {"gone": ["tokenizer.json"]}):
         for verdict, why in answers(contents(**changed)).values():
-            assert bool(why) == (verdict != "yes")
+            assert bool(why) == (verdict != "yes") or why == "with transformers 5 beneath"
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_version_4_misreads_is_known_before_it_is_written():
+    assert misread(config_of()) == ""
+    assert misread(config_of(global_rope_scaling=TWICE)).startswith("it takes other rotary angles")
+    odd = config_of(layer_kinds=("local", "global", "global"))
+    assert misread(odd).startswith("it knows no other layer pattern")
+    assert answers(contents(drop=OLD))[ST] == ("yes", "with transformers 5 beneath")
 
 
 @pytest.mark.parametrize(
