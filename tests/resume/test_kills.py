@@ -70,7 +70,7 @@ def test_out_of_room(recorded, undisturbed, tmp_path):
         done = called("pretrain", *arguments, limit_bytes=room)
         assert done.returncode == 2, done.stderr
         last = done.stderr.splitlines()[-1]
-        assert last.startswith("error: the disk is full: ")
+        assert last.startswith("error: there is no room: ")
         assert "Traceback" not in done.stderr
         assert [place.name for place in found(folder / "checkpoints")] == ["step-00000000"]
     finish(folder)
@@ -81,7 +81,7 @@ def test_no_room_at_all(recorded, undisturbed, tmp_path):
     folder = tmp_path / "run"
     done = called("pretrain", recorded, "--out", folder, limit_bytes=600)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("error: the disk is full: ")
+    assert done.stderr.splitlines()[-1].startswith("error: there is no room: ")
     assert not (folder / "run.json").exists()
     done = called("pretrain", recorded, "--out", folder)
     assert done.returncode == 0, done.stderr

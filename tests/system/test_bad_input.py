@@ -119,7 +119,7 @@ def test_a_full_disk(place, tmp_path):
     arguments = prepare(place, place / "texts-books", out)
     stopped = called(*arguments, limit_bytes=3000)
     assert stopped.returncode == 2, stopped.stderr
-    assert stopped.stderr.splitlines()[-1].startswith("error: the disk is full: ")
+    assert stopped.stderr.splitlines()[-1].startswith("error: there is no room: ")
     assert "Traceback" not in stopped.stderr
     assert called(*arguments).returncode == 0
 

@@ -201,9 +201,11 @@ def explained(path: Path) -> Iterator[None]:
 def _refusal(path: Path, number: int | None, reason: str) -> MachineError:
     if number not in _FULL:
         return MachineError(f"{path} cannot be written: {reason}")
-    free = shutil.disk_usage(_nearest(path)).free
+    free = f"{shutil.disk_usage(_nearest(path)).free / 1e6:.0f} MB are free"
+    if number == errno.EFBIG:
+        free += ", and a file may not be as large: see `ulimit -f`"
     return MachineError(
-        f"the disk is full: {path} was not written ({free / 1e6:.0f} MB are free); "
+        f"there is no room: {path} was not written ({free}); "
         "make room and repeat the command: what was saved before is intact"
     )
 

@@ -169,9 +169,14 @@ def _max_length(place: Path, text: Settings, encoder: EncoderConfig) -> int:
         return told
     limit = Settings.of(place / "tokenizer_config.json").content.get("model_max_length")
     # Tokenizers of early models say 1e30.
-    if not isinstance(limit, int | float):
-        return encoder.max_length
-    return int(min(limit, encoder.max_length))
+    is_told = isinstance(limit, int | float)
+    longest = int(min(limit, encoder.max_length)) if is_told else encoder.max_length
+    if longest < _SHORTEST:
+        raise CheckpointError(
+            f"{place} reads texts of {longest} tokens at most, fewer than {_SHORTEST}: no room for "
+            "text, so set max_position_embeddings in config.json"
+        )
+    return longest
 
 
 def _side_lengths(late: LateInteraction | None) -> tuple[int, int]:

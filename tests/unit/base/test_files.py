@@ -108,14 +108,14 @@ def test_a_full_disk_leaves_the_old_one_and_says_so(tmp_path, kind):
     else:
         target.write_text("old")
     said = on_a_full_disk(target, kind)
-    assert said.startswith(f"the disk is full: {target} was not written (")
-    assert "MB are free); make room and repeat the command" in said
+    assert said.startswith(f"there is no room: {target} was not written (")
+    assert "see `ulimit -f`); make room and repeat the command" in said
     assert names(tmp_path) == ["a"]
     assert names(target) == ["old"] if kind == "folder" else target.read_text() == "old"
 
 
 def test_appending_to_a_full_disk_says_so(tmp_path):
-    assert on_a_full_disk(tmp_path / "log", "append").startswith("the disk is full: ")
+    assert on_a_full_disk(tmp_path / "log", "append").startswith("there is no room: ")
 
 
 @pytest.mark.parametrize("make", [files.whole_file, files.whole_folder])

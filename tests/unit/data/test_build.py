@@ -268,7 +268,7 @@ def test_a_full_disk_is_said_and_finished_shards_stay(tmp_path, pytestconfig):
         text=True,
     )
     assert child.returncode == 1
-    assert f"MachineError: the disk is full: {out}/b/train-00000.ids" in child.stderr
+    assert f"MachineError: there is no room: {out}/b/train-00000.ids" in child.stderr
     first = (out / "a" / "train-00000.ids").stat().st_mtime_ns
     assert not list(out.rglob(".partial-*"))
     sources = {name: [folder / name] for name in ("a", "b")}
