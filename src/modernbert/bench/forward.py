@@ -2,8 +2,8 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -36,8 +36,8 @@ Row = dict[str, Any]
 def measure(case: ForwardCase) -> Row:
     """Encode the same documents by every runtime, in turns, and return a row.
 
-    A runtime whose vectors differ from this package's, or that fails, is not timed, and the row
-    says why.
+    A runtime whose vectors differ from this package's, or that fails, then or later, is left out,
+    and the row says why.
 
     Raises:
         ConfigError: a preset or runtime is unknown.
@@ -56,9 +56,10 @@ def measure(case: ForwardCase) -> Row:
             worker = Worker(name, folder, case, torch.get_num_threads())
             workers[name] = stack.enter_context(worker)
         facts = _checked(workers, case)
-        timed = {name: _timer(workers[name]) for name in facts if "failed" not in facts[name]}
+        able = [name for name in facts if "failed" not in facts[name]]
+        timed = {name: partial(_seconds, workers[name], name, facts[name]) for name in able}
         seconds = interleaved(timed, case.rounds)
-        for name in timed:
+        for name in seconds:
             facts[name] |= _speed(seconds, name, case) | _peak(workers[name])
             say(_line(name, facts[name]))
     return _row(case, facts, config)
@@ -106,14 +107,16 @@ def _agreement(theirs: Rows | Failure, ours: Rows, limit: float) -> Row:
     return {"largest_difference": difference}
 
 
-def _timer(worker: Worker) -> Callable[[], float]:
-    def seconds() -> float:
-        found = worker.ask("seconds")
-        if isinstance(found, Failure):
-            raise MachineError(f"a runtime failed while it was timed: {found.reason}")
+def _seconds(worker: Worker, name: str, facts: Row) -> float | None:
+    """Time a runtime once; None where it fails, as when the system takes its memory."""
+    found = worker.ask("seconds")
+    if not isinstance(found, Failure):
         return float(found)
-
-    return seconds
+    if name in (OURS, PRODUCTS):
+        raise MachineError(f"{name} failed while it was timed: {found.reason}")
+    facts["failed"] = f"while it was timed, {found.reason}"
+    say(f"{name} is left out: {facts['failed']}")
+    return None
 
 
 def _speed(seconds: Seconds, name: str, case: ForwardCase) -> Row:

@@ -42,20 +42,23 @@ def compare(ours: Callable[[], None], theirs: Callable[[], None], rounds: int) -
     )
 
 
-def interleaved(works: Mapping[str, Callable[[], float]], rounds: int) -> Seconds:
+def interleaved(works: Mapping[str, Callable[[], float | None]], rounds: int) -> Seconds:
     """Run every work once a round and gather the seconds that each says it took.
 
     The first round warms up and is left out. The order turns from round to round, so that no
-    work always meets the caches that the same other one left.
+    work always meets the caches that the same other one left. One that says None has failed, and
+    is left out from then on.
     """
     assert rounds >= 2
-    names = list(works)
-    found: Seconds = {name: [] for name in names}
+    found: Seconds = {name: [] for name in works}
     for number in range(rounds + 1):
+        names = [*found]
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
             seconds = works[name]()
-            if number:
+            if seconds is None:
+                del found[name]
+            elif number:
                 found[name].append(seconds)
     return found
 

@@ -169,8 +169,9 @@ def _max_length(place: Path, text: Settings, encoder: EncoderConfig) -> int:
         return told
     limit = Settings.of(place / "tokenizer_config.json").content.get("model_max_length")
     # Tokenizers of early models say 1e30.
-    is_told = isinstance(limit, int | float)
-    longest = int(min(limit, encoder.max_length)) if is_told else encoder.max_length
+    longest = encoder.max_length
+    if isinstance(limit, int | float):
+        longest = int(min(limit, longest))
     if longest < _SHORTEST:
         raise CheckpointError(
             f"{place} reads texts of {longest} tokens at most, fewer than {_SHORTEST}: no room for "

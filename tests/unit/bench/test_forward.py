@@ -63,8 +63,11 @@ def test_a_runtime_that_dies_fails_alone(tmp_path):
         worker._process.kill()
         worker._process.join()
         assert worker.ask("seconds") == Failure("its process ended with status -9")
-        with pytest.raises(MachineError, match="failed while it was timed"):
-            forward._timer(worker)()
+        facts = {}
+        assert forward._seconds(worker, "transformers", facts) is None
+        assert facts == {"failed": "while it was timed, its process ended with status -9"}
+        with pytest.raises(MachineError, match="modernbert failed while it was timed"):
+            forward._seconds(worker, OURS, {})
 
 
 @pytest.mark.slow

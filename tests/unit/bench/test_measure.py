@@ -21,6 +21,12 @@ def test_every_work_runs_once_a_round_and_the_first_round_is_left_out():
     ]
 
 
+def test_a_work_that_fails_is_left_out():
+    answers = iter([1.0, 1.0, None])
+    found = interleaved({"a": lambda: 2.0, "b": lambda: next(answers)}, rounds=3)
+    assert found == {"a": [2.0] * 3}
+
+
 def test_a_ratio_is_taken_round_by_round():
     # The third round was disturbed: both took ten times as long.
     found = ratio([2.0, 4.0, 20.0], [1.0, 2.0, 10.0])
