@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from modernbert.base.errors import CheckpointError, ConfigError
 from modernbert.base.log import count, say
+from modernbert.base.machine import memory_bytes
 from modernbert.base.records import nearest
 from modernbert.model.config import EncoderConfig
 from modernbert.model.presets import PRESETS
@@ -66,6 +67,7 @@ def grow_model(source: str, target: Path, options: GrowOptions) -> None:
             f"{source} has these sizes already: ask for more, by --dim, --mlp-dim or --num-layers"
         )
     config = larger(old.config, sizes)
+    _check_room(old, config)
     sources = depth_map(old.config, config, options.depth_map)
     grown = grow(old.model, config, sources, width=options.width, noise=options.noise)
     is_wider = config.dim != old.config.dim
@@ -101,6 +103,18 @@ def sizes_of(config: EncoderConfig, options: GrowOptions) -> EncoderConfig:
         num_heads=options.num_heads or max(dim // config.head_dim, 1),
         layer_kinds=(),
     )
+
+
+def _check_room(old: "Pretrained", config: EncoderConfig) -> None:
+    from modernbert.model.count import parameters
+
+    number = parameters(config, head=old.head is not None)
+    size, room = number * next(old.parameters()).element_size(), memory_bytes()
+    if size > room:
+        raise ConfigError(
+            f"the grown model would have {count(number)} weights in {size / 1e9:.0f} GB, and this "
+            f"machine has {room / 1e9:.0f} GB of memory: ask for less"
+        )
 
 
 def _check_finite(model: "Pretrained", source: str) -> None:

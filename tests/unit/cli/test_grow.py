@@ -57,6 +57,7 @@ def test_a_preset_gives_the_sizes(small, called, tmp_path):
         (("--dim", 64, "--num-heads", 2), "heads 32 wide, and the model's are 16 wide"),
         ((), "has these sizes already: ask for more, by --dim, --mlp-dim or --num-layers"),
         (("--num-layers", -1), "each must be at least 1"),
+        (["--num-layers", 100_000_000], "GB of memory: ask for less"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(small, called, tmp_path, options, sentence):
