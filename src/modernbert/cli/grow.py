@@ -58,8 +58,7 @@ def grow_model(source: str, target: Path, options: GrowOptions) -> None:
     from modernbert.model.grow import depth_map, grow, kept_kinds, larger
     from modernbert.model.sentence import Sentence
 
-    if not 0 <= options.noise < 1:
-        raise ConfigError(f"noise is {options.noise}: give a share from 0 to below 1")
+    _check_numbers(options)
     old = load(source)
     sizes = sizes_of(old.config, options)
     if all(getattr(sizes, size) == getattr(old.config, size) for size in _SIZES):
@@ -80,6 +79,14 @@ def grow_model(source: str, target: Path, options: GrowOptions) -> None:
     say(f"layer by layer from {' '.join(map(str, sources))}")
     say(f"{kept} of {config.num_layers} layers stay what they were, global or local")
     say(f"{count(before)} parameters became {count(after)}: the model is in {target}")
+
+
+def _check_numbers(options: GrowOptions) -> None:
+    if not 0 <= options.noise < 1:
+        raise ConfigError(f"noise is {options.noise}: give a share from 0 to below 1")
+    for size in _SIZES:
+        if (number := getattr(options, size)) < 0:
+            raise ConfigError(f"{size} is {number}: give a size, or 0 to leave it to the model")
 
 
 def sizes_of(config: EncoderConfig, options: GrowOptions) -> EncoderConfig:

@@ -54,9 +54,9 @@ def test_a_preset_gives_the_sizes(small, called, tmp_path):
         (("--preset", "lrage"), "there is no preset 'lrage': did you mean large?"),
         (("--preset", "large", "--dim", 16), "dim 16 is less than the model's 32: models only"),
         (("--noise", 2), "noise is 2.0: give a share from 0 to below 1"),
+        (("--dim", -64), "dim is -64: give a size, or 0 to leave it to the model"),
         (("--dim", 64, "--num-heads", 2), "heads 32 wide, and the model's are 16 wide"),
         ((), "has these sizes already: ask for more, by --dim, --mlp-dim or --num-layers"),
-        (("--num-layers", -1), "each must be at least 1"),
         (["--num-layers", 100_000_000], "GB of memory: ask for less"),
     ],
 )
