@@ -31,7 +31,7 @@ def vectors_of_texts(
         model, documents, _SPARSE_BATCH_TOKENS if is_sparse else BATCH_TOKENS
     ):
         x = model(batch) if is_sparse else model.encoder(batch)
-        vectors = sentence(x, batch.layout, num_prompt).float()
+        vectors = sentence.shortened(sentence(x, batch.layout, num_prompt)).float()
         found |= dict(zip(numbers, vectors, strict=True))
     return torch.stack([found[number] for number in range(len(documents))])
 

@@ -29,7 +29,8 @@ _STRICT = (
 )
 TOKENIZER = "tokenizer.json"
 _POOLING = ("pooling_mode_cls_token", "pooling_mode_mean_tokens")
-_LIMITS = "sentence_bert_config.json"
+_LIMITS, _OWN = "sentence_bert_config.json", "config_sentence_transformers.json"
+_SHORTENING = ("truncate_dim", "max_active_dims")
 _DENSE = ("Tanh", "Identity")
 _BODY, _HEADS = ("layers.", "embeddings.", "final_norm."), ("head.", "decoder.", "classifier.")
 _SERVED = ("ModernBertModel", "ModernBertForSequenceClassification")
@@ -134,14 +135,14 @@ def _older_sentence_transformers(found: Contents) -> Answer:
     verdict, why = _transformers_4(found)
     if verdict != "yes":
         return verdict, f"with transformers 4 beneath: {why}"
-    return _sentence_transformers(found)
+    return _whole(found) or _sentence_transformers(found)
 
 
 def _text_embeddings_inference(found: Contents) -> Answer:
     if absent := [key for key in _STRICT if found.keys.get(key) is None]:
         return "no", f"config.json lacks {', '.join(absent)}"
     answer = _tokenizer(found) or _tei_head(found) or _tei_modules(found)
-    answer = answer or _misread(found, "rope_scaling")
+    answer = answer or _misread(found, "rope_scaling") or _whole(found)
     return answer or _YES
 
 
@@ -179,7 +180,14 @@ def _vllm(found: Contents) -> Answer:
     activation = found.keys.get("classifier_activation", "gelu")
     if is_classifier and activation != "gelu":
         return "wrong", f"its head takes gelu for {activation}"
-    return _tokenizer(found) or _transformers_5(found)
+    return _tokenizer(found) or _whole(found) or _transformers_5(found)
+
+
+def _whole(found: Contents) -> Answer | None:
+    """Say what a tool does that gives out whole vectors, whatever the folder says."""
+    own = found.said(_OWN) or {}
+    told = [key for key in _SHORTENING if own.get(key) is not None]
+    return ("wrong", f"it does not read {told[0]}, and gives whole vectors") if told else None
 
 
 def _tokenizer(found: Contents) -> Answer | None:

@@ -77,6 +77,16 @@ class Sentence(nn.Module):
                     x = next(projections)(x)
         return x
 
+    def shortened(self, vectors: Float[Tensor, "rows N"]) -> Float[Tensor, "rows K"]:
+        """Leave out what the folder does not want given out of texts' vectors."""
+        number = self.config.num_kept
+        if number is None or number >= vectors.shape[1]:
+            return vectors
+        if not self.config.is_sparse:
+            return vectors[:, :number]
+        largest = vectors.topk(number).indices  # weights of words are never negative
+        return torch.zeros_like(vectors).scatter(1, largest, vectors.gather(1, largest))
+
 
 def _pooled(x: Tensor, layout: Layout, step: Pool, num_prompt: int) -> Tensor:
     if num_prompt and not step.includes_prompt:

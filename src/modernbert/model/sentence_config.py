@@ -98,6 +98,8 @@ class SentenceConfig:
     late: LateInteraction | None = None
     score_activation: str | None = None
     """What a cross-encoder of sentence-transformers does to scores, by its name in the file."""
+    num_kept: int | None = None
+    """Numbers of a text's vector that are given out: the first, or of a sparse one the largest."""
 
     @property
     def is_per_token(self) -> bool:

@@ -32,6 +32,8 @@ from modernbert.model.stored import CONFIG, PICKLE, WEIGHTS, read_list, read_ten
 
 MODULES, OWN = "modules.json", "config_sentence_transformers.json"
 TEXT = "sentence_bert_config.json"
+NUM_KEPT = {True: "max_active_dims", False: "truncate_dim"}
+"""Key of how many numbers of a vector are given out, by whether it is sparse."""
 
 _TRANSFORMERS = ("Transformer", "MLMTransformer")
 _MASK = "MultiVectorMask"
@@ -71,16 +73,20 @@ def read_sentence(folder: Path, model: Model) -> Sentence:
     modules = _modules(folder)
     place = modules[0].place if modules else folder
     own, text = Settings.of(folder / OWN), Settings.of(place / TEXT)
+    if text.content.get("processing_kwargs"):
+        raise text.fault("processing_kwargs", "not read here: take it out if the model needs none")
     late = _late(modules, own, text)
+    steps = _steps(folder, modules, late, model)
     config = SentenceConfig(
         max_length=max(_max_length(place, text, model.config), *_side_lengths(late)),
-        steps=_steps(folder, modules, late, model),
+        steps=steps,
         prompts=_prompts(own, late),
         default_prompt=own.get("default_prompt_name", str),
         similarity=own.get("similarity_fn_name", str) or _similarity(own),
         has_lower_case=bool(text.get("do_lower_case", bool)),
         late=late,
         score_activation=_score_activation(own, Settings.of(place / CONFIG)),
+        num_kept=None if late else _num_kept(own, steps),
     )
     _check(folder, config, model)
     sentence = Sentence(config)
@@ -159,6 +165,14 @@ def _prompts(own: Settings, late: LateInteraction | None) -> Mapping[str, str]:
     return prompts | {
         name: prefix + prompts.get(name, "").removeprefix(prefix) for name, prefix in begun.items()
     }
+
+
+def _num_kept(own: Settings, steps: tuple[Step, ...]) -> int | None:
+    key = NUM_KEPT[any(isinstance(step, Splade) for step in steps)]
+    told = own.get(key, int)
+    if told is not None and told < 1:
+        raise own.fault(key, "less than 1")
+    return told
 
 
 def _max_length(place: Path, text: Settings, encoder: EncoderConfig) -> int:

@@ -17,7 +17,7 @@ from modernbert.model.late_keys import mask_keys, pylate_keys, text_keys
 from modernbert.model.model import Model
 from modernbert.model.sentence import Dense, Sentence
 from modernbert.model.sentence_config import LateInteraction, Pool, SentenceConfig, Splade
-from modernbert.model.sentence_reader import MODULES, OWN, TEXT
+from modernbert.model.sentence_reader import MODULES, NUM_KEPT, OWN, TEXT
 from modernbert.model.sentence_steps import TOKENS, width_after, written_step
 from modernbert.model.stored import CONFIG, write_tensors
 
@@ -138,11 +138,13 @@ def _text(config: SentenceConfig, head: HeadConfig | None) -> dict[str, Any]:
 
 def _own(config: SentenceConfig, head: HeadConfig | None) -> dict[str, Any]:
     prompts = {"query": "", "document": "", **config.prompts}
-    keys = {"prompts": prompts, "default_prompt_name": config.default_prompt}
+    keys: dict[str, Any] = {"prompts": prompts, "default_prompt_name": config.default_prompt}
     if head is not None and _is_scored(head):
         activation = config.score_activation or _default_activation(head)
         return {"model_type": "CrossEncoder", **keys, "activation_fn": activation}
     keys |= {"similarity_fn_name": config.similarity}
+    if config.num_kept is not None:
+        keys |= {NUM_KEPT[config.is_sparse]: config.num_kept}
     late = config.late
     if late and late.form == "ColBERT":
         keys |= {"prompts": _without_prefixes(prompts, late)}

@@ -142,6 +142,16 @@ def test_heads_that_say_nothing_of_texts_have_no_modules(saved, kind):
             {"prompts": {"a": 3}},
             "has a 3: it is not of type str",
         ),
+        (
+            "config_sentence_transformers.json",
+            {"truncate_dim": 0},
+            "has truncate_dim 0: it is less than 1",
+        ),
+        (
+            "sentence_bert_config.json",
+            {"processing_kwargs": {"text": {"max_length": 9}}},
+            "it is not read here: take it out if the model needs none",
+        ),
         ("sentence_bert_config.json", {"max_seq_length": 2}, "fewer than 3: no room for text"),
         ("sentence_bert_config.json", {"max_seq_length": "9"}, "'9': it is not of type int"),
     ],
