@@ -2,6 +2,7 @@
 
 import os
 import stat
+from http import HTTPStatus
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,7 +28,6 @@ _WANTED = (
     *(f"[0-9]_*/{name}" for name in _FILES),
     f"[0-9]_Dense/{PICKLE}",  # how its weights were kept before safetensors
 )
-_UNAUTHORIZED = 401
 
 
 def folder_of(
@@ -47,8 +47,7 @@ def folder_of(
     except PermissionError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror})") from error
     except (OSError, ValueError):  # not there, or no path: perhaps a hub id
-        hub_id, told = split_revision(str(path_or_hub_id))
-        return _downloaded(hub_id, revision or told, token)
+        return _downloaded(*_one_revision(str(path_or_hub_id), revision), token)
     if not stat.S_ISDIR(mode):
         raise CheckpointError(f"{path} is a file: give the folder that holds the model")
     if revision is not None:
@@ -62,6 +61,17 @@ def split_revision(hub_id: str) -> tuple[str, str | None]:
     """Tell a model's id from the branch, tag or commit that may follow it after an `@`."""
     name, _, revision = hub_id.partition("@")
     return name, revision or None
+
+
+def _one_revision(name: str, revision: str | None) -> tuple[str, str | None]:
+    hub_id, told = split_revision(name)
+    if not hub_id:
+        raise CheckpointError(f"there is no folder {name!r}, and it is no hub id (owner/name)")
+    if revision and told and revision != told:
+        raise CheckpointError(
+            f"{name} names another revision than {revision!r}: leave one of the two out"
+        )
+    return hub_id, revision or told
 
 
 def _downloaded(hub_id: str, revision: str | None, token: str | None) -> Path:
@@ -80,6 +90,7 @@ def _downloaded(hub_id: str, revision: str | None, token: str | None) -> Path:
 
 def _refuse(hub_id: str, revision: str | None, error: Exception) -> NoReturn:
     """Say why a download failed; nothing that is not whole is ever in the cache's folder."""
+    from huggingface_hub.constants import ENDPOINT
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     if isinstance(error, HFValidationError):
@@ -97,6 +108,10 @@ def _refuse(hub_id: str, revision: str | None, error: Exception) -> NoReturn:
         raise CheckpointError(
             f"{hub_id} cannot be written to the hub's cache ({error.strerror}): make room, or name "
             "another folder in HF_HOME"
+        ) from error
+    if not ENDPOINT.startswith(("http://", "https://")):
+        raise CheckpointError(
+            f"HF_ENDPOINT is {ENDPOINT!r}: give an address that begins with https://, or unset it"
         ) from error
     raise CheckpointError(
         f"the download of {hub_id} broke off ({_first_line(error)}): repeat the command"
@@ -126,11 +141,18 @@ def _refuse_answer(hub_id: str, revision: str | None, error: BaseException | Non
             f"{hub_id} has no revision {revision!r}: give a branch, a tag or a commit"
         ) from error
     if isinstance(error, HfHubHTTPError) and error.response is not None:
-        if error.response.status_code == _UNAUTHORIZED:
+        code = error.response.status_code
+        if code == HTTPStatus.UNAUTHORIZED:
             raise CheckpointError(
                 f"the hub does not take this token for {hub_id}: give another one, or none"
             ) from error
-        raise CheckpointError(f"the hub does not give {hub_id}: {_first_line(error)}") from error
+        if code == HTTPStatus.TOO_MANY_REQUESTS or code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            way = "repeat the command later"
+        else:
+            way = "check the name, HF_TOKEN and HF_ENDPOINT"
+        raise CheckpointError(
+            f"the hub does not give {hub_id} ({_first_line(error)}): {way}"
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -102,26 +102,40 @@ def test_what_the_hub_does_not_give_is_said(hub, tmp_path, commits):
     names = {"main": commit_of(0)}
     hub.repositories["a/gated"] = Repository(commits, names, is_gated=True)
     hub.repositories["a/gone"] = Repository(commits, names, status=410)
+    hub.repositories["a/ill"] = Repository(commits, names, status=500)
     given = [
         {"id": "nobody/nothing"},
         {"id": "nobody/nothing", "token": "any"},
         {"id": "a/gated", "token": "any"},
         {"id": "a/b", "revision": "betta"},
+        {"id": "a/b@beta", "revision": "main"},
+        {"id": "@beta"},
         {"id": "a/gone"},
+        {"id": "a/ill"},
     ]
     unknown = (
         "the hub has no model nobody/nothing, or it is private: check the name, or give a token in "
         "HF_TOKEN"
     )
-    *said, gone = loads(hub.url, tmp_path, *given)
+    *said, gone, ill = loads(hub.url, tmp_path, *given)
     assert said == [
         unknown,
         unknown,
         "a/gated is gated: ask for access on its page, then give your token in HF_TOKEN",
         "a/b has no revision 'betta': give a branch, a tag or a commit",
+        "a/b@beta names another revision than 'main': leave one of the two out",
+        "there is no folder '@beta', and it is no hub id (owner/name)",
     ]
-    assert gone.startswith("the hub does not give a/gone: ")
-    assert "410" in gone
+    refused = r"the hub does not give a/{} \(.*{}.*\): {}"
+    assert re.fullmatch(refused.format("gone", 410, "check the name, .+"), gone)
+    assert re.fullmatch(refused.format("ill", 500, "repeat the command later"), ill)
+
+
+@pytest.mark.slow
+def test_an_address_of_the_hub_that_is_none_is_said(tmp_path):
+    assert loads("hub.example", tmp_path, MODEL) == [
+        "HF_ENDPOINT is 'hub.example': give an address that begins with https://, or unset it"
+    ]
 
 
 @pytest.mark.slow
