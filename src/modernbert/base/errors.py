@@ -27,3 +27,12 @@ class MachineError(UserError):
 
 class TrainingError(UserError):
     """A run cannot go on: its numbers stopped being finite."""
+
+
+_REASON_LENGTH = 200
+
+
+def reason_of(error: BaseException | None) -> str:
+    """Return what a library said of a file, on one line, without much of the file itself."""
+    said = " ".join(str(error).split())
+    return said if len(said) <= _REASON_LENGTH else f"{said[:_REASON_LENGTH]} [...]"

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Literal, final
 
-from modernbert.base.errors import DataError
+from modernbert.base.errors import DataError, reason_of
 from modernbert.base.files import digest
 from modernbert.data.formats import LINES, PARQUET, PLAIN, Unpacked, kind_of, text_batches
 
@@ -160,7 +160,9 @@ class Reader:
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{where} is not JSON ({error}): mend or remove it") from error
+            raise DataError(
+                f"{where} is not JSON ({reason_of(error)}): mend or remove it"
+            ) from error
         if not isinstance(value, dict) or self._key not in value:
             keys = ", ".join(value) if isinstance(value, dict) else "no object"
             raise DataError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, cast, final
 
-from modernbert.base.errors import DataError, MachineError
+from modernbert.base.errors import DataError, MachineError, reason_of
 
 LINES, PARQUET, PLAIN = "lines", "parquet", "plain"
 
@@ -62,7 +62,8 @@ class Unpacked:
         broken = (EOFError, gzip.BadGzipFile, zlib.error)
         if isinstance(error, broken) or type(error).__name__ == "ZstdError":
             raise DataError(
-                f"{self._path} cannot be unpacked ({error}): it is damaged or not complete"
+                f"{self._path} cannot be unpacked ({reason_of(error)}): "
+                "it is damaged or not complete"
             ) from error
 
 
@@ -94,7 +95,9 @@ def text_batches(path: Path, column: str) -> Iterator[list[Any]]:
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[column]):
                 yield batch.column(0).to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path} is not a parquet file that can be read: {error}") from error
+        raise DataError(
+            f"{path} is not a parquet file that can be read: {reason_of(error)}"
+        ) from error
 
 
 def _as_it_is(raw: IO[bytes]) -> IO[bytes]:

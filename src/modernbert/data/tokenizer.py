@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tokenizers.normalizers import Lowercase
 from tokenizers.normalizers import Sequence as Sequential
 
-from modernbert.base.errors import DataError
+from modernbert.base.errors import DataError, reason_of
 from modernbert.base.files import digest, read_json, whole_file, write_json
 
 Ids = NDArray[np.int64]
@@ -78,7 +78,9 @@ class Tokenizer:
         try:
             inner = tokenizers.Tokenizer.from_str(file.read_text(encoding="utf-8"))
         except Exception as error:  # the library raises bare Exception
-            raise DataError(f"{file} is not a tokenizer that can be read: {error}") from error
+            raise DataError(
+                f"{file} is not a tokenizer that can be read: {reason_of(error)}"
+            ) from error
         return cls(inner, _special_names(file.with_name("tokenizer_config.json")))
 
     @property
@@ -282,7 +284,7 @@ def _special_names(config: Path) -> dict[str, str]:
     try:
         values = read_json(config)
     except (ValueError, OSError, RecursionError) as error:
-        raise DataError(f"{config} is not JSON: {error}") from error
+        raise DataError(f"{config} is not JSON: {reason_of(error)}") from error
     given = {role: values.get(f"{role}_token") for role in ROLES if isinstance(values, dict)}
     named = {role: _content(name) for role, name in given.items()}
     return {role: name for role, name in named.items() if name}

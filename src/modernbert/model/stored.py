@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from modernbert.base.errors import CheckpointError
+from modernbert.base.errors import CheckpointError, reason_of
 from modernbert.base.files import read_json, whole_file
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -53,7 +53,7 @@ def _files(folder: Path) -> Iterator[Any]:
             raise CheckpointError(f"{path} is missing: {INDEX} names it") from error
         except (SafetensorError, OSError) as error:
             raise CheckpointError(
-                f"{path} is broken ({error}): copy or download it again"
+                f"{path} is broken ({reason_of(error)}): copy or download it again"
             ) from error
 
 
@@ -120,7 +120,7 @@ def _json(path: Path) -> Any:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not JSON ({error}): copy it again") from error
+        raise CheckpointError(f"{path} is not JSON ({reason_of(error)}): copy it again") from error
 
 
 def headers(folder: Path) -> dict[str, Tensor]:
