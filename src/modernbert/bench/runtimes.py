@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from modernbert.batch import Layout, PackedBatch, pad, real
 from modernbert.bench.cases import Precision
+from modernbert.infer.encode import encode as encode_packed
 from modernbert.model import folder as model_folder
 from modernbert.model.encoder import Encoder
 from modernbert.model.widened import widely
@@ -37,8 +38,7 @@ def packed(folder: Path, precision: Precision, *, is_compiled: bool = False) -> 
     @torch.inference_mode()
     def encode(documents: Documents) -> Tensor:
         layout = Layout.of([len(document) for document in documents])
-        out: Tensor = encoder(PackedBatch(torch.cat(list(documents)), layout))
-        return out
+        return encode_packed(encoder, PackedBatch(torch.cat(list(documents)), layout))
 
     return encode
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from modernbert.batch import PackedBatch, pack, positions, segments, split
 from modernbert.data.tokenizer import Ids
 from modernbert.infer.batching import plan
+from modernbert.infer.encode import encode
 from modernbert.infer.reading import ReadText
 from modernbert.model.expansion import encode_to
 from modernbert.model.model import Model
@@ -30,7 +31,8 @@ def vectors_of_texts(
     for numbers, batch in _batches(
         model, documents, _SPARSE_BATCH_TOKENS if is_sparse else BATCH_TOKENS
     ):
-        x = model(batch) if is_sparse else model.encoder(batch)
+        x = encode(model.encoder, batch)
+        x = model.scores(x, batch.layout) if is_sparse else x
         vectors = sentence.shortened(sentence(x, batch.layout, num_prompt)).float()
         found |= dict(zip(numbers, vectors, strict=True))
     return torch.stack([found[number] for number in range(len(documents))])
@@ -47,7 +49,7 @@ def vectors_of_tokens(
     for numbers, batch in _batches(model, [text.ids for text in texts], BATCH_TOKENS):
         counts = [texts[number].num_read for number in numbers]
         if is_attended or sum(counts) == len(batch.ids):
-            x = model.encoder(batch)
+            x = encode(model.encoder, batch)
         else:
             x = encode_to(model.encoder, batch, _first(counts, batch))
         vectors = sentence(x, batch.layout).float()

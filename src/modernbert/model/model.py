@@ -5,7 +5,7 @@ from dataclasses import replace
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from modernbert.batch import PackedBatch
+from modernbert.batch import Layout, PackedBatch
 from modernbert.kernels.cross_entropy import masked_lm_loss
 from modernbert.model.config import EncoderConfig, HeadConfig
 from modernbert.model.encoder import Encoder
@@ -50,10 +50,13 @@ class Model(nn.Module):
 
         A row stands for a token; for a document where the head scores documents.
         """
-        x: Tensor = self.encoder(batch)
+        return self.scores(self.encoder(batch), batch.layout)
+
+    def scores(self, x: Float[Tensor, "T D"], layout: Layout) -> Float[Tensor, "rows N"]:
+        """Return what the head says of encoded tokens, or these when there is no head."""
         if isinstance(self.head, ClassifierHead):
-            scores: Tensor = self.head(x, batch.layout)
-            return scores
+            found: Tensor = self.head(x, layout)
+            return found
         return x if self.head is None else self.head.logits(x)
 
     def masked_lm(

@@ -1,5 +1,6 @@
 """How a CPU cuts a packed axis for attention: lengths in, stretches of it out, with masks."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -64,9 +65,19 @@ class Plan:
     """Whether the tokens are the first slots, in order: then nothing has to be moved."""
 
 
-@lru_cache(maxsize=4)
 def plan_for(lengths: tuple[int, ...], window: int | None, dtype: torch.dtype) -> Plan:
     """Cut the axis; all layers of a batch with this window share the plan and its masks."""
+    return _remembered.plan_for(lengths, window, dtype)
+
+
+class _Remembered(threading.local):
+    """A thread's last plans: batches that are encoded side by side do not displace each other's."""
+
+    def __init__(self) -> None:
+        self.plan_for = lru_cache(maxsize=4)(_cut)
+
+
+def _cut(lengths: tuple[int, ...], window: int | None, dtype: torch.dtype) -> Plan:
     sight = max(lengths) - 1 if window is None else window // 2
     # A document no longer than this is seen whole from each of its tokens.
     short_limit = min(_ROW, sight + 1)
@@ -165,3 +176,6 @@ def _starts(lengths: Sequence[int]) -> list[int]:
     for length in lengths:
         starts.append(starts[-1] + length)
     return starts[:-1]
+
+
+_remembered = _Remembered()

@@ -1,0 +1,53 @@
+"""Pieces of work in, their results out: side by side, each with a share of torch's threads."""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import TypeVar
+
+import torch
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+def side_by_side(work: Callable[[P], R], pieces: Sequence[P]) -> list[R]:
+    """Do the same work on every piece at once, without gradients; results keep the order.
+
+    The caller's threads are divided among the pieces. An operation that has fewer threads to
+    itself waits less for the slowest of them.
+    """
+    share = torch.get_num_threads() // len(pieces)
+    if len(pieces) == 1 or not share:
+        return [work(piece) for piece in pieces]
+    is_inference = torch.is_inference_mode_enabled()
+
+    def alone(piece: P) -> R:
+        # Modes belong to a thread, so that of the caller is entered again.
+        with torch.inference_mode(is_inference), torch.no_grad():
+            return work(piece)
+
+    return list(_workers(len(pieces), share).map(alone, pieces))
+
+
+@lru_cache(maxsize=4)
+def _workers(number: int, threads_each: int) -> ThreadPoolExecutor:
+    """Start threads that torch gives some threads each; they are kept, for starting is slow."""
+    threads, started = torch.get_num_threads(), threading.Barrier(number)
+
+    def limit(_: int) -> None:
+        torch.get_num_threads()  # the first call in a thread takes everyone's number over
+        torch.set_num_threads(threads_each)
+        started.wait()
+
+    workers = ThreadPoolExecutor(number, thread_name_prefix="modernbert")
+    list(workers.map(limit, range(number)))
+    # Torch also remembers the last number for threads that are yet to come.
+    torch.set_num_threads(threads)
+    return workers
+
+
+# A forked process has none of its parent's threads, and would wait for them.
+os.register_at_fork(after_in_child=_workers.cache_clear)

@@ -1,0 +1,71 @@
+"""A packed batch in, its encoded tokens out: on a CPU, shares of the batch run side by side."""
+
+from collections.abc import Sequence
+from itertools import chain
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from modernbert.base.threads import side_by_side
+from modernbert.batch import Layout, PackedBatch, split
+from modernbert.infer.batching import even_shares
+from modernbert.model.config import EncoderConfig
+from modernbert.model.count import forward_flops
+from modernbert.model.encoder import Encoder
+
+_SHARE_TOKENS = 256
+"""Fewer than these in a share, and reading all weights once more costs what it gains."""
+_UNEVEN = 1.05
+"""How much longer than the average the longest share may take, or the others wait too long."""
+
+
+@torch.no_grad()
+def encode(encoder: Encoder, batch: PackedBatch) -> Float[Tensor, "T D"]:
+    """Encode every token, in the encoder's eval mode and without gradients.
+
+    Documents do not see each other, so a CPU's threads can take some each: matrix products gain
+    by it, for no thread waits for another one until the end. Numbers differ by their rounding
+    from those of one pass.
+    """
+    dealt = [list(range(len(batch.layout.cu_seqlens) - 1))]
+    if _is_shareable(encoder, batch):
+        dealt = shares(encoder.config, batch.layout.lengths(), torch.get_num_threads())
+    if len(dealt) == 1:
+        whole: Tensor = encoder(batch)
+        return whole
+    documents = split(batch.ids, batch.layout)
+    parts = [_packed([documents[number] for number in share]) for share in dealt]
+    encoded = side_by_side(encoder, parts)
+    rows = [split(x, part.layout) for x, part in zip(encoded, parts, strict=True)]
+    found = dict(zip(chain(*dealt), chain(*rows), strict=True))
+    return torch.cat([found[number] for number in range(len(found))])
+
+
+def shares(config: EncoderConfig, lengths: Sequence[int], threads: int) -> list[list[int]]:
+    """Return the documents of each share, as many shares as the threads can gain by."""
+    costs = [length * forward_flops(config, length) for length in lengths]
+    for number in range(min(threads, len(lengths)), 1, -1):
+        dealt = even_shares(costs, number)
+        dearest = max(sum(costs[each] for each in share) for share in dealt)
+        fewest = min(sum(lengths[each] for each in share) for share in dealt)
+        is_even = dearest * number <= _UNEVEN * sum(costs)
+        if threads % number == 0 and is_even and fewest >= _SHARE_TOKENS:
+            return dealt
+    return [list(range(len(lengths)))]
+
+
+def _packed(documents: list[Tensor]) -> PackedBatch:
+    return PackedBatch(torch.cat(documents), Layout.of([len(ids) for ids in documents]))
+
+
+def _is_shareable(encoder: Encoder, batch: PackedBatch) -> bool:
+    """Return whether shares give what one pass gives, to whoever may be watching."""
+    if batch.ids.device.type != "cpu" or torch.is_autocast_enabled("cpu") or encoder.training:
+        return False
+    return not any(map(_is_watched, encoder.modules()))
+
+
+def _is_watched(module: nn.Module) -> bool:
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._compiled_call_impl)
+    return any(hooks)

@@ -1,0 +1,84 @@
+"""Documents shared out over a CPU's threads: the same numbers, and only where that is safe."""
+
+import threading
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modernbert.infer.encode import encode, shares
+from tests.nets import batch_of, config_of, lively
+from tests.parity.tolerance import distance
+
+LENGTHS = [200, 5, 150, 300, 45, 100]
+CONFIG = config_of()
+
+
+@pytest.fixture(params=[2, 4])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def seen_by(encoder, batch):
+    """Encode, and return what came out and the threads that worked on it."""
+    callers = set()
+    forward = type(encoder).forward
+
+    def noted(given):
+        callers.add(threading.get_ident())
+        return forward(encoder, given)
+
+    encoder.forward = noted
+    return encode(encoder, batch), callers
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_shares_give_what_one_pass_gives(dtype, threads):
+    encoder, batch = lively(CONFIG).encoder.eval().to(dtype), batch_of(LENGTHS * threads)
+    found, callers = seen_by(encoder, batch)
+    assert len(callers) == threads
+    with torch.no_grad():
+        whole = encoder(batch)
+        exact = lively(CONFIG).encoder.eval().to(dtype).double()(batch)
+    assert not found.requires_grad
+    assert distance(found, exact) <= 2 * distance(whole, exact)
+
+
+@pytest.mark.usefixtures("threads")
+def test_whoever_watches_sees_the_batch_once():
+    encoder, batch = lively(CONFIG).encoder.eval(), batch_of(LENGTHS * 4)
+    seen = []
+    encoder.layers[1].attn.register_forward_hook(lambda *given: seen.append(len(given[2])))
+    encode(encoder, batch)
+    assert seen == [len(batch.ids)]
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("reason", ["short", "training", "autocast"])
+def test_what_would_change_or_not_gain_runs_in_one_pass(reason):
+    encoder = lively(CONFIG).encoder.train(reason == "training")
+    batch = batch_of([100, 100] if reason == "short" else LENGTHS * 4)
+    with torch.autocast("cpu", enabled=reason == "autocast"):
+        _, callers = seen_by(encoder, batch)
+    assert callers == {threading.get_ident()}
+
+
+@given(st.lists(st.integers(1, 900), min_size=1, max_size=30), st.integers(1, 8))
+def test_shares_are_even_large_and_as_many_as_divide_the_threads(lengths, threads):
+    dealt = shares(CONFIG, lengths, threads)
+    assert sorted(each for share in dealt for each in share) == list(range(len(lengths)))
+    assert threads % len(dealt) == 0
+    if len(dealt) > 1:
+        assert min(sum(lengths[each] for each in share) for share in dealt) >= 256
+
+
+def test_a_long_document_is_not_waited_for():
+    assert len(shares(CONFIG, [256, 256], 2)) == 2
+    assert len(shares(CONFIG, [255, 257], 2)) == 1
+    assert len(shares(CONFIG, [1000, 300, 300], 2)) == 1
+    assert len(shares(CONFIG, [300] * 4, 8)) == 4
+    assert len(shares(CONFIG, [300] * 6, 6)) == 6
