@@ -45,6 +45,7 @@ UNPICKLES = "model/pickled.py"
 # import it at their top, for nobody imports them at his.
 BEYOND_THE_DOOR = {
     "bridge/checks.py": "modernbert.bridge.checks",
+    "bridge/expansion.py": "modernbert.bridge.expansion",
     "bridge/heads.py": "modernbert.bridge.heads",
     "bridge/layers.py": "modernbert.bridge.layers",
     "bridge/packed.py": "modernbert.bridge.packed",

@@ -1,5 +1,6 @@
 """Models of sentence-transformers and adapters of PEFT, accelerated, against themselves before."""
 
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -96,29 +97,52 @@ def test_token_vectors_of_a_multi_vector_encoder_stay(st, place):
 
 
 @pytest.mark.skipif(IS_VERSION_4, reason="came with sentence-transformers 6")
+@pytest.mark.parametrize("strategy", ["fixed", "min"])
 @pytest.mark.parametrize("attends", [False, True])
-def test_expanded_queries_of_a_multi_vector_encoder_stay(st, place, attends):
+@pytest.mark.parametrize(("token", "padding"), [("[MASK]",) * 2, ("[PAD]",) * 2, (None, None)])
+def test_expanded_queries_of_a_multi_vector_encoder_stay(
+    st, place, strategy, attends, token, padding
+):
+    """PyLate saves models that pad with the token they expand by: it is [MASK] for both."""
     model = st.MultiVectorEncoder(str(place / "masked"), device="cpu")
-    model[0].query_expansion = {"strategy": "fixed", "attend": attends, "length": 24}
-    texts = ["the packed batch", "every", "token place documents apart keeps"]
-    before = model.encode_query(texts)
-    assert {len(each) for each in before} == {24}
-    modernbert.accelerate(model)
-    for ours, theirs in zip(model.encode_query(texts), before, strict=True):
-        torch.testing.assert_close(
-            torch.as_tensor(ours), torch.as_tensor(theirs), rtol=1e-4, atol=1e-5
-        )
+    model.tokenizer.pad_token = padding or model.tokenizer.pad_token
+    expansion = {"strategy": strategy, "attend": attends, "length": 24, "token": token}
+    model[0].query_expansion = expansion
+    queries = ["the packed batch", "every", "token place documents apart keeps" * 6]
+    queries = queries[: 2 if strategy == "fixed" else 3]
+    before = model.encode_query(queries), model.encode_document(TEXTS)
+    assert {len(each) for each in before[0][:2]} == {24}
+    modernbert.accelerate(modernbert.accelerate(model))
+    assert_alike((model.encode_query(queries), model.encode_document(TEXTS)), before)
+    modernbert.restore(model)
+    assert not model[0]._forward_pre_hooks
+    assert not model[0]._forward_hooks
+    assert_alike((model.encode_query(queries), model.encode_document(TEXTS)), before)
 
 
 @pytest.mark.skipif(IS_VERSION_4, reason="came with sentence-transformers 6")
-def test_queries_expanded_by_padding_are_refused_unless_they_are_attended_to(st, place):
+def test_documents_are_packed_though_queries_are_not(st, place):
     model = st.MultiVectorEncoder(str(place / "masked"), device="cpu")
-    padding = {"strategy": "fixed", "length": 24, "token": "[PAD]"}
-    model[0].query_expansion = padding | {"attend": False}
-    with pytest.raises(ConfigError, match=r"expands queries by '\[PAD\]', which is also its padd"):
-        modernbert.accelerate(model)
-    model[0].query_expansion = padding | {"attend": True}
+    model.tokenizer.pad_token = "[MASK]"
+    model[0].query_expansion = {"strategy": "fixed", "attend": False, "length": 24}
     modernbert.accelerate(model)
+    masks, widths = [], []
+    model[0].register_forward_pre_hook(lambda _, given: masks.append(given[0]["attention_mask"]))
+    model[0].auto_model.layers[0].register_forward_hook(
+        lambda _, given, __: widths.append(len(given[0]))
+    )
+    model.encode_query(["the packed batch", "every"])
+    model.encode_document(TEXTS[:4])
+    queries, documents = masks
+    assert widths == [queries.numel(), int(documents.sum())]
+    assert widths[1] < documents.numel()
+
+
+def assert_alike(found, expected):
+    for ours, theirs in zip(chain(*found), chain(*expected), strict=True):
+        torch.testing.assert_close(
+            torch.as_tensor(ours), torch.as_tensor(theirs), rtol=1e-4, atol=1e-5
+        )
 
 
 def test_all_minilm_is_a_bert_and_refused(st):

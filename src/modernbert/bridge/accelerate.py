@@ -1,15 +1,12 @@
 """A live model of transformers or sentence-transformers in, the same object faster out."""
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from torch import nn
 
 from modernbert.base.errors import ConfigError, MachineError
 
 M = TypeVar("M", bound=nn.Module)
-
-_PYLATE = "pylate.models.colbert.ColBERT"
-_SENTENCE = "sentence_transformers.base.modules.transformer.Transformer"
 
 
 def accelerate(model: M) -> M:
@@ -30,15 +27,12 @@ def accelerate(model: M) -> M:
         raise ConfigError(
             f"{_kind(model)} holds no ModernBERT, and nothing else can be accelerated"
         )
-    from modernbert.bridge.checks import check
+    from modernbert.bridge import checks, expansion
 
-    check(model)
-    for module in model.modules():
-        if _is_a(_SENTENCE, module):
-            _check_expansion(module)
+    checks.check(model)
     for theirs, ours in pairs:
         _change(model, theirs, ours)
-    _mark_padding(model)
+    expansion.follow(model)
     return model
 
 
@@ -51,10 +45,11 @@ def restore(model: M) -> M:
     """
     pairs = _pairs()
     _check_module(model)
+    from modernbert.bridge import expansion
+
     for theirs, ours in pairs:
         _change(model, ours, theirs)
-    for module in model.modules():
-        module.__dict__.pop("padding_marks", None)
+    expansion.forget(model)
     return model
 
 
@@ -81,42 +76,6 @@ def _change(model: nn.Module, before: type[nn.Module], after: type[nn.Module]) -
         if type(module) is before:
             # Only this object changes: the class that others share stays as it is.
             module.__class__ = after
-
-
-def _mark_padding(model: nn.Module) -> None:
-    """Tell the encoder of a PyLate model which rows it pads with [MASK] and never reads there.
-
-    It expands queries by the same [MASK] behind the same mask, and those it does read.
-    """
-    from modernbert.bridge.packed import ModernBertModel
-
-    for wrapper in model.modules():
-        if not _is_a(_PYLATE, wrapper):
-            continue
-        colbert: Any = wrapper
-        marks = {colbert.document_prefix_id}
-        marks |= set() if colbert.do_query_expansion else {colbert.query_prefix_id}
-        bodies = (each for each in wrapper.modules() if isinstance(each, ModernBertModel))
-        for body in bodies:
-            body.padding_marks = frozenset(marks - {None})
-
-
-def _check_expansion(transformer: Any) -> None:
-    """Refuse queries that are expanded by what cannot be told from padding."""
-    expansion, tokenizer = transformer.query_expansion, transformer.tokenizer
-    if expansion is None or expansion["attend"]:
-        return
-    token = expansion.get("token") or tokenizer.mask_token
-    if token == tokenizer.pad_token:
-        raise ConfigError(
-            f"this model expands queries by {token!r}, which is also its padding, and padded "
-            "positions of an accelerated model are zero: expand by another token"
-        )
-
-
-def _is_a(name: str, module: nn.Module) -> bool:
-    # By name: importing a library to compare classes would cost seconds to all who do not use it.
-    return any(f"{kind.__module__}.{kind.__name__}" == name for kind in type(module).__mro__)
 
 
 def _kind(model: nn.Module) -> str:

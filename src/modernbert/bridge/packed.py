@@ -28,8 +28,8 @@ _HARMLESS = frozenset(
 # What version 5 reads first and version 4 carries along without looking at it.
 _ONLY_VERSION_5 = ("layer_types", "rope_parameters")
 
-PADDING_COUNTS: ContextVar[bool] = ContextVar("padding_counts", default=False)
-"""Whether what stands at padding is read, as some of transformers' losses do."""
+PADDING_COUNTS: ContextVar[bool | None] = ContextVar("padding_counts", default=None)
+"""Whether what stands at masked positions is read, as some losses do; None where nobody said."""
 
 
 class ModernBertModel(_TheirModel):  # type: ignore[no-untyped-call]
@@ -72,7 +72,7 @@ class ModernBertModel(_TheirModel):  # type: ignore[no-untyped-call]
         grid = Grid.packed(mask)
         _check_positions(position_ids, grid)
         windows: set[int | None] = {None, config.local_window}
-        if PADDING_COUNTS.get() or (input_ids is not None and _expands(self, input_ids, mask)):
+        if _is_wanted(self, input_ids, mask):
             grid = Grid.whole(mask, windows, _fill(self))
         elif _has_holes(mask):
             grid = Grid.holed(mask, windows)
@@ -146,6 +146,12 @@ def _has_holes(mask: Bool[Tensor, "B L"]) -> bool:
     """Return whether a row is in several pieces: order is then not distance."""
     begins = mask[:, 1:] & ~mask[:, :-1]
     return bool((begins.sum(1) + mask[:, 0] > 1).any())
+
+
+def _is_wanted(body: ModernBertModel, ids: Tensor | None, mask: Bool[Tensor, "B L"]) -> bool:
+    """Return whether masked positions are to be encoded too."""
+    told = PADDING_COUNTS.get()
+    return (ids is not None and _expands(body, ids, mask)) if told is None else told
 
 
 def _expands(body: ModernBertModel, ids: Tensor, mask: Bool[Tensor, "B L"]) -> bool:
