@@ -1,5 +1,6 @@
 """Pieces of work in, their results out: side by side, each with a share of torch's threads."""
 
+import ctypes
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -17,19 +18,30 @@ def side_by_side(work: Callable[[P], R], pieces: Sequence[P]) -> list[R]:
     """Do the same work on every piece at once, without gradients; results keep the order.
 
     The caller's threads are divided among the pieces. An operation that has fewer threads to
-    itself waits less for the slowest of them.
+    itself waits less for the slowest of them. Ctrl-C ends all pieces, after the operations in hand.
     """
     share = torch.get_num_threads() // len(pieces)
     if len(pieces) == 1 or not share:
         return [work(piece) for piece in pieces]
-    is_inference = torch.is_inference_mode_enabled()
+    is_inference, at_work = torch.is_inference_mode_enabled(), set[int]()
 
     def alone(piece: P) -> R:
-        # Modes belong to a thread, so that of the caller is entered again.
-        with torch.inference_mode(is_inference), torch.no_grad():
-            return work(piece)
+        at_work.add(threading.get_ident())
+        try:
+            # Modes belong to a thread, so that of the caller is entered again.
+            with torch.inference_mode(is_inference), torch.no_grad():
+                return work(piece)
+        finally:
+            at_work.discard(threading.get_ident())
 
-    return list(_workers(len(pieces), share).map(alone, pieces))
+    workers = _workers(len(pieces), share)
+    try:
+        return list(workers.map(alone, pieces))
+    except KeyboardInterrupt:
+        # Python waits for threads before it ends, and nobody wants their results any more.
+        _end(at_work)
+        _workers.cache_clear()
+        raise
 
 
 @lru_cache(maxsize=4)
@@ -47,6 +59,13 @@ def _workers(number: int, threads_each: int) -> ThreadPoolExecutor:
     # Torch also remembers the last number for threads that are yet to come.
     torch.set_num_threads(threads)
     return workers
+
+
+def _end(threads: set[int]) -> None:
+    for thread in tuple(threads):
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread), ctypes.py_object(SystemExit)
+        )
 
 
 # A forked process has none of its parent's threads, and would wait for them.

@@ -1,4 +1,7 @@
 import multiprocessing
+import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -82,3 +85,28 @@ def test_a_forked_process_starts_threads_of_its_own():
     assert near.poll(20), "the forked process waits for threads that it has not"
     assert near.recv() == ["1", "2"]
     child.join()
+
+
+ENDLESS = """
+import time, torch
+from modernbert.base.threads import side_by_side
+
+def work(piece):
+    print("at work", flush=True)
+    while True:
+        time.sleep(0.01)
+
+torch.set_num_threads(2)
+side_by_side(work, [1, 2])
+"""
+
+
+def test_ctrl_c_ends_all_pieces():
+    command = [sys.executable, "-c", ENDLESS]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert [process.stdout.readline() for _ in range(2)] == ["at work\n"] * 2
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGINT
+    assert said.count("Traceback") == 1
+    assert said.splitlines()[-1] == "KeyboardInterrupt"
