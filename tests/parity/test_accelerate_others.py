@@ -1,5 +1,7 @@
 """Models of sentence-transformers and adapters of PEFT, accelerated, against themselves before."""
 
+import copy
+import pickle
 from itertools import chain
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import torch
 
 import modernbert
 from modernbert.base.errors import ConfigError
+from modernbert.bridge.packed import PADDING_COUNTS
 from modernbert.infer.pretrained import Pretrained
 from modernbert.model.config import HeadConfig
 from tests.corpora import texts, tokenizer
@@ -115,9 +118,35 @@ def test_expanded_queries_of_a_multi_vector_encoder_stay(
     modernbert.accelerate(modernbert.accelerate(model))
     assert_alike((model.encode_query(queries), model.encode_document(TEXTS)), before)
     modernbert.restore(model)
-    assert not model[0]._forward_pre_hooks
-    assert not model[0]._forward_hooks
+    assert "forward" not in vars(model[0])
     assert_alike((model.encode_query(queries), model.encode_document(TEXTS)), before)
+
+
+@pytest.mark.skipif(IS_VERSION_4, reason="came with sentence-transformers 6")
+def test_an_interrupted_call_leaves_nothing_behind(st, place):
+    model = modernbert.accelerate(st.MultiVectorEncoder(str(place / "masked"), device="cpu"))
+    model[0].query_expansion = {"strategy": "fixed", "attend": False, "length": 24}
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with (
+        model[0].auto_model.layers[1].register_forward_hook(interrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        model.encode_query(["the packed batch", "every"])
+    assert PADDING_COUNTS.get() is None
+
+
+@pytest.mark.skipif(IS_VERSION_4, reason="came with sentence-transformers 6")
+def test_a_wrapper_is_called_by_keyword_too_and_copied(st, place):
+    model = modernbert.accelerate(embedder(st, place))
+    given = model.preprocess(TEXTS[:3])
+    expected = model[0](dict(given))["token_embeddings"]
+    for each in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert vars(each[0])["forward"].args == (each[0],)
+        assert torch.equal(each[0](features=dict(given))["token_embeddings"], expected)
+        assert torch.equal(each[0].forward(dict(given))["token_embeddings"], expected)
 
 
 @pytest.mark.skipif(IS_VERSION_4, reason="came with sentence-transformers 6")

@@ -3,6 +3,7 @@
 ColBERT fills a query up with tokens that read it and are not read (arXiv 2004.12832, section 3.2).
 """
 
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -18,29 +19,31 @@ def follow(model: nn.Module) -> None:
     for wrapper in list(model.modules()):
         if _is_a(_PYLATE, wrapper):
             _mark_padding(wrapper)
-        elif _is_a(_SENTENCE, wrapper) and _before not in wrapper._forward_pre_hooks.values():
-            wrapper.register_forward_pre_hook(_before)
-            wrapper.register_forward_hook(_after, always_call=True)
+        elif _is_a(_SENTENCE, wrapper) and "forward" not in vars(wrapper):
+            wrapper.forward = partial(_forward, wrapper)
 
 
 def forget(model: nn.Module) -> None:
     """Undo `follow`."""
     for module in model.modules():
-        module.__dict__.pop("padding_marks", None)
-        for hooks, ours in ((module._forward_pre_hooks, _before), (module._forward_hooks, _after)):
-            for key in [key for key, hook in hooks.items() if hook is ours]:
-                del hooks[key]
-                module._forward_hooks_always_called.pop(key, None)
+        own = vars(module)
+        own.pop("padding_marks", None)
+        forward = own.get("forward")
+        if isinstance(forward, partial) and forward.func is _forward:
+            del own["forward"]
 
 
-def _before(_: nn.Module, given: tuple[Any, ...]) -> None:
-    """Sentence-transformers marks the positions itself: its padding may be the same token."""
-    expanded = given[0].get("query_expansion_positions")
-    PADDING_COUNTS.set(expanded is not None and bool(expanded.any()))
+def _forward(wrapper: nn.Module, features: dict[str, Any], **more: Any) -> Any:
+    """Run sentence-transformers' own method; the positions it expanded are told to the encoder.
 
-
-def _after(*_: Any) -> None:
-    PADDING_COUNTS.set(None)
+    It marks them itself, since its padding may be the same token.
+    """
+    expanded = features.get("query_expansion_positions")
+    token = PADDING_COUNTS.set(expanded is not None and bool(expanded.any()))
+    try:
+        return type(wrapper).forward(wrapper, features, **more)
+    finally:
+        PADDING_COUNTS.reset(token)
 
 
 def _mark_padding(colbert: Any) -> None:

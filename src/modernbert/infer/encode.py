@@ -6,6 +6,7 @@ from itertools import chain
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.modules import module as modules
 
 from modernbert.base.threads import side_by_side
 from modernbert.batch import Layout, PackedBatch, split
@@ -63,9 +64,12 @@ def _is_shareable(encoder: Encoder, batch: PackedBatch) -> bool:
     """Return whether shares give what one pass gives, to whoever may be watching."""
     if batch.ids.device.type != "cpu" or torch.is_autocast_enabled("cpu") or encoder.training:
         return False
-    return not any(map(_is_watched, encoder.modules()))
+    # Modes belong to the thread that entered them.
+    num_modes = torch._C._len_torch_dispatch_stack() + torch._C._len_torch_function_stack()
+    hooks_on_all = (modules._global_forward_hooks, modules._global_forward_pre_hooks)
+    return not (num_modes or any(hooks_on_all) or any(map(_is_watched, encoder.modules())))
 
 
 def _is_watched(module: nn.Module) -> bool:
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._compiled_call_impl)
-    return any(hooks)
+    return any(hooks) or "forward" in vars(module)

@@ -1,13 +1,17 @@
 """Documents shared out over a CPU's threads: the same numbers, and only where that is safe."""
 
 import threading
+from contextlib import ExitStack
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn.modules.module import register_module_forward_hook
+from torch.utils.flop_counter import FlopCounterMode
 
 from modernbert.infer.encode import encode, shares
+from modernbert.model.encoder import Encoder
 from tests.nets import batch_of, config_of, lively
 from tests.parity.tolerance import distance
 
@@ -23,23 +27,23 @@ def threads(request):
     torch.set_num_threads(before)
 
 
-def seen_by(encoder, batch):
-    """Encode, and return what came out and the threads that worked on it."""
-    callers = set()
-    forward = type(encoder).forward
+@pytest.fixture
+def callers(monkeypatch):
+    """The threads that encoders worked on."""
+    found, forward = set(), Encoder.forward
 
-    def noted(given):
-        callers.add(threading.get_ident())
-        return forward(encoder, given)
+    def noted(*given):
+        found.add(threading.get_ident())
+        return forward(*given)
 
-    encoder.forward = noted
-    return encode(encoder, batch), callers
+    monkeypatch.setattr(Encoder, "forward", noted)
+    return found
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_shares_give_what_one_pass_gives(dtype, threads):
+def test_shares_give_what_one_pass_gives(dtype, threads, callers):
     encoder, batch = lively(CONFIG).encoder.eval().to(dtype), batch_of(LENGTHS * threads)
-    found, callers = seen_by(encoder, batch)
+    found = encode(encoder, batch)
     assert len(callers) == threads
     with torch.no_grad():
         whole = encoder(batch)
@@ -58,12 +62,29 @@ def test_whoever_watches_sees_the_batch_once():
 
 
 @pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("how", ["mode", "global hook", "own forward"])
+def test_whoever_belongs_to_a_thread_is_met_there(how, callers):
+    encoder, batch = lively(CONFIG).encoder.eval(), batch_of(LENGTHS * 4)
+    if how == "own forward":
+        encoder.layers[0].mlp.forward = encoder.layers[0].mlp.forward
+    with ExitStack() as stack:
+        if how == "mode":
+            counted = stack.enter_context(FlopCounterMode(display=False))
+        if how == "global hook":
+            hook = register_module_forward_hook(lambda *_: None)
+            stack.callback(hook.remove)
+        encode(encoder, batch)
+    assert callers == {threading.get_ident()}
+    assert how != "mode" or counted.get_total_flops() > 0
+
+
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("reason", ["short", "training", "autocast"])
-def test_what_would_change_or_not_gain_runs_in_one_pass(reason):
+def test_what_would_change_or_not_gain_runs_in_one_pass(reason, callers):
     encoder = lively(CONFIG).encoder.train(reason == "training")
     batch = batch_of([100, 100] if reason == "short" else LENGTHS * 4)
     with torch.autocast("cpu", enabled=reason == "autocast"):
-        _, callers = seen_by(encoder, batch)
+        encode(encoder, batch)
     assert callers == {threading.get_ident()}
 
 
