@@ -78,6 +78,11 @@ def grow_model(source: str, target: Path, options: GrowOptions) -> None:
     kept = kept_kinds(old.config, config, sources)
     say(f"layer by layer from {' '.join(map(str, sources))}")
     say(f"{kept} of {config.num_layers} layers stay what they were, global or local")
+    if is_wider and old.sentence.projections:
+        say(
+            f"its Dense modules were made for vectors of {old.config.dim} numbers and are left "
+            "out: train new ones"
+        )
     say(f"{count(before)} parameters became {count(after)}: the model is in {target}")
 
 

@@ -19,6 +19,7 @@ from modernbert.infer.source import is_file, settle
 from modernbert.infer.told import Told
 from modernbert.model import composer, folder, sentence_reader, stored
 from modernbert.model.config import EncoderConfig, HeadConfig
+from modernbert.model.init import outline
 from modernbert.model.opens import TOKENIZER, TOOLS, Contents, Opening, openings
 
 # The first of these that a tensor's name holds says which part it is.
@@ -108,7 +109,9 @@ def _of_folder(source: str) -> Facts:
         pooling=_pooling(contents, head),
         modules=contents.modules,
         tokenizer=_tokenizer_in(place),
-        opens=_nowhere(fault) if fault else openings(contents),
+        opens=_nowhere(fault)
+        if fault
+        else (_here(given, place, config, head), *openings(contents)),
     )
 
 
@@ -129,6 +132,16 @@ def _fault(
     if len(tensors) < len(contents.tensors):
         return f"{place} has tensors twice, with model. before their names and without"
     return ""
+
+
+def _here(given: Path, place: Path, config: EncoderConfig, head: HeadConfig | None) -> Opening:
+    """Say whether this package reads the tokenizer, and what follows the encoder."""
+    try:
+        Tokenizer.load(place)
+        sentence_reader.read_sentence(given, outline(config, head))
+    except UserError as error:
+        return Opening("modernbert", "no", str(error))
+    return Opening("modernbert", "yes")
 
 
 def _nowhere(why: str) -> tuple[Opening, ...]:

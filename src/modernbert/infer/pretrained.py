@@ -20,6 +20,7 @@ from modernbert.model.encoder import Encoder
 from modernbert.model.heads import Head
 from modernbert.model.late_keys import as_pylate
 from modernbert.model.model import Model
+from modernbert.model.opens import TOKENIZER
 from modernbert.model.sentence import Sentence
 from modernbert.model.sentence_config import SentenceConfig
 
@@ -136,26 +137,37 @@ def _is_replaceable(folder: Path) -> bool:
 
 
 def load(
-    path_or_hub_id: str | Path, *, revision: str | None = None, token: str | None = None
+    path_or_hub_id: str | Path,
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    tokenizer: str | Path | None = None,
 ) -> Pretrained:
     """Open a model folder, or download one from the Hugging Face hub and open it.
 
     Nothing in a checkpoint is executed. A folder wins over a hub id of the same name. `revision`
     is a branch, a tag or a commit, and may follow the id after an `@` instead; without a token,
-    HF_TOKEN or the saved login is used.
+    HF_TOKEN or the saved login is used. `tokenizer` is a folder whose tokenizer takes the place of
+    the model's own.
 
     Raises:
         CheckpointError: the folder is not a ModernBERT, or the hub does not give it.
+        ConfigError: the other tokenizer lacks what tells queries from documents.
+        DataError: there is no tokenizer.
     """
     folder = folder_of(path_or_hub_id, revision=revision, token=token)
     place = sentence_reader.model_place(folder)
-    model, tokenizer = model_folder.read(place), Tokenizer.load(place)
-    check_match(place, model.config, tokenizer)
+    model, words = model_folder.read(place), Path(tokenizer or place)
+    tokens = Tokenizer.load(words)
+    check_match(words, model.config, tokens)
     sentence = sentence_reader.read_sentence(folder, model)
-    sentence.config = as_pylate(sentence.config, tokenizer.is_added)
+    if tokenizer is not None:
+        own = Tokenizer.load(place) if (place / TOKENIZER).is_file() else None
+        check_marks(sentence.config, own, tokens)
+    sentence.config = as_pylate(sentence.config, tokens.is_added)
     if sentence.config.has_lower_case:
-        tokenizer = tokenizer.lower_cased()
-    opened = Pretrained(model, tokenizer, sentence)
+        tokens = tokens.lower_cased()
+    opened = Pretrained(model, tokens, sentence)
     hub_id = "" if Path(path_or_hub_id).is_dir() else split_revision(str(path_or_hub_id))[0]
     opened.origin = Origin(hub_id, card.training_in(folder))
     return opened.eval()
@@ -179,3 +191,23 @@ def check_match(folder: Path, config: EncoderConfig, tokenizer: Tokenizer) -> No
             f"the tokenizer in {folder} has [PAD], [CLS] and [SEP] at {theirs}, config.json at "
             f"{ours}: they do not belong together"
         )
+
+
+def check_marks(sentence: SentenceConfig, own: Tokenizer | None, new: Tokenizer) -> None:
+    """Refuse another tokenizer if it has no token for what marks queries or documents.
+
+    They would all be marked by [UNK], and look alike.
+
+    Raises:
+        ConfigError: a mark that was a token would be none.
+    """
+    late = sentence.late
+    for mark in (late.query_prefix, late.document_prefix) if late else ():
+        was_token = (
+            late is not None and late.form == "ColBERT" if own is None else own.is_added(mark)
+        )
+        if mark and was_token and not new.is_added(mark):
+            raise ConfigError(
+                f"this model marks queries and documents by tokens such as {mark!r}, and the other "
+                "tokenizer has none of that name: add it there, as transformers' add_tokens does"
+            )

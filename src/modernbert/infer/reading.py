@@ -25,12 +25,15 @@ def with_ends(
     """Encode texts behind a prompt, [CLS] and [SEP] around them, cut to a length in tokens.
 
     Raises:
-        DataError: texts are none or a single one, or one holds what is no character.
+        DataError: texts are none or a single one, one is no text or holds what is no character.
     """
     if isinstance(texts, str):
         raise DataError("texts is a single text: give a list of texts")
     if not len(texts):
         raise DataError("there is no text to read: give at least one")
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise DataError(f"text {number} is of type {type(text).__name__}: give texts")
     room = max_length - 2
     return [
         np.array([tokenizer.cls_id, *ids[:room], tokenizer.sep_id], dtype=np.int64)

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from modernbert.base.errors import CheckpointError
+from modernbert.base.errors import CheckpointError, DataError
 from modernbert.base.files import read_json, write_json
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.infer.pretrained import Pretrained, check_match, load
@@ -14,9 +14,10 @@ from modernbert.infer.told import Told
 from modernbert.model import composer, config_file
 from modernbert.model.composer import Checkpoint
 from modernbert.model.config import EncoderConfig, HeadConfig
-from modernbert.model.flexbert import is_flexbert
+from modernbert.model.flexbert import head_from_flexbert, is_flexbert
 from modernbert.model.hf_head import head_from_hf
 from modernbert.model.pickled import SUFFIXES
+from modernbert.model.sentence_reader import SHORTEST
 from modernbert.model.stored import CONFIG
 
 # A longer "longest text" means that nobody set one (transformers writes 1e30).
@@ -37,20 +38,27 @@ def open_source(source: str, told: Told) -> Pretrained:
     """
     if is_file(source):
         return _from_file(composer.read(Path(source)), told)
-    if told.config or told.preset or told.max_length:
+    if told.config or told.preset or told.max_length is not None:
         raise CheckpointError(
             f"{source} has a config.json of its own: leave --config, --preset and --max-length out"
         )
-    found = load(source)
-    if told.tokenizer:
-        found.tokenizer = Tokenizer.load(told.tokenizer)
-        check_match(told.tokenizer, found.config, found.tokenizer)
+    found = load(source, tokenizer=told.tokenizer)
+    if told.headless and found.sentence.config.is_sparse:
+        raise CheckpointError(
+            f"{source} makes its vectors of what its head says: leave --headless out"
+        )
     if told.headless:
         found.model.head = None
     return found
 
 
 def _from_file(checkpoint: Checkpoint, told: Told) -> Pretrained:
+    if told.config and told.preset:
+        raise CheckpointError("--config and --preset both say a shape: leave one out")
+    if told.max_length is not None and told.max_length < SHORTEST:
+        raise CheckpointError(
+            f"--max-length {told.max_length} leaves no room for text: give {SHORTEST} or more"
+        )
     config, head, tokenizer = settle(checkpoint, told)
     if config.max_length < 1:
         raise CheckpointError(
@@ -76,6 +84,8 @@ def settle(
     tokenizer, longest = _tokenizer(checkpoint, told)
     if keys is None or not is_flexbert(keys):
         longest = config.max_length
+    else:
+        longest = keys.get(config_file.LONGEST, longest)
     if told.max_length is not None:
         longest = told.max_length
     config = replace(
@@ -115,7 +125,8 @@ def _config(checkpoint: Checkpoint, told: Told, keys: Mapping[str, Any] | None) 
 def _head(checkpoint: Checkpoint, keys: Mapping[str, Any] | None) -> HeadConfig | None:
     if keys is not None and not is_flexbert(keys):
         return head_from_hf(keys, checkpoint.tensors)
-    return composer.head_of(checkpoint)
+    found = composer.head_of(checkpoint)
+    return found if keys is None or found is None else head_from_flexbert(keys)
 
 
 def _tokenizer(checkpoint: Checkpoint, told: Told) -> tuple[Tokenizer, int | None]:
@@ -126,7 +137,12 @@ def _tokenizer(checkpoint: Checkpoint, told: Told) -> tuple[Tokenizer, int | Non
         with TemporaryDirectory() as place:
             for name, content in checkpoint.tokenizer.items():
                 write_json(Path(place) / Path(name).name, content)
-            return _tokenizer_in(Path(place))
+            try:
+                return _tokenizer_in(Path(place))
+            except DataError as error:
+                raise CheckpointError(
+                    f"the tokenizer inside {checkpoint.path} cannot be read: add --tokenizer FOLDER"
+                ) from error
     beside = checkpoint.path.parent
     if not (beside / "tokenizer.json").is_file():
         raise CheckpointError(

@@ -3,7 +3,7 @@
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.data.train_tokenizer import MULTIPLE
 from modernbert.data.vocabulary import Match, match
-from modernbert.infer.pretrained import Pretrained
+from modernbert.infer.pretrained import Pretrained, check_marks
 from modernbert.model.vocabulary import swap
 
 
@@ -12,7 +12,11 @@ def swap_vocabulary(model: Pretrained, tokenizer: Tokenizer) -> tuple[Pretrained
 
     Rows of shared tokens are kept, others start from what is known of their pieces
     (`modernbert.data.vocabulary.match`). The table is filled up to a multiple of 64.
+
+    Raises:
+        ConfigError: the tokenizer lacks what tells queries from documents.
     """
+    check_marks(model.sentence.config, model.tokenizer, tokenizer)
     found = match(model.tokenizer, tokenizer)
     swapped = swap(
         model.model,

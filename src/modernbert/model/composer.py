@@ -159,6 +159,7 @@ def build(checkpoint: Checkpoint, config: EncoderConfig, head: HeadConfig | None
                 f"{checkpoint.path}: {name} has shape {list(stored.shape)}, a model of this config "
                 f"has {list(weight.shape)}: give the config of this model"
             )
+        folder.check_values(name, stored, checkpoint.path)
         weight.data.copy_(stored)
     return model
 

@@ -19,6 +19,9 @@ from modernbert.model.flexbert import from_flexbert, is_flexbert
 from modernbert.model.hf_config import from_hf
 from modernbert.model.presets import PRESETS
 
+LONGEST = "max_seq_len"
+"""Key of the longest text, in tokens, beside the model in a training run's YAML."""
+
 
 def read(path: Path) -> Mapping[str, Any]:
     """Read a file's keys.
@@ -33,6 +36,7 @@ def read(path: Path) -> Mapping[str, Any]:
         raise CheckpointError(f"there is no config {path}: check the path") from error
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise CheckpointError(f"{path} is neither JSON nor YAML: give a config") from error
+    longest = content.get(LONGEST) if isinstance(content, Mapping) else None
     for key in ("model", "model_config"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -40,7 +44,7 @@ def read(path: Path) -> Mapping[str, Any]:
         raise CheckpointError(
             f"{path} is no config of a ModernBERT: give a config.json, or a training run's YAML"
         )
-    return content
+    return {**content, LONGEST: longest} if isinstance(longest, int) else content
 
 
 def to_config(keys: Mapping[str, Any]) -> EncoderConfig:

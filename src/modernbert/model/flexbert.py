@@ -5,10 +5,11 @@ them. Whatever would change a number and cannot be said in ModernBERT's own keys
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from modernbert.base.errors import CheckpointError, ConfigError
-from modernbert.model.config import EncoderConfig
+from modernbert.model.config import MASKED_LM, EncoderConfig, HeadConfig
 
 # The key, what FlexBert takes where it is left out, and what makes it a ModernBERT.
 _PARTS: tuple[tuple[str, Any, Any], ...] = (
@@ -31,8 +32,9 @@ _PARTS: tuple[tuple[str, Any, Any], ...] = (
 _EQUAL = (
     ("attn_qkv_bias", False, "attn_out_bias", False),
     ("mlp_in_bias", False, "mlp_out_bias", False),
-    ("hidden_act", "gelu", "head_pred_act", "silu"),
 )
+_ACTIVATION_KEYS = {"hidden_act": "gelu", "head_pred_act": "silu"}
+_UNSET = -1
 _SIZES = {
     "dim": "hidden_size",
     "mlp_dim": "intermediate_size",
@@ -89,27 +91,38 @@ def from_flexbert(settings: Mapping[str, Any]) -> EncoderConfig:
         ) from error
 
 
+def head_from_flexbert(settings: Mapping[str, Any]) -> HeadConfig:
+    """Read what FlexBert's settings say of the masked-LM head; its activation may be its own."""
+    inner, own = (settings.get(key, default) for key, default in _ACTIVATION_KEYS.items())
+    return MASKED_LM if own == inner else replace(MASKED_LM, activation=_ACTIVATIONS[own])
+
+
 def _attention(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Say which layers are local, how far those see, and both thetas.
 
-    -1 means "not set": of the local theta, "as in the global layers" (AnswerDotAI/ModernBERT#215,
-    where a converter wrote the -1 and every logit became NaN); of the window, no local layers; of
-    the period, no global ones.
+    -1 and null mean "not set": of the local theta, "as in the global layers"
+    (AnswerDotAI/ModernBERT#215, where a converter wrote the -1 and every logit became NaN); of the
+    window, no local layers; of the period, no global ones.
     """
     theta = float(settings["rotary_emb_base"])
-    local_theta = float(settings.get("local_attn_rotary_emb_base", -1))
-    window = int(settings.get("sliding_window", -1))
-    every = int(settings.get("global_attn_every_n_layers", -1))
+    local_theta = float(_number(settings, "local_attn_rotary_emb_base"))
+    window = int(_number(settings, "sliding_window"))
+    every = int(_number(settings, "global_attn_every_n_layers"))
     found: dict[str, Any] = {
         "global_rope_theta": theta,
-        "local_rope_theta": theta if local_theta == -1 else local_theta,
+        "local_rope_theta": theta if local_theta == _UNSET else local_theta,
     }
-    if window == -1:
+    if window == _UNSET:
         return found | {"global_every": 1}
     if every < 1:
         num_layers = int(settings["num_hidden_layers"])
         return found | {"local_window": window, "layer_kinds": ("local",) * num_layers}
     return found | {"local_window": window, "global_every": every}
+
+
+def _number(settings: Mapping[str, Any], key: str) -> Any:
+    value = settings.get(key)
+    return _UNSET if value is None else value
 
 
 def _check(settings: Mapping[str, Any]) -> None:
@@ -123,8 +136,9 @@ def _check(settings: Mapping[str, Any]) -> None:
     for key, default, other, other_default in _EQUAL:
         value = settings.get(key, default)
         _refuse_unless(value == settings.get(other, other_default), key, value, f"that of {other}")
-    value = settings.get("hidden_act", "gelu")
-    _refuse_unless(value in _ACTIVATIONS, "hidden_act", value, " or ".join(_ACTIVATIONS))
+    for key, default in _ACTIVATION_KEYS.items():
+        value = settings.get(key, default)
+        _refuse_unless(value in _ACTIVATIONS, key, value, " or ".join(_ACTIVATIONS))
     heads = int(settings.get("num_attention_heads", 1))
     width = int(settings.get("hidden_size", heads)) // max(heads, 1)
     for key in ("rotary_emb_dim", "local_attn_rotary_emb_dim"):

@@ -74,7 +74,7 @@ def read(folder: Path) -> Model:
     found = _by_plain_name(folder)
     model = outline_of(keys, found, folder)
     for name in _names(model):
-        _check_values(name, found[name], folder)
+        check_values(name, found[name], folder)
     _check_tied(model, found, folder)
     implied = {DECODER} if model.config.tie_embeddings else set()
     if left := sorted(found.keys() - _names(model) - implied):
@@ -204,11 +204,16 @@ def _check_shape(name: str, stored: Tensor, shape: list[int], folder: Path) -> N
         )
 
 
-def _check_values(name: str, stored: Tensor, folder: Path) -> None:
+def check_values(name: str, stored: Tensor, source: Path) -> None:
+    """Refuse weights that are no numbers.
+
+    Raises:
+        CheckpointError: one is NaN or Inf.
+    """
     lowest, highest = stored.aminmax()
     if not (lowest.isfinite() and highest.isfinite()):
         raise CheckpointError(
-            f"{folder}: {name} holds NaN or Inf, and so would answers: take an earlier checkpoint"
+            f"{source}: {name} holds NaN or Inf, and so would answers: take an earlier checkpoint"
         )
 
 

@@ -37,7 +37,10 @@ NUM_KEPT = {True: "max_active_dims", False: "truncate_dim"}
 
 _TRANSFORMERS = ("Transformer", "MLMTransformer")
 _MASK = "MultiVectorMask"
-_SHORTEST = 3
+_TOLD = ("Pooling", "Dense", "SpladePooling")
+"""Modules that every release writes settings of; without them theirs do not open either."""
+SHORTEST = 3
+"""Tokens that a text needs: [CLS], [SEP], and one between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,10 @@ class _Module:
 
     @property
     def settings(self) -> Settings:
-        return Settings.of(self.place / CONFIG)
+        path = self.place / CONFIG
+        if self.name in _TOLD and not path.exists():
+            raise CheckpointError(f"{path} is missing, and {MODULES} names it: copy it again")
+        return Settings.of(path)
 
 
 def model_place(folder: Path) -> Path:
@@ -177,8 +183,8 @@ def _num_kept(own: Settings, steps: tuple[Step, ...]) -> int | None:
 
 def _max_length(place: Path, text: Settings, encoder: EncoderConfig) -> int:
     told = text.get("max_seq_length", int)
-    if told is not None and told < _SHORTEST:
-        raise text.fault("max_seq_length", f"fewer than {_SHORTEST}: no room for text")
+    if told is not None and told < SHORTEST:
+        raise text.fault("max_seq_length", f"fewer than {SHORTEST}: no room for text")
     if told is not None:
         return told
     limit = Settings.of(place / "tokenizer_config.json").content.get("model_max_length")
@@ -186,9 +192,9 @@ def _max_length(place: Path, text: Settings, encoder: EncoderConfig) -> int:
     longest = encoder.max_length
     if isinstance(limit, int | float):
         longest = int(min(limit, longest))
-    if longest < _SHORTEST:
+    if longest < SHORTEST:
         raise CheckpointError(
-            f"{place} reads texts of {longest} tokens at most, fewer than {_SHORTEST}: no room for "
+            f"{place} reads texts of {longest} tokens at most, fewer than {SHORTEST}: no room for "
             "text, so set max_position_embeddings in config.json"
         )
     return longest

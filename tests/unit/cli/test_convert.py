@@ -196,7 +196,7 @@ def test_inspect_for_a_person_and_for_a_program(run, tmp_path, monkeypatch):
     status, said, _ = run("inspect", tmp_path / "new", "--json")
     found = json.loads("\n".join(said))
     assert (status, found["config"]["dim"], found["head"]["kind"]) == (0, 32, "masked_lm")
-    assert found["opens"][0] == {"tool": "transformers 5", "verdict": "yes", "why": ""}
+    assert found["opens"][1] == {"tool": "transformers 5", "verdict": "yes", "why": ""}
 
 
 def test_inspect_of_files(run, tmp_path):

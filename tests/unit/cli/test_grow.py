@@ -102,7 +102,9 @@ def test_a_projection_stays_where_it_fits(called, tmp_path):
     model.sentence = Sentence(SentenceConfig(max_length=20, steps=(Pool(("cls",)), dense)))
     model.save(tmp_path / "small")
     for name, size, steps in (("deep", ("--num-layers", 5), 2), ("wide", ("--dim", 64), 1)):
-        assert called("grow", tmp_path / "small", tmp_path / name, *size)[0] == 0
+        status, said = called("grow", tmp_path / "small", tmp_path / name, *size)
+        assert status == 0
+        assert ("made for vectors of 32 numbers and are left out" in said) == (name == "wide")
         large = modernbert.load(tmp_path / name)
         assert len(large.sentence.config.steps) == steps
         assert large.sentence.config.pool == Pool(("cls",))

@@ -59,6 +59,7 @@ def test_bfloat16_gives_float32_vectors_near_by():
     [
         ("one text", DataError, "texts is a single text: give a list of texts"),
         ([], DataError, "there is no text to read: give at least one"),
+        (["a", None], DataError, "text 1 is of type NoneType: give texts"),
         (["a", "\udcff"], DataError, "the text is no Unicode at character 0: give it in UTF-8"),
     ],
 )

@@ -78,6 +78,20 @@ def test_a_sentence_transformers_folder(place, pooling, said):
     assert found.pooling == said
 
 
+def test_a_damaged_module_is_told_of(place):
+    types = [f"sentence_transformers.models.{name}" for name in ("Transformer", "Pooling")]
+    modules = [{"type": types[0], "path": ""}, {"type": types[1], "path": "1_Pooling"}]
+    (place / "modules.json").write_text(json.dumps(modules))
+    (place / "1_Pooling").mkdir(exist_ok=True)
+    pooling = place / "1_Pooling" / "config.json"
+    pooling.unlink(missing_ok=True)
+    ours = facts_of(str(place)).opens[0]
+    assert (ours.tool, ours.verdict) == ("modernbert", "no")
+    assert "1_Pooling/config.json is missing, and modules.json names it" in ours.why
+    pooling.write_text(json.dumps({"pooling_mode": "mean"}))
+    assert facts_of(str(place)).opens[0].verdict == "yes"
+
+
 def test_a_folder_without_a_tokenizer(place):
     (place / "tokenizer.json").unlink()
     found = facts_of(str(place))

@@ -11,10 +11,13 @@ from modernbert.infer.source import is_file, open_source
 from modernbert.infer.told import Told
 from modernbert.model.config import HeadConfig
 from modernbert.model.hf_config import to_hf
+from modernbert.model.sentence import Sentence
+from modernbert.model.sentence_config import SentenceConfig, Splade
 from tests import flexbert
 from tests.corpora import tokenizer
 from tests.flexbert import model_of, saved, settings_of, tensors_of
 from tests.nets import batch_of
+from tests.sentence_folders import made
 
 
 @pytest.fixture
@@ -93,8 +96,8 @@ def test_nothing_says_how_long_a_text_may_be(model, tmp_path):
     path = str(saved(content, tmp_path / "ep0.pt"))
     with pytest.raises(CheckpointError, match=r"how long a text .* reads: add --max-length, in"):
         open_source(path, Told())
-    with pytest.raises(CheckpointError, match=r"how long a text .* reads: add --max-length, in"):
-        open_source(path, Told(max_length=0))
+    with pytest.raises(CheckpointError, match="--max-length 2 leaves no room for text: give 3 or"):
+        open_source(path, Told(max_length=2))
     assert open_source(path, Told(max_length=99)).config.max_length == 99
 
 
@@ -136,3 +139,55 @@ def test_files_are_told_from_hub_ids(tmp_path):
     assert is_file(str(tmp_path / "weights"))
     assert is_file("gone/ep0-ba272000-rank0.pt")
     assert not is_file("owner/name")
+
+
+def test_a_training_run_s_yaml_says_the_longest_text(model, tmp_path):
+    path = saved(tensors_of(model), tmp_path / "weights.pt")
+    run = {"max_seq_len": 40, "model": {"model_config": settings_of(model.config)}}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))
+    tokenizer().save(tmp_path / "tokens", max_length=48)
+    told = Told(config=tmp_path / "run.yaml", tokenizer=tmp_path / "tokens")
+    assert open_source(str(path), told).config.max_length == 40
+    with pytest.raises(CheckpointError, match="--config and --preset both say a shape: leave one"):
+        open_source(str(path), dataclasses.replace(told, preset="base"))
+
+
+def test_an_activation_of_the_head_alone_is_read(model, tmp_path):
+    settings = settings_of(model.config) | {"head_pred_act": "silu"}
+    path = saved(flexbert.composer(model, settings, tokenizer()), tmp_path / "ep0.pt")
+    assert open_source(str(path), Told()).head.config.activation == "silu"
+
+
+def test_weights_that_are_no_numbers_are_refused_by_the_file(model, tmp_path):
+    with torch.no_grad():
+        model.head.norm.weight[3] = torch.nan
+    content = flexbert.composer(model, settings_of(model.config), tokenizer())
+    with pytest.raises(CheckpointError, match=r"ep0.pt: head.norm.weight holds NaN or Inf"):
+        open_source(str(saved(content, tmp_path / "ep0.pt")), Told())
+
+
+def test_a_broken_tokenizer_inside_a_file_is_said_to_be_there(model, tmp_path):
+    content = flexbert.composer(model, settings_of(model.config), tokenizer())
+    files = content["state"]["integrations"]["huggingface"]["tokenizer"]
+    files["tokenizer"]["content"] = {"model": {}}
+    with pytest.raises(CheckpointError, match=r"the tokenizer inside .*ep0.pt cannot be read: add"):
+        open_source(str(saved(content, tmp_path / "ep0.pt")), Told())
+
+
+def test_a_folder_may_lack_a_tokenizer_that_is_told(tmp_path):
+    made().save(tmp_path / "model")
+    for path in (tmp_path / "model").glob("tokenizer*"):
+        path.unlink()
+    tokenizer().save(tmp_path / "tokens")
+    found = open_source(str(tmp_path / "model"), Told(tokenizer=tmp_path / "tokens"))
+    assert found.tokenizer.fingerprint == tokenizer().fingerprint
+
+
+def test_a_sparse_encoder_keeps_its_head(tmp_path):
+    sparse = made()
+    sparse.sentence = Sentence(SentenceConfig(max_length=64, steps=(Splade(),)))
+    sparse.save(tmp_path / "model")
+    with pytest.raises(
+        CheckpointError, match="makes its vectors of what its head says: leave --he"
+    ):
+        open_source(str(tmp_path / "model"), Told(headless=True))

@@ -1,11 +1,13 @@
+import pytest
 import torch
 
+from modernbert.base.errors import ConfigError
 from modernbert.batch import pack
 from modernbert.data.train_tokenizer import train
 from modernbert.infer.pretrained import load
 from modernbert.infer.vocabulary import swap_vocabulary
 from modernbert.model.sentence import Sentence
-from modernbert.model.sentence_config import Pool, SentenceConfig
+from modernbert.model.sentence_config import LateInteraction, Pool, SentenceConfig
 from tests.corpora import texts, tokenizer
 from tests.unit.data.test_vocabulary import permuted
 from tests.unit.infer.test_pretrained import made
@@ -43,3 +45,23 @@ def test_how_texts_become_vectors_stays():
     swapped, _ = swap_vocabulary(model, new)
     asked = (["the batch", "a place"], "query")
     torch.testing.assert_close(swapped.embed(*asked), model.embed(*asked))
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+def test_marks_of_queries_and_documents_are_not_lost(is_late, tmp_path):
+    model = made()
+    late = LateInteraction(form="ColBERT", query_prefix="[Q] ", document_prefix="[D] ")
+    marks = {"query": "[Q] ", "document": "[D] "}
+    config = SentenceConfig(max_length=64, steps=(), late=late if is_late else None, prompts=marks)
+    model.sentence = Sentence(config)
+    model.tokenizer._inner.add_tokens([*marks.values()])
+    new, _ = permuted(tokenizer())
+    if not is_late:
+        assert swap_vocabulary(model, new)[0].sentence.config == config
+        return
+    with pytest.raises(
+        ConfigError, match=r"by tokens such as '\[Q\] ', and the other tokenizer has"
+    ):
+        swap_vocabulary(model, new)
+    new._inner.add_tokens([*marks.values()])
+    assert swap_vocabulary(model, new)[0].sentence.config == config

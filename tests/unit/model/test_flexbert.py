@@ -3,7 +3,8 @@ import dataclasses
 import pytest
 
 from modernbert.base.errors import CheckpointError
-from modernbert.model.flexbert import from_flexbert, is_flexbert
+from modernbert.model.config import MASKED_LM
+from modernbert.model.flexbert import from_flexbert, head_from_flexbert, is_flexbert
 from tests.flexbert import model_of, settings_of
 
 # What FlexBert does not know of.
@@ -55,6 +56,18 @@ def test_padded_and_unpadded_are_two_ways_to_compute_the_same():
     assert read(settings | layers) == read(settings)
 
 
+@pytest.mark.parametrize("key", ["local_attn_rotary_emb_base", "sliding_window"])
+def test_null_is_not_set(key):
+    settings = settings_of(model_of().config)
+    assert read(settings | {key: None}) == read(settings | {key: -1})
+
+
+def test_a_head_may_have_an_activation_of_its_own():
+    settings = settings_of(model_of().config)
+    assert head_from_flexbert(settings) == MASKED_LM
+    assert head_from_flexbert(settings | {"head_pred_act": "silu"}).activation == "silu"
+
+
 def test_numbers_may_be_texts_as_yaml_reads_them():
     settings = settings_of(model_of().config) | {"norm_kwargs": {"eps": "1e-6", "bias": False}}
     assert read(settings).norm_eps == 1e-6
@@ -70,7 +83,7 @@ def test_numbers_may_be_texts_as_yaml_reads_them():
         ({"rotary_emb_interleaved": True}, "rotary_emb_interleaved True, a ModernBERT has False"),
         ({"rotary_emb_dim": 8}, "rotary_emb_dim 8, a ModernBERT has the width of a head, 16"),
         ({"attn_out_bias": True}, "attn_qkv_bias False, a ModernBERT has that of attn_out_bias"),
-        ({"head_pred_act": "silu"}, "hidden_act 'gelu', a ModernBERT has that of head_pred_act"),
+        ({"head_pred_act": "mish"}, "head_pred_act 'mish', a ModernBERT has gelu"),
         (
             {"hidden_act": "mish", "head_pred_act": "mish"},
             "hidden_act 'mish', a ModernBERT has gelu",

@@ -297,3 +297,12 @@ def test_weights_may_be_of_another_dtype_than_the_model(saved):
     assert next(again.encoder.parameters()).dtype == torch.bfloat16
     assert again.sentence.projections[0].linear.weight.dtype == torch.float32
     assert torch.equal(again.embed(["a"]), model.embed(["a"]))
+
+
+@pytest.mark.parametrize("module", ["1_Pooling", "2_Dense"])
+def test_a_module_without_its_settings_is_no_module(saved, module):
+    (saved / module / "config.json").unlink()
+    with pytest.raises(
+        CheckpointError, match=f"{module}/config.json is missing, and modules.json na"
+    ):
+        load(saved)
