@@ -3,6 +3,7 @@
 import json
 import shutil
 import struct
+import warnings
 
 import pytest
 import torch
@@ -43,16 +44,19 @@ def whole(tmp_path_factory):
 
 
 def check(folder):
-    """Open a folder and use it; what it refuses must be said in one short line."""
-    said = ""
-    try:
-        model = load(folder)
-        with torch.no_grad():
-            model(pack([[1, 5, 6, 2]]))
-    except UserError as error:
-        said = str(error)
-    assert "\n" not in said
-    assert len(said) < LONGEST + 2 * len(str(folder))
+    """Open a folder and use it; what it refuses or leaves out must be said in a short line."""
+    said = []
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            model = load(folder)
+            with torch.no_grad():
+                model(pack([[1, 5, 6, 2]]))
+        except UserError as error:
+            said.append(str(error))
+    for sentence in (*said, *(str(each.message) for each in warned)):
+        assert "\n" not in sentence
+        assert len(sentence) < LONGEST + 2 * len(str(folder))
 
 
 @given(st.data())
