@@ -54,25 +54,29 @@ def convert(
     if dtype is not None:
         model.model.to(torch.float32 if dtype == "float32" else torch.bfloat16)
     expected = agreement.outputs(model, given) if _dtype(model) != was else original
+    vectors = agreement.vectors(model)
     model.save(target)
     del model
     say(f"{source} is in {target}; {len(given)} texts of up to {max(map(len, given))} tokens:")
     again = load(target)
     print(_described(again))
-    _check_same(target, agreement.compare(expected, agreement.outputs(again, given)))
+    _check_same(target, "read back", agreement.compare(expected, agreement.outputs(again, given)))
+    if vectors:
+        found = agreement.compare(vectors, agreement.vectors(again))
+        _check_same(target, "vectors of texts", found)
     if expected is not original:
         print(f"the source's own {was}: {_spelled(agreement.compare(original, expected))}")
     _check_transformers(target, again, given)
     return 0
 
 
-def _check_same(target: Path, found: "Agreement") -> None:
+def _check_same(target: Path, what: str, found: "Agreement") -> None:
     if found.largest != 0:
         raise CheckpointError(
             f"{target} was written and does not give what its source gives (largest difference "
             f"{found.largest:.2g}): do not use it, and report it"
         )
-    print(f"read back: {_spelled(found)}, equal bit for bit")
+    print(f"{what}: {_spelled(found)}, equal bit for bit")
 
 
 def _check_transformers(target: Path, model: "Pretrained", given: list[list[int]]) -> None:

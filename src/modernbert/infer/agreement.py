@@ -51,8 +51,17 @@ def outputs(model: Pretrained, given: list[list[int]]) -> list[Tensor]:
     return [model(pack([ids])) for ids in given]
 
 
+def vectors(model: Pretrained) -> list[Tensor]:
+    """Return what a model makes of some texts behind its encoder, nothing where a head scores."""
+    is_scored = model.head is not None and model.head.config.kind != "masked_lm"
+    if not is_scored and model.sentence.config.late is not None:
+        sides = (model.token_vectors(TEXTS, is_query=is_query) for is_query in (True, False))
+        return [rows for side in sides for rows in side]
+    return [] if is_scored or model.sentence.config.is_per_token else [*model.embed(TEXTS)]
+
+
 def compare(ones: list[Tensor], others: list[Tensor]) -> Agreement:
     """Compare outputs for the same documents, number by number."""
-    one, other = torch.cat(ones).double(), torch.cat(others).double()
+    one, other = (torch.cat([*map(torch.atleast_2d, x)]).double() for x in (ones, others))
     same = one.argmax(-1) == other.argmax(-1)
     return Agreement(float((one - other).abs().max()), int(same.sum()), len(one))

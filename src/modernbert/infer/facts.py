@@ -213,12 +213,26 @@ def _dtypes(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
 
 
 def _files(place: Path) -> dict[str, object]:
-    paths = sorted([*place.glob("*"), *place.glob("*/config.json")])
+    inside = (stored.CONFIG, stored.WEIGHTS, stored.PICKLE)
+    paths = sorted(
+        [*place.glob("*"), *(path for name in inside for path in place.glob(f"*/{name}"))]
+    )
     return {
         path.relative_to(place).as_posix(): _json(path) if path.suffix == ".json" else None
         for path in paths
-        if path.is_file()
+        if path.is_file() and not (path.parent != place and _is_broken(path))
     }
+
+
+def _is_broken(path: Path) -> bool:
+    """Return whether a module's weights cannot be read; a pickle is not looked at."""
+    if path.name != stored.WEIGHTS:
+        return False
+    try:
+        stored.headers(path.parent)
+    except CheckpointError:
+        return True
+    return False
 
 
 def _json(path: Path) -> object:

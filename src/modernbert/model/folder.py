@@ -17,6 +17,7 @@ from modernbert.model.count import parameters
 from modernbert.model.heads import MaskedLMHead
 from modernbert.model.hf_config import from_hf, to_hf
 from modernbert.model.hf_head import head_from_hf
+from modernbert.model.hf_kept import kept_of, with_kept
 from modernbert.model.init import outline
 from modernbert.model.model import Model
 from modernbert.model.stored import (
@@ -57,6 +58,7 @@ def write(model: Model, folder: Path, more: Mapping[str, Any] | None = None) -> 
     }
     dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
     keys = to_hf(model.config, dtype=dtype, head=model.head_config)
+    keys = with_kept(keys, model.kept, model.head_config)
     write_json(folder / CONFIG, keys | dict(more or {}))
     write_tensors(tensors, folder)
 
@@ -83,6 +85,7 @@ def read(folder: Path) -> Model:
             stacklevel=2,
         )
     _fill(model, found)
+    model.kept = kept_of(keys, model.head_config)
     return model
 
 

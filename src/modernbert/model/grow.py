@@ -107,6 +107,7 @@ def grow(
         if noise and source.dim() == 2:
             made += noise * made.std() * _drawn(name, *places)
         weight.copy_(made)
+    grown.kept = model.kept
     return grown.train(model.training)
 
 

@@ -1,6 +1,8 @@
 """An encoder and, perhaps, a head: packed batches in, logits or a loss out."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -13,12 +15,16 @@ from modernbert.model.heads import ClassifierHead, Head, MaskedLMHead
 
 
 class Model(nn.Module):
-    """The whole network that a folder holds."""
+    """The whole network that a folder holds.
+
+    `kept` is what its config.json said that nothing here computes with (`hf_kept`).
+    """
 
     def __init__(self, encoder: Encoder, head: Head | None = None) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
+        self.kept: Mapping[str, Any] = {}
         self.tie()
 
     @property

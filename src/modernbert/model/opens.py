@@ -12,7 +12,7 @@ from typing import Any, Literal
 from modernbert.kernels.scaling import RopeScaling
 from modernbert.model.config import EncoderConfig
 from modernbert.model.hf_config import from_hf, to_hf
-from modernbert.model.stored import plain
+from modernbert.model.stored import PICKLE, WEIGHTS, plain
 
 Verdict = Literal["yes", "wrong", "no"]
 
@@ -32,6 +32,11 @@ _POOLING = ("pooling_mode_cls_token", "pooling_mode_mean_tokens")
 _LIMITS, _OWN = "sentence_bert_config.json", "config_sentence_transformers.json"
 _SHORTENING = ("truncate_dim", "max_active_dims")
 _DENSE = ("Tanh", "Identity")
+# Settings without which a module is not made: one of each row.
+_NEEDED = {
+    "Pooling": (("word_embedding_dimension", "embedding_dimension"),),
+    "Dense": (("in_features",), ("out_features",)),
+}
 _BODY, _HEADS = ("layers.", "embeddings.", "final_norm."), ("head.", "decoder.", "classifier.")
 _SERVED = ("ModernBertModel", "ModernBertForSequenceClassification")
 
@@ -70,9 +75,14 @@ class Contents:
     @property
     def modules(self) -> tuple[str, ...]:
         """Types of the sentence-transformers modules."""
+        return tuple(str(each.get("type")) for each in self.listed)
+
+    @property
+    def listed(self) -> list[Mapping[str, Any]]:
+        """Entries of modules.json."""
         listed = self.files.get("modules.json")
         modules = listed if isinstance(listed, list) else []
-        return tuple(str(each.get("type")) for each in modules if isinstance(each, Mapping))
+        return [each for each in modules if isinstance(each, Mapping)]
 
     def said(self, path: str) -> Mapping[str, Any] | None:
         """Return what a file of keys says, None where it is not there."""
@@ -123,7 +133,7 @@ def _sentence_transformers(found: Contents) -> Answer:
     foreign = [each for each in found.modules if not each.startswith(_KNOWN_MODULES)]
     if foreign:
         return "no", f"{foreign[0]} is code of its own"
-    answer = _tokenizer(found) or _transformers_5(found)
+    answer = _tokenizer(found) or _modules(found) or _transformers_5(found)
     if answer == _YES and _transformers_4(found) != _YES:
         return "yes", "with transformers 5 beneath"
     return answer
@@ -141,7 +151,7 @@ def _older_sentence_transformers(found: Contents) -> Answer:
 def _text_embeddings_inference(found: Contents) -> Answer:
     if absent := [key for key in _STRICT if found.keys.get(key) is None]:
         return "no", f"config.json lacks {', '.join(absent)}"
-    answer = _tokenizer(found) or _tei_head(found) or _tei_modules(found)
+    answer = _tokenizer(found) or _tei_head(found) or _modules(found) or _tei_modules(found)
     answer = answer or _misread(found, "rope_scaling") or _whole(found)
     return answer or _YES
 
@@ -180,7 +190,25 @@ def _vllm(found: Contents) -> Answer:
     activation = found.keys.get("classifier_activation", "gelu")
     if is_classifier and activation != "gelu":
         return "wrong", f"its head takes gelu for {activation}"
-    return _tokenizer(found) or _whole(found) or _transformers_5(found)
+    return _tokenizer(found) or _modules(found) or _whole(found) or _transformers_5(found)
+
+
+def _modules(found: Contents) -> Answer | None:
+    """Say which file of a module is not there, or which of its settings."""
+    for each in found.listed:
+        place, name = str(each.get("path") or ""), str(each.get("type")).rpartition(".")[2]
+        settings = f"{place}/config.json"
+        told = found.said(settings)
+        if name in _NEEDED and told is None:
+            return "no", f"{settings} is missing or broken"
+        for keys in _NEEDED.get(name, ()):
+            if all((told or {}).get(key) is None for key in keys):
+                return "no", f"{settings} lacks {keys[0]}"
+        if name == "Dense" and not {f"{place}/{each}" for each in (WEIGHTS, PICKLE)} & {
+            *found.files
+        }:
+            return "no", f"{place}/{WEIGHTS} is missing or broken"
+    return None
 
 
 def _whole(found: Contents) -> Answer | None:

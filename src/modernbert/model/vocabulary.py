@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from modernbert.base import rng
+from modernbert.model.hf_kept import without_ids
 from modernbert.model.init import empty
 from modernbert.model.model import Model
 
@@ -56,6 +57,8 @@ def swap(
     for name, weight in swapped.named_parameters():
         rows = old[name].cpu()
         weight.copy_(_rows(rows, padded, name) if name.endswith(_TABLES) else rows)
+    is_same = (pad_id, cls_id, sep_id) == (None, None, None)
+    swapped.kept = model.kept if is_same else without_ids(model.kept)
     return swapped.train(model.training)
 
 

@@ -88,11 +88,11 @@ def test_a_forked_process_starts_threads_of_its_own():
 
 
 ENDLESS = """
-import time, torch
+import os, time, torch
 from modernbert.base.threads import side_by_side
 
 def work(piece):
-    print("at work", flush=True)
+    os.write(1, b"at work\\n")  # One call a line: print writes the line's end by itself.
     while True:
         time.sleep(0.01)
 
@@ -103,10 +103,14 @@ side_by_side(work, [1, 2])
 
 def test_ctrl_c_ends_all_pieces():
     command = [sys.executable, "-c", ENDLESS]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert [process.stdout.readline() for _ in range(2)] == ["at work\n"] * 2
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True) as process:
+        try:
+            assert [process.stdout.readline() for _ in range(2)] == ["at work\n"] * 2
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert process.returncode == -signal.SIGINT
     assert said.count("Traceback") == 1
     assert said.splitlines()[-1] == "KeyboardInterrupt"

@@ -9,11 +9,16 @@ from modernbert.infer.facts import facts_of, spelled_layers
 from modernbert.infer.pretrained import Pretrained
 from modernbert.model import stored
 from modernbert.model.config import HeadConfig
+from modernbert.model.sentence import Sentence
+from modernbert.model.sentence_config import DenseShape, Pool, SentenceConfig
 from tests import flexbert
 from tests.corpora import tokenizer
 from tests.flexbert import model_of, saved, settings_of, tensors_of
 from tests.nets import config_of
 from tests.unit.model.test_folder import change
+
+
+IDENTITY = "torch.nn.modules.linear.Identity"
 
 
 @pytest.fixture
@@ -88,8 +93,21 @@ def test_a_damaged_module_is_told_of(place):
     ours = facts_of(str(place)).opens[0]
     assert (ours.tool, ours.verdict) == ("modernbert", "no")
     assert "1_Pooling/config.json is missing, and modules.json names it" in ours.why
-    pooling.write_text(json.dumps({"pooling_mode": "mean"}))
+    pooling.write_text(json.dumps({"pooling_mode": "mean", "embedding_dimension": 32}))
     assert facts_of(str(place)).opens[0].verdict == "yes"
+
+
+def test_a_damaged_file_of_a_dense_layer_is_told_of_every_tool(place):
+    dense = DenseShape(in_dim=32, out_dim=8, has_bias=True, activation=IDENTITY)
+    config = SentenceConfig(max_length=64, steps=(Pool(), dense))
+    Pretrained(model_of(), tokenizer(), Sentence(config)).save(place)
+    opens = {each.tool: each for each in facts_of(str(place)).opens}
+    assert opens["sentence-transformers"].verdict == "yes"
+    weights = place / "2_Dense" / stored.WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:50])
+    opens = {each.tool: each for each in facts_of(str(place)).opens}
+    assert opens["modernbert"].verdict == "no"
+    assert opens["sentence-transformers"].why == "2_Dense/model.safetensors is missing or broken"
 
 
 def test_a_folder_without_a_tokenizer(place):

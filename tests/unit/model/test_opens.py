@@ -9,21 +9,35 @@ from tests.nets import config_of
 OLD = ("global_attn_every_n_layers", "global_rope_theta", "local_rope_theta")
 NEW = ("layer_types", "rope_parameters")
 SEQUENCE = HeadConfig(kind="sequence", labels=("a", "b"))
-LEGACY = [{"type": f"sentence_transformers.models.{name}"} for name in ("Transformer", "Pooling")]
+LEGACY = [
+    {"type": f"sentence_transformers.models.{name}", "path": path}
+    for name, path in (("Transformer", ""), ("Pooling", "1_Pooling"), ("Dense", "2_Dense"))
+]
 RENAMED = [{"type": "sentence_transformers.base.modules.transformer.Transformer"}]
-POOLING = {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}
+POOLING = {
+    "word_embedding_dimension": 32,
+    "pooling_mode_cls_token": False,
+    "pooling_mode_mean_tokens": True,
+}
+SENTENCE = {
+    "modules.json": LEGACY,
+    "1_Pooling/config.json": POOLING,
+    "2_Dense/config.json": {"in_features": 32, "out_features": 8, "activation_function": "a.Tanh"},
+    "2_Dense/model.safetensors": None,
+}
 TWICE = RopeScaling(kind="linear", factor=2.0)
 ALL = list(TOOLS)
 T5, T4, ST, OLD_ST, TEI, VLLM = ALL
 
 
-def contents(head=None, drop=(), files=None, gone=(), keys=None, tensors=(), **fields):
+def contents(head=None, drop=(), files=None, without="", gone=(), keys=None, tensors=(), **fields):
     """A folder as we write it, with some things changed."""
     written = to_hf(config_of(**fields), dtype="float32", head=head) | (keys or {})
     config = {key: value for key, value in written.items() if key not in drop}
     usual = {"config.json": config, "model.safetensors": None, "tokenizer.json": {"model": {}}}
-    kept = {name: content for name, content in usual.items() if name not in gone}
-    return Contents(kept | (files or {}), frozenset(tensors))
+    kept = {name: content for name, content in usual.items() if name not in gone} | (files or {})
+    kept.pop(without, None)
+    return Contents(kept, frozenset(tensors))
 
 
 def answers(found):
@@ -36,7 +50,7 @@ def answers(found):
     [
         ({}, {}),
         ({"head": SEQUENCE}, {}),
-        ({"files": {"modules.json": LEGACY, "1_Pooling/config.json": POOLING}}, {}),
+        ({"files": SENTENCE}, {}),
         ({"head": MASKED_LM}, {VLLM: "no"}),
         ({"head": HeadConfig(kind="tokens", labels=("a", "b"))}, {TEI: "no"}),
         ({"head": HeadConfig(kind="spans")}, {TEI: "no", VLLM: "no"}),
@@ -123,6 +137,26 @@ def test_what_version_4_misreads_is_known_before_it_is_written():
             "own.Pooler is code of its own",
         ),
         ({"head": SEQUENCE, "activation": "silu"}, VLLM, "its head takes gelu for silu"),
+        *(
+            ({"files": SENTENCE | changed, "without": without}, tool, why)
+            for tool in (ST, OLD_ST, TEI, VLLM)
+            for changed, without, why in (
+                ({}, "1_Pooling/config.json", "1_Pooling/config.json is missing or broken"),
+                ({}, "2_Dense/config.json", "2_Dense/config.json is missing or broken"),
+                ({}, "2_Dense/model.safetensors", "2_Dense/model.safetensors is missing or"),
+                ({"1_Pooling/config.json": [1]}, "", "1_Pooling/config.json is missing or broken"),
+                (
+                    {"1_Pooling/config.json": {"pooling_mode": "mean"}},
+                    "",
+                    "1_Pooling/config.json lacks word_embedding_dimension",
+                ),
+                (
+                    {"2_Dense/config.json": {"in_features": 32}},
+                    "",
+                    "2_Dense/config.json lacks out_features",
+                ),
+            )
+        ),
     ],
 )
 def test_reasons_name_the_cause(changed, tool, why):

@@ -1,0 +1,53 @@
+"""Keys of a config.json that nothing here computes with: read, and written again as they were.
+
+Other libraries compute with some of them, and people leave notes there.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from modernbert.model.config import HeadConfig
+
+# Written with a value of ours where the file said none of this type.
+_UNUSED: dict[str, tuple[type, ...]] = {
+    "attention_dropout": (float, int),
+    "bos_token_id": (int,),
+    "eos_token_id": (int,),
+    "deterministic_flash_attn": (bool,),
+    "sparse_prediction": (bool,),
+    "sparse_pred_ignore_index": (int,),
+}
+# The same where there is no head; a head says these itself.
+_UNUSED_IF_BARE: dict[str, tuple[type, ...]] = {
+    "classifier_pooling": (str,),
+    "classifier_dropout": (float, int),
+}
+# They speak of the files beside them, of a head or of the release; `auto_map` names code.
+_OF_ONE_FILE = (
+    *("auto_map", "custom_pipelines", "quantization_config", "transformers_version"),
+    *("id2label", "label2id", "num_labels", "problem_type", "sentence_transformers"),
+    *("rope_scaling", "rope_theta", "attn_implementation"),
+)
+
+
+def kept_of(keys: Mapping[str, Any], head: HeadConfig | None) -> dict[str, Any]:
+    """Return what of a config.json that was read is looked at when the model is written."""
+    own = _OF_ONE_FILE if head is None else (*_OF_ONE_FILE, *_UNUSED_IF_BARE)
+    return {key: x for key, x in keys.items() if key not in own and not key.startswith("_")}
+
+
+def with_kept(
+    written: Mapping[str, Any], kept: Mapping[str, Any], head: HeadConfig | None
+) -> dict[str, Any]:
+    """Return the keys to write: ours, and of those kept the ones that ours say nothing of."""
+    unused = _UNUSED if head else _UNUSED | _UNUSED_IF_BARE
+    return dict(written) | {
+        key: x
+        for key, x in kept.items()
+        if (type(x) in unused[key] if key in unused else key not in written)
+    }
+
+
+def without_ids(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what still holds when ids stand for other tokens."""
+    return {key: x for key, x in kept.items() if not key.endswith("_token_id")}
