@@ -234,12 +234,20 @@ def test_rows_packed_by_the_caller_are_refused_not_mixed(body):
         ({"cu_seq_lens_q": torch.tensor([0, 9])}, "has no cu_seq_lens_q"),
         ({"sliding_window_mask": torch.ones(1, 9)}, "has no sliding_window_mask"),
         ({"inputs_embeds": torch.ones(1, 9, 32)}, "give exactly one of input_ids and"),
+        ({"position_ids": torch.arange(7)[None]}, r"position_ids have shape \(1, 7\) and the"),
+        ({"position_ids": torch.ones(1, 1, 9).long()}, r"position_ids have shape \(1, 1, 9\)"),
     ],
 )
 def test_what_cannot_be_done_exactly_is_refused(body, asked, message):
     modernbert.accelerate(body)
     with pytest.raises(ConfigError, match=message):
         body(torch.tensor(documents_of([9])), **asked)
+
+
+def test_a_batch_without_values_is_refused(body):
+    modernbert.accelerate(body)
+    with pytest.raises(ConfigError, match="on torch's meta device, without values"):
+        body.to("meta")(torch.tensor(documents_of([9])).to("meta"))
 
 
 def test_dropout_inside_attention_is_refused_in_training_alone(body):

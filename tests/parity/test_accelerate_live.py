@@ -19,6 +19,7 @@ from tests.parity.lines import IS_VERSION_4
 from tests.parity.test_accelerate import opened
 from tests.parity.test_heads import HEADS, LENGTHS, saved
 from tests.parity.test_transformers import grid_of
+from tests.parity.tolerance import distance
 
 pytestmark = pytest.mark.filterwarnings("ignore:transformers 4 cannot express")
 
@@ -59,7 +60,7 @@ def gradients(model, score):
 def assert_equal_gradients(ours, theirs):
     assert ours.keys() == theirs.keys()
     for name, expected in theirs.items():
-        torch.testing.assert_close(ours[name], expected, rtol=1e-3, atol=1e-5, msg=name)
+        assert distance(ours[name], expected) < 1e-5 * expected.norm() + 1e-6, name
 
 
 @pytest.mark.parametrize("as_vectors", [False, True])

@@ -5,7 +5,7 @@ import torch
 
 from modernbert.batch import Layout
 from modernbert.kernels.attention import attend
-from tests.parity.tolerance import assert_as_accurate
+from tests.parity.tolerance import assert_all_as_accurate
 
 LAYOUTS = {
     "one token": [1],
@@ -34,8 +34,10 @@ def test_a_backend_is_as_accurate_as_the_formula(backend, lengths, window, dtype
     truth = run(qkv.double(), layout, window, "oracle")
     naive = run(qkv, layout, window, "oracle")
     ours = run(qkv, layout, window, backend)
-    for mine, plain, right in zip(ours, naive, truth, strict=True):
-        assert_as_accurate(mine, plain, right)
+    named = [
+        dict(zip(("mixed", "q", "k", "v"), each, strict=True)) for each in (ours, naive, truth)
+    ]
+    assert_all_as_accurate(*named)
 
 
 @pytest.mark.parametrize("backend", ["banded", "padded"])

@@ -16,7 +16,7 @@ from tests import flexbert
 from tests.corpora import tokenizer
 from tests.flexbert import model_of, saved, settings_of
 from tests.nets import documents_of
-from tests.parity.tolerance import assert_as_accurate
+from tests.parity.tolerance import assert_all_as_accurate
 
 ACTIVATIONS = {"gelu": F.gelu, "silu": F.silu}
 
@@ -95,9 +95,11 @@ def test_a_converted_checkpoint_says_what_flexbert_says(tmp_path, fields):
         name.removeprefix("model."): tensor for name, tensor in flexbert.tensors_of(model).items()
     }
     exact = {name: tensor.double() for name, tensor in weights.items()}
-    for ids in documents_of([1, 9, 60], vocab=config.vocab_size):
-        with torch.no_grad():
-            truth = logits(exact, settings, torch.tensor(ids))
-            assert_as_accurate(
-                ours(pack([ids])), logits(weights, settings, torch.tensor(ids)), truth
-            )
+    given = [torch.tensor(ids) for ids in documents_of([1, 9, 60], vocab=config.vocab_size)]
+    with torch.no_grad():
+        truth, naive = (
+            {str(len(ids)): logits(each, settings, ids) for ids in given}
+            for each in (exact, weights)
+        )
+        found = {str(len(ids)): ours(pack([ids.tolist()])) for ids in given}
+    assert_all_as_accurate(found, naive, truth)

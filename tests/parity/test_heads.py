@@ -17,7 +17,7 @@ from modernbert.model.config import HeadConfig
 from tests.nets import config_of, documents_of, lively
 from tests.parity.lines import sayable
 from tests.parity.test_transformers import grid_of
-from tests.parity.tolerance import assert_as_accurate, distance
+from tests.parity.tolerance import assert_all_as_accurate, assert_as_accurate, distance
 
 LABELS = ("no", "maybe", "yes")
 HEADS = {
@@ -48,8 +48,8 @@ LENGTHS = [200, 1, 66, 130, 90, 41, 12, 250]
 pytestmark = pytest.mark.filterwarnings("ignore:transformers 4 cannot express")
 
 
-def saved(head, path, **fields):
-    model = lively(config_of(**fields), head=head).eval()
+def saved(head, path, seed=0, **fields):
+    model = lively(config_of(**fields), seed, head=head).eval()
     folder.write(model, path)
     return model
 
@@ -85,22 +85,25 @@ def test_scores_and_gradients_are_theirs(head, fields, tmp_path):
     naive = with_gradients(theirs, their_scores(theirs, head.kind, documents, "right"))
     ours = with_gradients(model, model(pack(documents)))
     ours = {folder.hf_name(name) if "." in name else name: x for name, x in ours.items()}
-    assert ours.keys() == truth.keys()
+    assert_all_as_accurate(ours, naive, truth)
     for name, right in truth.items():
-        assert_as_accurate(ours[name], naive[name], right)
         assert distance(ours[name], right) < 1e-5 * right.norm().item() + 1e-7, name
 
 
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 def test_bfloat16_is_as_accurate_as_theirs(head, tmp_path):
-    model, documents = saved(head, tmp_path), documents_of(LENGTHS)
-    truth = their_scores(
-        THEIRS[head.kind].from_pretrained(tmp_path).double(), head.kind, documents, "right"
-    )
-    theirs = THEIRS[head.kind].from_pretrained(tmp_path, dtype=torch.bfloat16).eval()
-    with torch.no_grad():
-        naive = their_scores(theirs, head.kind, documents, "right")
-        assert_as_accurate(model.to(torch.bfloat16)(pack(documents)), naive, truth)
+    kind, documents = head.kind, documents_of(LENGTHS)
+    found: list[list[torch.Tensor]] = []
+    for seed in range(5):  # a head gives few numbers, which are exact or not by luck
+        model = saved(head, tmp_path, seed)
+        exact = THEIRS[kind].from_pretrained(tmp_path).eval().double()
+        theirs = THEIRS[kind].from_pretrained(tmp_path, dtype=torch.bfloat16).eval()
+        with torch.no_grad():
+            truth, naive = (
+                their_scores(each, kind, documents, "right") for each in (exact, theirs)
+            )
+            found.append([model.to(torch.bfloat16)(pack(documents)), naive, truth])
+    assert_as_accurate(*map(torch.cat, zip(*found, strict=True)), slack=1.5)
 
 
 def test_a_long_mean_keeps_its_last_tokens_in_bfloat16(tmp_path):

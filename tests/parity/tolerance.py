@@ -1,6 +1,13 @@
 """How close is close enough: measured, not chosen."""
 
+from collections.abc import Mapping
+
+import torch
 from torch import Tensor
+
+Tensors = Mapping[str, Tensor]
+ALONE = 5.0
+"""Slack of a tensor by itself."""
 
 
 def distance(x: Tensor, truth: Tensor) -> float:
@@ -17,3 +24,23 @@ def assert_as_accurate(ours: Tensor, naive: Tensor, truth: Tensor, slack: float 
     # A naive result can be exact by luck; float64's own rounding is then the floor.
     floor = 1e-14 * truth.detach().norm().item()
     assert error <= allowed + floor, f"error {error:.3e}, allowed {allowed:.3e}"
+
+
+def assert_all_as_accurate(
+    ours: Tensors, naive: Tensors, truth: Tensors, slack: float = 1.5
+) -> None:
+    """Fail if tensors of the same names are together further from the truth than allowed.
+
+    Each counts in units of its own size. One alone, of few numbers, is exact or not by luck of the
+    processor's order of sums, so alone it may be further off than together.
+    """
+    assert ours.keys() == truth.keys()
+    for name, right in truth.items():
+        assert_as_accurate(ours[name], naive[name], right, slack=ALONE)
+    assert_as_accurate(*(_joined(each, truth) for each in (ours, naive, truth)), slack=slack)
+
+
+def _joined(found: Tensors, truth: Tensors) -> Tensor:
+    units = {name: x.detach().double().norm().clamp(min=1e-30) for name, x in truth.items()}
+    parts = [found[name].detach().double().flatten() / unit for name, unit in units.items()]
+    return torch.cat(parts)

@@ -153,7 +153,10 @@ def test_a_config_that_is_none(model, refused, text, sentence):
     ("changed", "sentence"),
     [
         ({"hidden_size": "wide"}, "config.json has hidden_size 'wide', which is no whole number"),
-        ({"vocab_size": -5}, "config.json cannot be used: vocab_size, dim, mlp_dim, num_layers"),
+        (
+            {"vocab_size": -5},
+            "config.json cannot be used: vocab_size, hidden_size, intermediate_size",
+        ),
         ({"architectures": "Model"}, "config.json has architectures 'Model', which is no list"),
         ({"layer_types": "local"}, "config.json has layer_types 'local', which is no list"),
         ({"classifier_pooling": "max"}, "has classifier_pooling 'max': known are cls, mean"),

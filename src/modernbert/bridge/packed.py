@@ -65,6 +65,11 @@ class ModernBertModel(_TheirModel):  # type: ignore[no-untyped-call]
             raise ConfigError(
                 f"the batch has shape {tuple(given.shape)}: give rows and positions, one or more"
             )
+        if given.is_meta:
+            raise ConfigError(
+                "the batch is on torch's meta device, without values: an accelerated model reads "
+                "its mask, so use modernbert.restore(model)"
+            )
         wants_all = more.pop("output_hidden_states", None)
         wants_all = self.config.output_hidden_states if wants_all is None else wants_all
         _refuse(self, more)
@@ -173,6 +178,14 @@ def _check_positions(position_ids: Tensor | None, grid: Grid) -> None:
     """Accept only the positions that the model counts by itself, up to a shift of a row."""
     if position_ids is None:
         return
+    if position_ids.dim() > 2 or any(
+        size not in (1, wanted)
+        for size, wanted in zip(position_ids.shape[::-1], grid.shape[::-1], strict=False)
+    ):
+        raise ConfigError(
+            f"position_ids have shape {tuple(position_ids.shape)} and the batch "
+            f"{tuple(grid.shape)}: leave them out"
+        )
     given = grid.flat(position_ids.expand(grid.shape))
     starts = grid.layout.cu_seqlens[:-1].long()
     lengths = grid.layout.cu_seqlens.diff()

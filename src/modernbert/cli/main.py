@@ -74,7 +74,8 @@ def _guarded(given: list[str], debug: bool) -> int:
     except UserError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        # A path can hold the end of a line.
+        print("error:", *str(error).splitlines(), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         if debug:

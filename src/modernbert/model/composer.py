@@ -1,9 +1,10 @@
 """Checkpoints of the reference repository: one file of torch in, a model of ours out.
 
 Composer saves {"state": {"model": tensors, "integrations": ..., ...}, "rng": ...}; the file can
-also be the tensors alone. FlexBert's tensors are Hugging Face's under longer names: rows of Wqkv
-are queries, keys and values, and the first half of Wi is the activated one in both (bert_layers:
-attention.py, mlp.py). Optimizer, clocks and random states are left on disk.
+also be the tensors alone, or under "state_dict" as Lightning saves them. FlexBert's tensors are
+Hugging Face's under longer names: rows of Wqkv are queries, keys and values, and the first half of
+Wi is the activated one in both (bert_layers: attention.py, mlp.py). Optimizer, clocks and random
+states are left on disk.
 """
 
 import re
@@ -23,6 +24,9 @@ from modernbert.model.model import Model
 from modernbert.model.presets import PRESETS
 
 _LAYER = re.compile(r"layers\.(\d+)\.")
+# What stands around an encoder: DDP's `module`, Lightning's and Hugging Face's `model`, FlexBert's
+# own. torch.compile's `_orig_mod` can stand anywhere.
+_WRAPPERS = re.compile(r"^(?:(?:module|model|bert|encoder)\.)+")
 # Made anew from the thetas.
 _BUFFERS = (".rotary_emb.inv_freq", ".rotary_emb.scale")
 _HEADS = ("head.", "decoder.", "classifier.")
@@ -57,7 +61,8 @@ def read(path: Path) -> Checkpoint:
     """
     content = pickled.load(path)
     state = _inside(content, "state")
-    tensors = pickled.tensors_of(_inside(state, "model") or content)
+    inside = _inside(state, "model") or _inside(content, "state_dict") or content
+    tensors = pickled.tensors_of(inside)
     if tensors is None:
         raise CheckpointError(
             f"{path} holds neither a Composer checkpoint nor tensors by name: give a file that does"
@@ -165,7 +170,7 @@ def build(checkpoint: Checkpoint, config: EncoderConfig, head: HeadConfig | None
 
 
 def _plain(name: str) -> str:
-    return name.removeprefix("model.").removeprefix("bert.").removeprefix("encoder.")
+    return _WRAPPERS.sub("", name.replace("_orig_mod.", ""))
 
 
 def _inside(content: object, key: str) -> Any:

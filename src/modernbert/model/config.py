@@ -77,10 +77,11 @@ class EncoderConfig:
                 f"layer_kinds has {len(self.layer_kinds)} entries for {self.num_layers} layers: "
                 "give one a layer, or leave it empty and set global_every"
             )
-        if self.global_every < 1 or self.local_window < 2 or self.local_window % 2:
+        if self.global_every < 1:
+            raise ConfigError(f"global_every is {self.global_every}: it must be at least 1")
+        if self.local_window < 2 or self.local_window % 2:
             raise ConfigError(
-                f"global_every {self.global_every} must be at least 1, and local_window "
-                f"{self.local_window} even and at least 2"
+                f"local_window is {self.local_window}: it must be even and at least 2"
             )
 
         dropouts = (self.embedding_dropout, self.attention_out_dropout, self.mlp_dropout)

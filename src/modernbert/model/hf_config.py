@@ -1,5 +1,6 @@
 """The shape as Hugging Face writes it: config.json's keys in, EncoderConfig out, and back."""
 
+import re
 import reprlib
 import warnings
 from collections.abc import Mapping
@@ -34,6 +35,12 @@ _SAME = {
     "cls_id": "cls_token_id",
     "sep_id": "sep_token_id",
 }
+_THEIRS = _SAME | {
+    "global_every": "global_attn_every_n_layers",
+    "layer_kinds": "layer_types",
+    "init_cutoff": "initializer_cutoff_factor",
+}
+_OURS = re.compile(rf"\b({'|'.join(_THEIRS)})\b")
 _KINDS: dict[str, LayerKind] = {"full_attention": "global", "sliding_attention": "local"}
 
 
@@ -87,10 +94,13 @@ def from_hf(keys: Mapping[str, Any]) -> EncoderConfig:
         "init_cutoff": cutoff or (3.0 if "initializer_cutoff_factor" in keys else 2.0),
         "attention_out_dropout": typed(keys, dropout, float) or 0.0,
     }
+    if "local_window" in values:
+        values["local_window"] -= values["local_window"] % 2  # theirs halves it, rounded down
     try:
         return EncoderConfig(**values, **_layers_from_hf(keys, values))
     except ConfigError as error:
-        raise CheckpointError(f"config.json cannot be used: {error}") from error
+        said = _OURS.sub(lambda name: _THEIRS[name[0]], str(error))
+        raise CheckpointError(f"config.json cannot be used: {said}") from error
 
 
 def _layers_to_hf(config: EncoderConfig) -> dict[str, Any]:
@@ -117,7 +127,8 @@ def _layers_from_hf(keys: Mapping[str, Any], values: Mapping[str, Any]) -> dict[
 
 def _pattern(keys: Mapping[str, Any], num_layers: int) -> dict[str, Any]:
     types = typed(keys, "layer_types", list)
-    told = typed(keys, "global_attn_every_n_layers", int) or 3
+    told = typed(keys, "global_attn_every_n_layers", int)
+    told = EncoderConfig().global_every if told is None else told
     if types is None:
         return {"global_every": told}
     unknown = [name for name in types if name not in [*_KINDS]]

@@ -17,7 +17,6 @@ from tests.flexbert import model_of, saved, settings_of, tensors_of
 from tests.nets import config_of
 from tests.unit.model.test_folder import change
 
-
 IDENTITY = "torch.nn.modules.linear.Identity"
 
 

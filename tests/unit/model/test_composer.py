@@ -15,6 +15,9 @@ from tests.nets import batch_of
 TABLE = "model.bert.embeddings.tok_embeddings.weight"
 
 
+FORMS = ["composer", "bare", "unwrapped", "hugging face", "lightning", "compiled"]
+
+
 @pytest.fixture
 def model():
     return model_of()
@@ -29,9 +32,14 @@ def same(one, other):
     return torch.equal(one(batch), other(batch))
 
 
-@pytest.mark.parametrize("form", ["composer", "bare", "unwrapped", "hugging face"])
+@pytest.mark.parametrize("form", FORMS)
 def test_every_form_gives_the_same_model(model, tmp_path, form):
     content = {
+        "lightning": {"epoch": 3, "state_dict": tensors_of(model, prefix="model.model.")},
+        "compiled": {
+            name.replace(".layers.0.", ".layers.0._orig_mod."): tensor
+            for name, tensor in tensors_of(model, prefix="_orig_mod.module.").items()
+        },
         "composer": flexbert.composer(model),
         "bare": tensors_of(model),
         "unwrapped": tensors_of(model, prefix=""),
