@@ -7,6 +7,7 @@ import torch
 
 import modernbert
 from tests.parity.test_accelerate_others import TEXTS, place
+from tests.parity.tolerance import ALONE, assert_all_as_accurate
 
 models = pytest.importorskip("pylate.models", reason="PyLate is in the other environment")
 losses = pytest.importorskip("pylate.losses")
@@ -86,12 +87,12 @@ def test_a_step_of_their_loss_has_the_same_gradients(colbert, name):
         }
         return {"loss": value.detach()} | found
 
-    expected = gradients(copy.deepcopy(colbert))
+    truth = gradients(copy.deepcopy(colbert).double())
+    naive = gradients(copy.deepcopy(colbert))
     found = gradients(modernbert.accelerate(colbert))
-    assert found.keys() == expected.keys()
     assert len(found) > 10
-    for weight, right in expected.items():
-        torch.testing.assert_close(found[weight], right, rtol=1e-3, atol=1e-5)
+    # The slope of a loss is a factor of all gradients, and its error that of a few numbers.
+    assert_all_as_accurate(found, naive, truth, slack=ALONE)
 
 
 def test_what_is_saved_opens_in_pylate(colbert, tmp_path):
