@@ -5,8 +5,9 @@ import torch
 
 from tests.nets import batch_of, config_of, lively
 
-# Both are raised inside torch's own tracing.
+# All are raised inside torch's own compiler.
 pytestmark = [
+    pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated"),
     pytest.mark.filterwarnings("ignore:The .grad attribute"),
     pytest.mark.filterwarnings("ignore:.*should not be instantiated"),
 ]
@@ -30,6 +31,28 @@ def test_compiled_layers_give_the_same_numbers(backend):
     for batch, plain in zip(batches, expected, strict=True):
         for ours, theirs in zip(run(model, batch), plain, strict=True):
             torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("is_training", [False, True])
+def test_compiled_kernels_take_any_length_in_bfloat16(is_training):
+    model = lively(config_of(num_layers=2))
+    given = [batch_of([70, 3, 140]), batch_of([9, 100, 100, 64])]
+
+    def numbers(batch):
+        if is_training:
+            with torch.autocast("cpu", torch.bfloat16):
+                return run(model, batch)
+        with torch.inference_mode():
+            return [model.encoder(batch)]
+
+    model = model if is_training else model.to(torch.bfloat16)
+    expected = [numbers(batch) for batch in given]
+    for layer in model.encoder.layers:
+        layer.compile(dynamic=True)
+    for batch, plain in zip(given, expected, strict=True):
+        for ours, theirs in zip(numbers(batch), plain, strict=True):
+            off = (ours.double() - theirs.double()).norm() / theirs.double().norm().clamp(min=1)
+            assert off < 0.05
 
 
 def test_a_compiled_model_gives_the_same_numbers():

@@ -111,6 +111,9 @@ class _Rotate(Function):
     @staticmethod
     def backward(ctx: Any, grad_q: Tensor, grad_k: Tensor, grad_v: Tensor) -> tuple[Any, ...]:
         cos, sin = ctx.saved_tensors
+        if torch.compiler.is_compiling():
+            turned = (_turned(grad, cos, sin.neg()) for grad in (grad_q, grad_k))
+            return torch.stack([*turned, grad_v], 1), None, None
         grad = grad_v.new_empty((len(grad_v), 3, *grad_v.shape[1:]))
         _turn(grad_q, cos, sin.neg(), out=grad[:, 0])
         _turn(grad_k, cos, sin.neg(), out=grad[:, 1])
@@ -125,6 +128,10 @@ def _turn_in_place(x: Tensor, rope: Rope) -> None:
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    if torch.compiler.is_compiling():
+        # It fuses what is new, and takes what is written into for of a fixed size.
+        left, right = x.to(torch.promote_types(x.dtype, torch.float32)).chunk(2, -1)
+        return torch.cat([left * cos - right * sin, right * cos + left * sin], -1).to(x.dtype)
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     _turn(x, cos, sin, out)
     return out
