@@ -4,6 +4,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, cast, final
@@ -12,6 +13,9 @@ from modernbert.base.errors import DataError, MachineError, reason_of
 
 LINES, PARQUET, PLAIN = "lines", "parquet", "plain"
 
+_TABLES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
+_PACKED_BY_ZSTANDARD = tuple(f"{end}.zst" for end in _TABLES)
+_PACKED_BY_GZIP = (".txt.gz", *(f"{end}.gz" for end in _TABLES))
 _BATCH_ROWS = 256
 _READ_BYTES = 1 << 17
 
@@ -39,9 +43,9 @@ class Unpacked:
     def __enter__(self) -> IO[bytes]:
         name = self._path.name.lower()
         unpack: Callable[[IO[bytes]], IO[bytes]] = _as_it_is
-        if name.endswith(".jsonl.zst"):
+        if name.endswith(_PACKED_BY_ZSTANDARD):
             unpack = _zstandard_for(self._path)
-        elif name.endswith((".jsonl.gz", ".txt.gz")):
+        elif name.endswith(_PACKED_BY_GZIP):
             unpack = _gzip
         self._raw = self._path.open("rb")
         self._file = unpack(self._raw)
@@ -74,30 +78,69 @@ def text_batches(path: Path, column: str) -> Iterator[list[Any]]:
         DataError: the file is broken or has no such column of texts.
         MachineError: pyarrow is not installed.
     """
+    pyarrow = _pyarrow(path)
+    with _naming(path, "a parquet file"), pyarrow.parquet.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        if column not in schema.names:
+            raise DataError(
+                f"{path} has no column {column!r} (it has {', '.join(schema.names)}): "
+                "name the column that holds the text"
+            )
+        kind = schema.field(column).type
+        if pyarrow.types.is_dictionary(kind):
+            kind = kind.value_type
+        if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
+            raise DataError(f"{path}: column {column!r} holds {kind}, not text: name another")
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[column]):
+            yield batch.column(0).to_pylist()
+
+
+def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a parquet file, by their columns' names.
+
+    Raises:
+        DataError: the file is broken.
+        MachineError: pyarrow is not installed.
+    """
+    pyarrow = _pyarrow(path)
+    with _naming(path, "a parquet file"), pyarrow.parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+            yield from batch.to_pylist()
+
+
+def arrow_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of an Arrow stream, as `datasets` saves them.
+
+    Raises:
+        DataError: the file is broken.
+        MachineError: pyarrow is not installed.
+    """
+    pyarrow = _pyarrow(path)
+    with _naming(path, "an Arrow stream"), pyarrow.memory_map(str(path)) as file:
+        for batch in pyarrow.ipc.open_stream(file):
+            for start in range(0, batch.num_rows, _BATCH_ROWS):
+                yield from batch.slice(start, _BATCH_ROWS).to_pylist()
+
+
+def _pyarrow(path: Path) -> Any:
     try:
         import pyarrow
+        import pyarrow.ipc
         import pyarrow.parquet
     except ImportError as error:
         raise _lacking("pyarrow", path) from error
+    return pyarrow
+
+
+@contextmanager
+def _naming(path: Path, form: str) -> Iterator[None]:
+    """Say which file pyarrow could not read."""
+    import pyarrow
+
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            schema = file.schema_arrow
-            if column not in schema.names:
-                raise DataError(
-                    f"{path} has no column {column!r} (it has {', '.join(schema.names)}): "
-                    "name the column that holds the text"
-                )
-            kind = schema.field(column).type
-            if pyarrow.types.is_dictionary(kind):
-                kind = kind.value_type
-            if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
-                raise DataError(f"{path}: column {column!r} holds {kind}, not text: name another")
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[column]):
-                yield batch.column(0).to_pylist()
+        yield
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(
-            f"{path} is not a parquet file that can be read: {reason_of(error)}"
-        ) from error
+        raise DataError(f"{path} is not {form} that can be read: {reason_of(error)}") from error
 
 
 def _as_it_is(raw: IO[bytes]) -> IO[bytes]:

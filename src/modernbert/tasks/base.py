@@ -6,9 +6,9 @@ from typing import Protocol, TypeVar
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from modernbert.data.stream import Rows
 from modernbert.model.model import Model
 
+Given = TypeVar("Given", contravariant=True)
 Batch = TypeVar("Batch")
 
 
@@ -20,11 +20,11 @@ class Loss:
     num_correct: Int[Tensor, ""]
 
 
-class Task(Protocol[Batch]):
+class Task(Protocol[Given, Batch]):
     """One thing to learn."""
 
-    def collate(self, rows: Rows) -> Batch:
-        """Label one packed row; no randomness but what the rows' addresses give."""
+    def collate(self, given: Given, /) -> Batch:
+        """Label one packed micro-batch; no randomness but what its addresses give."""
 
     def count(self, batch: Batch) -> int:
         """Return how many predictions a batch asks for."""

@@ -1,0 +1,109 @@
+"""A table of labelled texts in, examples of token ids out, each with what is to be said of it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from modernbert.base.errors import DataError
+from modernbert.data.columns import Columns
+from modernbert.data.labels import Said
+from modernbert.data.table import Row, Table
+from modernbert.data.tokenizer import Ids, Tokenizer
+
+_AT_ONCE = 1000
+"""Texts that are encoded together."""
+_LOOKED_AT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The tokens of a text or of a pair, as a model reads them."""
+
+    ids: Ids
+    """[CLS] text [SEP], and pair [SEP] where there is one."""
+    num_cut: int
+    """Tokens that were left out for length."""
+
+
+def first_rows(table: Table) -> list[Row]:
+    """Return the rows that columns are guessed by.
+
+    Raises:
+        DataError: there is none, or the file is broken.
+    """
+    rows = list(islice(table, _LOOKED_AT))
+    if not rows:
+        raise DataError(f"{table.files[0]} holds no row: give a file with examples")
+    return rows
+
+
+def said_in(row: Row, columns: Columns) -> Said:
+    """Return what a row says of its label.
+
+    Raises:
+        DataError: it lacks the column.
+    """
+    values = {name: _value(row, name) for name in columns.label}
+    value = next(iter(values.values())) if len(values) == 1 else values
+    return Said(value, row.where)
+
+
+def texts_in(row: Row, columns: Columns) -> tuple[str, ...]:
+    """Return a row's text, or the two of a pair.
+
+    Raises:
+        DataError: a column is not there, empty, or no text.
+    """
+    return tuple(_text(row, name) for name in columns.texts)
+
+
+def read_texts(
+    texts: Iterable[Sequence[str]], tokenizer: Tokenizer, max_length: int
+) -> Iterator[Read]:
+    """Encode texts or pairs one after the other, cut to a length in tokens.
+
+    Of a pair, the longer one is cut first, as `transformers` does it.
+    """
+    rest = iter(texts)
+    while group := list(islice(rest, _AT_ONCE)):
+        sides = [tokenizer.encode_texts(side) for side in zip(*group, strict=True)]
+        for parts in zip(*sides, strict=True):
+            yield _joined(parts, tokenizer, max_length)
+
+
+def _joined(parts: Sequence[Ids], tokenizer: Tokenizer, max_length: int) -> Read:
+    lengths = shortened([len(ids) for ids in parts], max_length - 1 - len(parts))
+    ids = [np.array([tokenizer.cls_id])]
+    for part, length in zip(parts, lengths, strict=True):
+        ids += [part[:length], np.array([tokenizer.sep_id])]
+    return Read(np.concatenate(ids), sum(map(len, parts)) - sum(lengths))
+
+
+def shortened(lengths: Sequence[int], room: int) -> list[int]:
+    """Return how much of each of one or two texts is kept so that all fit into so many tokens.
+
+    The longer of two is cut until both are equal; it keeps the odd token, the second of equal ones.
+    """
+    if len(lengths) == 1 or sum(lengths) <= room:
+        return [min(length, room) for length in lengths]
+    short = min(*lengths, room // 2)
+    is_first_longer = lengths[0] > lengths[1]
+    return [room - short, short] if is_first_longer else [short, room - short]
+
+
+def _value(row: Row, name: str) -> Any:
+    if name not in row.values:
+        raise DataError(f"{row.where} has no {name!r}: complete it, or leave the row out")
+    return row.values[name]
+
+
+def _text(row: Row, name: str) -> str:
+    value = _value(row, name)
+    if not isinstance(value, str):
+        raise DataError(f"{row.where}: {name!r} is {value!r}, not a text: complete it")
+    if not value.strip():
+        raise DataError(f"{row.where}: {name!r} is empty: complete it, or leave the row out")
+    return value

@@ -1,0 +1,210 @@
+"""Labels as files spell them in, what a model learns out: a number, several, or a value."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from modernbert.base.errors import DataError
+
+Problem = Literal["single_label", "multi_label", "regression"]
+
+_SHOWN = 8
+_MOST_CLASSES = 1000
+_YES, _NO = ("1", "true", "yes"), ("0", "false", "no", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one row says of its label."""
+
+    value: Any
+    """As the file has it; for several columns, a mapping of their names to their values."""
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSet:
+    """What can be said of a text."""
+
+    problem: Problem
+    names: tuple[str, ...]
+    """In the order of the classifier's rows; of a regression, the name of the column."""
+    class_names: tuple[str, ...] = ()
+    """Names of labels that files write as numbers, where a folder says them."""
+
+    def number(self, said: Said) -> int:
+        """Return the row of a text's one label.
+
+        Raises:
+            DataError: the label is empty, or none of these.
+        """
+        return self._row(_spelled(said, self.class_names), said)
+
+    def marks(self, said: Said) -> list[float]:
+        """Return 1 for each label that a text has, else 0, in the order of the names.
+
+        Raises:
+            DataError: a label is none of these.
+        """
+        marks = [0.0] * len(self.names)
+        for name in _several(said, self.class_names):
+            marks[self._row(name, said)] = 1.0
+        return marks
+
+    def value(self, said: Said) -> float:
+        """Return a text's number.
+
+        Raises:
+            DataError: it is none, or not finite.
+        """
+        return _number(said)
+
+    def _row(self, name: str, said: Said) -> int:
+        if name not in self.names:
+            raise DataError(
+                f"{said.where} has the label {name!r}, which training has not: known are "
+                f"{_listed(self.names)}"
+            )
+        return self.names.index(name)
+
+
+def learn(
+    said: Iterable[Said], column: str, problem: Problem | None, class_names: Sequence[str] = ()
+) -> LabelSet:
+    """Say what the labels of training rows are; without a `problem` their form decides.
+
+    Numbers with a fraction are values, lists and several columns are several labels, all else is
+    one label. Whole numbers are sorted as numbers, words as words.
+
+    Raises:
+        DataError: a label is missing, all are the same, or they are not of this problem.
+    """
+    rows = list(said)
+    problem = problem or _guessed(rows, bool(class_names))
+    if problem == "regression":
+        if len({_number(row) for row in rows}) < 2:
+            raise DataError(f"{column} has one value in all rows: there is nothing to learn")
+        return LabelSet("regression", (column,))
+    named = tuple(class_names)
+    if problem == "multi_label":
+        found = Counter(name for row in rows for name in _several(row, named))
+        columns = rows[0].value if isinstance(rows[0].value, Mapping) else {}
+        names = named or tuple(columns) or _ordered(found)
+    else:
+        found = Counter(_spelled(row, named) for row in rows)
+        names = named or _ordered(found)
+    _check(found, column, problem)
+    return LabelSet(problem, names, named)
+
+
+def gaps(names: Sequence[str]) -> list[int]:
+    """Return the whole numbers that are missing between labels that are all whole numbers."""
+    if not names or not all(name.isdecimal() for name in names):
+        return []
+    present = {int(name) for name in names}
+    if max(present) > _MOST_CLASSES:
+        return []
+    return [number for number in range(max(present)) if number not in present and number >= 0]
+
+
+def _check(found: Counter[str], column: str, problem: Problem) -> None:
+    if problem == "single_label" and len(found) < 2:
+        raise DataError(
+            f"{column} says {next(iter(found))!r} in all rows: there is nothing to tell apart, so "
+            "give rows of two labels or more"
+        )
+    if not found:
+        raise DataError(f"{column} says no label in any row: there is nothing to learn")
+    if len(found) > _MOST_CLASSES:
+        raise DataError(
+            f"{column} says {len(found)} different labels, such as {_listed([*found])}: name "
+            "another column, or say that it holds numbers with --problem regression"
+        )
+
+
+def _guessed(rows: Sequence[Said], has_names: bool) -> Problem:
+    values = [row.value for row in rows]
+    if any(isinstance(value, list | Mapping) for value in values):
+        return "multi_label"
+    is_value = any(_is_fraction(value) for value in values) and all(map(_is_number, values))
+    return "regression" if is_value and not has_names else "single_label"
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _is_fraction(value: Any) -> bool:
+    """Return whether something is spelled as a number with a fraction, as 3.0 is."""
+    if isinstance(value, float):
+        return True
+    return isinstance(value, str) and "." in value and _is_number(value)
+
+
+def _number(said: Said) -> float:
+    try:
+        value = math.nan if isinstance(said.value, bool) else float(said.value)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError(f"{said.where} has the value {said.value!r}, which is no finite number")
+    return value
+
+
+def _spelled(said: Said, class_names: Sequence[str]) -> str:
+    value = said.value
+    if isinstance(value, list | Mapping):
+        raise DataError(
+            f"{said.where} has several labels ({json.dumps(value)[:80]}), and one is learned: "
+            "say --problem multi_label"
+        )
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if class_names and isinstance(value, int) and not isinstance(value, bool):
+        if not 0 <= value < len(class_names):
+            raise DataError(
+                f"{said.where} has label {value}, and the folder names {len(class_names)}: "
+                "copy it again"
+            )
+        return class_names[value]
+    name = "" if value is None else str(value).strip()
+    if not name or isinstance(value, float):
+        raise DataError(f"{said.where} has no label ({value!r}): complete it, or leave the row out")
+    return name
+
+
+def _several(said: Said, class_names: Sequence[str]) -> list[str]:
+    """List the labels of a text: of a list, of several columns, or of a text with bars in it."""
+    value = said.value
+    if isinstance(value, Mapping):
+        return [name for name, mark in value.items() if _is_marked(mark, name, said.where)]
+    if value is None or value == "":
+        return []
+    values = value if isinstance(value, list) else [*filter(None, str(value).split("|"))]
+    return [_spelled(Said(each, said.where), class_names) for each in values]
+
+
+def _is_marked(mark: Any, name: str, where: str) -> bool:
+    text = "" if mark is None else str(mark).strip().lower().removesuffix(".0")
+    if text not in (*_YES, *_NO):
+        raise DataError(f"{where}: column {name!r} has {mark!r}: a label's column has 0 or 1")
+    return text in _YES
+
+
+def _ordered(found: Iterable[str]) -> tuple[str, ...]:
+    names = {*found}
+    if all(name.isdecimal() for name in names):
+        return tuple(sorted(names, key=int))
+    return tuple(sorted(names))
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown}, ... ({len(names)} in all)"

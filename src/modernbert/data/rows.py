@@ -1,0 +1,123 @@
+"""Examples and a number of a step in, its packed micro-batches out: each example once an epoch."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modernbert.base import rng
+from modernbert.base.errors import DataError
+from modernbert.data.chunks import Rows
+from modernbert.data.order import permuted
+from modernbert.data.packing import best_fit
+from modernbert.data.tokenizer import Ids
+
+Ints = NDArray[np.int64]
+
+
+@final
+class ExampleSet:
+    """Documents of token ids by number, in memory: 4 bytes a token."""
+
+    def __init__(self, documents: Iterable[Ids], where: Sequence[str]) -> None:
+        """Keep documents with where each stands, for messages.
+
+        Raises:
+            DataError: there is none.
+        """
+        kept = [ids.astype(np.uint32) for ids in documents]
+        if not kept:
+            raise DataError("there is no example: give at least one")
+        self.lengths: Ints = np.array([len(ids) for ids in kept], dtype=np.int64)
+        self.where = tuple(where)
+        self._ids = np.concatenate(kept)
+        self._starts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(self.lengths)])
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def rows(self, numbers: Ints, samples: Ints) -> Rows:
+        """Lay documents end to end; `samples` are the addresses of their randomness."""
+        parts = [self._ids[self._starts[i] : self._starts[i + 1]] for i in numbers.tolist()]
+        lengths = tuple(self.lengths[numbers].tolist())
+        return Rows(np.concatenate(parts).astype(np.int64), lengths, samples)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Micro:
+    """One micro-batch: documents end to end, and which they are."""
+
+    rows: Rows
+    numbers: Ints
+    """Number of each document in its set."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taken:
+    """What one step is made of, on one rank."""
+
+    micros: tuple[Micro, ...]
+    """This rank's micro-batches."""
+    num_tokens: int
+    """Over all ranks."""
+    num_examples: int
+    """Over all ranks."""
+
+
+@final
+class ExampleStream:
+    """An endless order of examples, epoch after epoch, each its own shuffle. It has no state."""
+
+    def __init__(
+        self, examples: ExampleSet, *, batch_size: int, row_tokens: int, seed: int
+    ) -> None:
+        """Serve steps of `batch_size` examples in micro-batches of at most `row_tokens` tokens.
+
+        Longer examples than a micro-batch are one by themselves.
+        """
+        self._examples = examples
+        self._batch_size, self._row_tokens = batch_size, row_tokens
+        self._seed = seed
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps that take every example once; the last one of an epoch may be smaller."""
+        return -(-len(self._examples) // self._batch_size)
+
+    def take(self, step: int, rank: int = 0, world_size: int = 1) -> Taken:
+        """Return the examples of a step, steps counted from 0.
+
+        Rank r gets micro-batches r, r + world_size, and so on. Costs the same for every step.
+        """
+        epoch, within = divmod(step, self.steps_per_epoch)
+        size = len(self._examples)
+        first = within * self._batch_size
+        places = np.arange(first, min(first + self._batch_size, size))
+        numbers = permuted(places, size, rng.key(self._seed, "examples", epoch))
+        lengths = self._examples.lengths[numbers]
+        capacity = max(self._row_tokens, int(lengths.max()))
+        packed = best_fit(lengths.tolist(), capacity).rows
+        mine = [np.array(row, dtype=np.int64) for row in packed[rank::world_size]]
+        samples = epoch * size + places
+        return Taken(
+            tuple(
+                Micro(self._examples.rows(numbers[row], samples[row]), numbers[row]) for row in mine
+            ),
+            int(lengths.sum()),
+            len(numbers),
+        )
+
+
+def in_order(examples: ExampleSet, row_tokens: int) -> Iterable[Micro]:
+    """Yield all examples in micro-batches, the longest first, to predict or to evaluate."""
+    order = np.argsort(-examples.lengths, kind="stable")
+    lengths = examples.lengths[order]
+    capacity = max(row_tokens, int(lengths[0]))
+    # A thousand at a time, so that alike lengths stand together and packing stays quick.
+    for start in range(0, len(order), 1000):
+        part = order[start : start + 1000]
+        for row in best_fit(examples.lengths[part].tolist(), capacity).rows:
+            numbers = part[list(row)]
+            yield Micro(examples.rows(numbers, numbers), numbers)

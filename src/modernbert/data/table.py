@@ -1,0 +1,226 @@
+"""Files of examples in, their rows out: each a mapping of column to value, with where it stands.
+
+Read a row at a time, as often as asked: .csv, .tsv, .jsonl, .json, .parquet, and folders that
+`datasets` saved or would load.
+"""
+
+import codecs
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, final
+
+from modernbert.base.errors import DataError, reason_of
+from modernbert.data.formats import Unpacked, arrow_rows, parquet_rows
+from modernbert.data.table_files import Names, Part, kind_of, part_of
+
+_DELIMITERS = (",", ";", "\t", "|")
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One example as it stands in its file."""
+
+    values: Mapping[str, Any]
+    where: str
+    """File and number of line or row, for sentences about it."""
+
+
+@final
+class Table:
+    """Rows of one or more files of the same columns; iterate as often as needed.
+
+    Iterating raises DataError where a file is broken, with the number of the line.
+    """
+
+    def __init__(self, files: Sequence[Path], *, has_header: bool | None, names: Names) -> None:
+        self.files = tuple(files)
+        self.class_names = names
+        """Names of labels that are written as numbers, by column, where the folder says them."""
+        self._has_header = has_header
+        self.bytes_read = 0
+        """Bytes of the files, as they lie on disk, that were read since iteration began."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the files, as they lie on disk."""
+        return sum(path.stat().st_size for path in self.files)
+
+    def columns(self) -> tuple[str, ...]:
+        """Name the columns by the first row; those of a file without a header are 1, 2, 3, ...
+
+        Raises:
+            DataError: there is no row.
+        """
+        for row in self:
+            return tuple(row.values)
+        raise DataError(f"{self.files[0]} holds no row: give a file with examples")
+
+    def __iter__(self) -> Iterator[Row]:
+        self.bytes_read = 0
+        for path in self.files:
+            before = self.bytes_read
+            for number, values, position in _READERS[kind_of(path)](path, self._has_header):
+                self.bytes_read = before + position
+                yield Row(values, f"{path}, {_UNITS[kind_of(path)]} {number}")
+            self.bytes_read = before + path.stat().st_size
+
+
+def open_table(path: Path, part: Part = "train", *, has_header: bool | None = None) -> Table:
+    """Open a file, or one part of a folder.
+
+    `has_header` says whether the first line of a .csv or .tsv names the columns; None looks.
+
+    Raises:
+        DataError: nothing of a known kind is there.
+    """
+    files, names = part_of(path, part)
+    return Table(files, has_header=has_header, names=names)
+
+
+_Numbered = Iterator[tuple[int, Mapping[str, Any], int]]
+"""Number of the line or row, its values, and how many bytes of the file were read."""
+
+
+def _delimited(path: Path, has_header: bool | None) -> _Numbered:
+    unpacked = Unpacked(path)
+    with unpacked as file:
+        rows = _cells(file, path)
+        first = next(rows, None)
+        if first is None:
+            return
+        second = next(rows, None)
+        told = _is_header(first[1]) if has_header is None else has_header
+        names = first[1] if told else [str(n) for n in range(1, len(first[1]) + 1)]
+        if len({*names}) < len(names):
+            raise DataError(
+                f"{path} names a column twice ({', '.join(names)}): rename one, or say --no-header "
+                "if this is an example"
+            )
+        for each in (None if told else first, second):
+            if each is not None:
+                yield each[0], _named(names, *each, path), unpacked.position()
+        for number, cells in rows:
+            yield number, _named(names, number, cells, path), unpacked.position()
+
+
+def _cells(file: IO[bytes], path: Path) -> Iterator[tuple[int, list[str]]]:
+    lines = _lines(file, path)
+    first = next(lines, None)
+    if first is None:
+        return
+    is_tabbed = kind_of(path) == "tsv"
+    # Nobody quotes the tables of GLUE, and many of their texts begin with a quotation mark.
+    how: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+    if not is_tabbed:
+        how = {"delimiter": max(_DELIMITERS, key=first.count)}
+    csv.field_size_limit(sys.maxsize)
+    reader = csv.reader(_again(first, lines), strict=not is_tabbed, **how)
+    try:
+        for cells in reader:
+            if any(cells):
+                yield reader.line_num, cells
+    except csv.Error as error:
+        raise DataError(
+            f"{path}, line {reader.line_num} is not as the others ({error}): mend it"
+        ) from error
+
+
+def _again(first: str, rest: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from rest
+
+
+def _lines(file: IO[bytes], path: Path) -> Iterator[str]:
+    for number, line in enumerate(file, start=1):
+        if number == 1:
+            if line.startswith(_UTF16):
+                raise DataError(f"{path} is UTF-16: save it as UTF-8")
+            line = line.removeprefix(codecs.BOM_UTF8)
+        try:
+            yield line.decode()
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{path}, line {number} is not UTF-8: save the file as UTF-8"
+            ) from error
+
+
+def _named(names: Sequence[str], number: int, cells: Sequence[str], path: Path) -> dict[str, str]:
+    if len(cells) != len(names):
+        raise DataError(
+            f"{path}, line {number} has {len(cells)} columns and the first line {len(names)}: "
+            "mend it (cells with the delimiter inside are quoted in .csv, and cannot be in .tsv)"
+        )
+    return dict(zip(names, cells, strict=True))
+
+
+def _is_header(first: Sequence[str]) -> bool:
+    """Guess whether a line names columns: it has no number and no gap."""
+    return all(cell.strip() and not _is_number(cell) for cell in first)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _json_lines(path: Path, _: bool | None) -> _Numbered:
+    unpacked = Unpacked(path)
+    with unpacked as file:
+        for number, line in enumerate(_lines(file, path), start=1):
+            if not line.isspace():
+                yield number, _json(line, f"{path}, line {number}"), unpacked.position()
+
+
+def _json(line: str, where: str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where} is not JSON ({reason_of(error)}): mend or remove it") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{where} is no object with keys: mend or remove it")
+    return value
+
+
+def _json_list(path: Path, _: bool | None) -> _Numbered:
+    with Unpacked(path) as file:
+        try:
+            content = json.loads(file.read())
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path} is not JSON ({reason_of(error)}): mend it") from error
+    rows = content.get("data") if isinstance(content, dict) else content
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise DataError(f"{path} is no list of objects: give one, or an object a line in a .jsonl")
+    for number, row in enumerate(rows, start=1):
+        yield number, row, 0
+
+
+def _parquet(path: Path, _: bool | None) -> _Numbered:
+    for number, row in enumerate(parquet_rows(path), start=1):
+        yield number, row, 0
+
+
+def _arrow(path: Path, _: bool | None) -> _Numbered:
+    for number, row in enumerate(arrow_rows(path), start=1):
+        yield number, row, 0
+
+
+_READERS: dict[str, Callable[[Path, bool | None], _Numbered]] = {
+    "csv": _delimited,
+    "tsv": _delimited,
+    "lines": _json_lines,
+    "json": _json_list,
+    "parquet": _parquet,
+    "arrow": _arrow,
+}
+_UNITS = {"csv": "line", "tsv": "line", "lines": "line", "json": "row"} | {
+    "parquet": "row",
+    "arrow": "row",
+}

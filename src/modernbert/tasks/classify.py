@@ -1,0 +1,111 @@
+"""Texts with labels in, a loss and scores by how well they are told apart out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from modernbert.batch import Layout, PackedBatch
+from modernbert.data.labels import LabelSet, Said
+from modernbert.data.rows import Micro
+from modernbert.model.model import Model
+from modernbert.tasks import metrics
+from modernbert.tasks.base import Loss
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledBatch:
+    """A packed batch, and what is right for each of its documents."""
+
+    packed: PackedBatch
+    targets: Tensor
+    """Numbers of labels [S]; marks [S N] of several; or values [S]."""
+
+    def to(self, device: torch.device) -> "LabelledBatch":
+        """Move to a device."""
+        return LabelledBatch(self.packed.to(device), self.targets.to(device, non_blocking=True))
+
+
+@final
+class Classify:
+    """One label, several or a value for a document (paper, section 3.1.1)."""
+
+    def __init__(
+        self, labels: LabelSet, said: Sequence[Said], weights: Sequence[float] = ()
+    ) -> None:
+        """Read the labels of all examples; `weights` count the rows of each label more or less.
+
+        Raises:
+            DataError: a label is missing, unknown, or no number where one is asked for.
+        """
+        self.labels = labels
+        self.targets = _targets(labels, said)
+        self._weights = torch.tensor([*weights]) if weights else None
+
+    def collate(self, given: Micro) -> LabelledBatch:
+        """Look up the labels of a micro-batch."""
+        packed = PackedBatch(torch.from_numpy(given.rows.ids), Layout.of(given.rows.lengths))
+        return LabelledBatch(packed, self.targets[torch.from_numpy(given.numbers)])
+
+    def count(self, batch: LabelledBatch) -> int:
+        """Return the number of documents."""
+        return len(batch.targets)
+
+    def loss(self, model: Model, batch: LabelledBatch) -> Loss:
+        """Return cross-entropy, binary cross-entropy or squared error, summed over documents."""
+        scores = model(batch.packed).float()
+        if self.labels.problem == "single_label":
+            weights = None if self._weights is None else self._weights.to(scores)
+            total = F.cross_entropy(scores, batch.targets, weights, reduction="sum")
+            return Loss(total, (scores.argmax(-1) == batch.targets).sum())
+        if self.labels.problem == "multi_label":
+            each = F.binary_cross_entropy_with_logits(scores, batch.targets, reduction="none")
+            is_right = ((scores > 0) == (batch.targets > 0.5)).all(-1)
+            return Loss(each.mean(-1).sum(), is_right.sum())
+        off = (scores[:, 0] - batch.targets).square()
+        return Loss(off.sum(), off.new_zeros((), dtype=torch.long))
+
+    def measure(self, scores: Float[Tensor, "S N"]) -> dict[str, float]:
+        """Say how good the scores of all examples are, the decisive measure first."""
+        right = self.targets.numpy()
+        if self.labels.problem == "regression":
+            values = scores[:, 0].double().numpy()
+            truth = right.astype(np.float64)
+            return {
+                "spearman": metrics.spearman(values, truth),
+                "pearson": metrics.pearson(values, truth),
+            }
+        if self.labels.problem == "multi_label":
+            marks, wanted = (scores > 0).long().numpy(), right.astype(np.int64)
+            return {
+                "f1_micro": metrics.micro_f1(marks, wanted),
+                "accuracy": metrics.accuracy(marks, wanted),
+            }
+        found, number = scores.argmax(-1).numpy(), len(self.labels.names)
+        return {
+            "accuracy": metrics.accuracy(found, right),
+            "f1": metrics.f1(found, right)
+            if number == 2
+            else metrics.macro_f1(found, right, number),
+            "matthews": metrics.matthews(found, right, number),
+        }
+
+
+def balanced(labels: LabelSet, said: Sequence[Said]) -> list[float]:
+    """Return weights by which every label counts alike, 1 on the mean over examples."""
+    counts = torch.bincount(_targets(labels, said), minlength=len(labels.names))
+    shares = len(said) / (int((counts > 0).sum()) * counts.clamp(min=1).double())
+    return [float(share) for share in shares]
+
+
+def _targets(labels: LabelSet, said: Sequence[Said]) -> Tensor:
+    if labels.problem == "single_label":
+        return torch.tensor([labels.number(each) for each in said])
+    if labels.problem == "multi_label":
+        return torch.tensor([labels.marks(each) for each in said])
+    return torch.tensor([labels.value(each) for each in said])
