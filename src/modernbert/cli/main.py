@@ -113,10 +113,11 @@ def run(given: list[str]) -> int:
     from modernbert.cli import verbs
     from modernbert.cli.bench import bench
     from modernbert.cli.convert import convert
+    from modernbert.cli.finetune import finetune
     from modernbert.cli.inspect import inspect
     from modernbert.cli.pretrain import pretrain
 
-    own_parsers = {"pretrain": pretrain, "bench": bench}
+    own_parsers = {"pretrain": pretrain, "finetune": finetune, "bench": bench}
     if given[:1] and given[0] in own_parsers:
         # Its options depend on the word that follows.
         return own_parsers[given[0]](given[1:])
@@ -126,6 +127,7 @@ def run(given: list[str]) -> int:
                 "train-tokenizer": verbs.train_tokenizer,
                 "prepare": verbs.prepare,
                 "pretrain": verbs.pretrain_help,
+                "finetune": verbs.finetune_help,
                 "report": verbs.report,
                 "fill": verbs.fill,
                 "convert": convert,

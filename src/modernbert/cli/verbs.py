@@ -83,6 +83,11 @@ def pretrain_help() -> int:
     raise AssertionError("`modernbert pretrain` is parsed by cli.pretrain")
 
 
+def finetune_help() -> int:
+    """Teach an encoder to label texts, from a file of examples."""
+    raise AssertionError("`modernbert finetune` is parsed by cli.finetune")
+
+
 def fill(
     model: Given,
     text: Given,

@@ -98,7 +98,7 @@ def _delimited(path: Path, has_header: bool | None) -> _Numbered:
         names = first[1] if told else [str(n) for n in range(1, len(first[1]) + 1)]
         if len({*names}) < len(names):
             raise DataError(
-                f"{path} names a column twice ({', '.join(names)}): rename one, or say --no-header "
+                f"{path} names a column twice ({', '.join(names)}): rename one, or say --header no "
                 "if this is an example"
             )
         for each in (None if told else first, second):

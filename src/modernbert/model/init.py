@@ -34,6 +34,35 @@ def outline(config: EncoderConfig, head: HeadConfig | None = MASKED_LM) -> Model
 
 
 @torch.no_grad()
+def with_head(model: Model, head: HeadConfig, seed: int) -> Model:
+    """Put another head on a model's encoder, in float32, and keep what the old head learned.
+
+    Dense and norm are taken over from any old head, the classifier from one of the same labels;
+    what is left is drawn by `seed`.
+    """
+    made = Model(model.encoder, head_of(model.config, head)).float()
+    kept = {} if model.head is None else model.head.state_dict()
+    for name, weight in made.head.named_parameters() if made.head is not None else ():
+        old = kept.get(name)
+        if (
+            old is not None
+            and old.shape == weight.shape
+            and ("classifier" not in name or _labels_of(model) == head.labels)
+        ):
+            weight.copy_(old)
+        elif weight.dim() == 1:
+            weight.fill_(0.0 if name.endswith("bias") else 1.0)
+        else:
+            _draw(weight, f"head.{name}", seed, model.config)
+    made.kept = model.kept
+    return made
+
+
+def _labels_of(model: Model) -> tuple[str, ...]:
+    return model.head_config.labels if model.head_config else ()
+
+
+@torch.no_grad()
 def initialize(model: Model, seed: int) -> None:
     """Set all weights by Megatron's rule: truncated normals, smaller where the residual is fed.
 

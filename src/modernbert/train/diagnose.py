@@ -1,6 +1,6 @@
 """A step whose numbers are not finite in, the sentence that says where it went wrong out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -10,15 +10,14 @@ from modernbert.base import dist
 from modernbert.base.device import Autocast
 from modernbert.base.errors import TrainingError
 from modernbert.base.rng import key
-from modernbert.data.stream import Stream
 from modernbert.model.model import Model
-from modernbert.train.feed import Work
+from modernbert.train.step import Batched
 
 _NAMED = 8
 
 
 def not_finite(
-    model: Model, work: Work, stream: Stream, autocast: Autocast, seed: int
+    model: Model, work: Batched, name_of: Callable[[int], str], autocast: Autocast, seed: int
 ) -> TrainingError:
     """Run the step's rows again, watching every module, and say what was met first.
 
@@ -34,7 +33,7 @@ def not_finite(
     rows = work.rows if guilty is None else [work.rows[guilty]]
     place = "" if guilty is None else f", row {guilty + 1} of {len(work.rows)}"
     samples = [sample for row in rows for sample in row.samples.tolist()]
-    documents = [stream.name_of(sample) for sample in samples[:_NAMED]]
+    documents = [name_of(sample) for sample in samples[:_NAMED]]
     more = f" and {len(samples) - _NAMED} more" if len(samples) > _NAMED else ""
     return TrainingError(
         f"step {work.step}: NaN or Inf in {where}{place}, documents: {'; '.join(documents)}{more}. "
@@ -43,7 +42,7 @@ def not_finite(
     )
 
 
-def _first_output(model: Model, work: Work, autocast: Autocast) -> tuple[int, str] | None:
+def _first_output(model: Model, work: Batched, autocast: Autocast) -> tuple[int, str] | None:
     for index, batch in enumerate(work.batches):
         with torch.no_grad(), autocast(), _watched(model) as met:
             loss = work.task.loss(model, batch.to(autocast.device))
@@ -52,7 +51,7 @@ def _first_output(model: Model, work: Work, autocast: Autocast) -> tuple[int, st
     return None
 
 
-def _first_gradient(model: Model, work: Work, autocast: Autocast) -> tuple[int, str] | None:
+def _first_gradient(model: Model, work: Batched, autocast: Autocast) -> tuple[int, str] | None:
     """Name the weight nearest the loss: from there a gradient spoils all that are below."""
     for index, batch in enumerate(work.batches):
         model.zero_grad(set_to_none=True)

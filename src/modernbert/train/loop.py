@@ -46,7 +46,7 @@ def train(run: Run) -> bool:
             result = accumulate(run.model, work, run.autocast, config.seed)
             if not result.is_finite:
                 stream = stream_of(config, run.corpus, work.phase)
-                raise not_finite(run.model, work, stream, run.autocast, config.seed)
+                raise not_finite(run.model, work, stream.name_of, run.autocast, config.seed)
             move(run.optimizer, work.lr)
             run.progress = work.after
             row = clock.row(work, result)

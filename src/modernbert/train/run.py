@@ -66,7 +66,7 @@ class Run:
             max_length=phase.context_length,
         )
         for group in self.optimizer.param_groups:
-            group["peak_lr"] = phase.peak_lr
+            group["peak_lr"] = phase.peak_lr * group["lr_scale"]
             group["weight_decay"] = phase.weight_decay if group["decays"] else 0.0
 
     def save(self, *, ends_phase: bool) -> Path:

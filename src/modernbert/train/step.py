@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -9,9 +10,30 @@ from torch import nn
 from modernbert.base import dist
 from modernbert.base.device import Autocast
 from modernbert.base.rng import key
+from modernbert.data.chunks import Rows
 from modernbert.model.model import Model
 from modernbert.optim.stable_adamw import StableAdamW
-from modernbert.train.feed import Work
+from modernbert.tasks.base import Task
+
+
+class Batched(Protocol):
+    """What one step computes, whatever is learned."""
+
+    @property
+    def step(self) -> int:
+        """Its number, part of the address of dropout."""
+
+    @property
+    def task(self) -> Task[Any, Any]:
+        """What is learned."""
+
+    @property
+    def batches(self) -> tuple[Any, ...]:
+        """This rank's micro-batches, labelled by the task."""
+
+    @property
+    def rows(self) -> tuple[Rows, ...]:
+        """What stands behind the batches: it names the documents when something is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +41,9 @@ class StepResult:
     """What a step measured, over all ranks."""
 
     loss: float
-    """Mean cross-entropy of the hidden tokens, in nats."""
+    """Mean over all predictions; in nats where it is a cross-entropy."""
     accuracy: float
-    """Share of the hidden tokens that were guessed."""
+    """Share of the predictions that are right."""
     grad_norm: float
 
     @property
@@ -30,8 +52,8 @@ class StepResult:
         return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
 
 
-def accumulate(model: Model, work: Work, autocast: Autocast, seed: int) -> StepResult:
-    """Run every row forward and backward; the gradients are of the mean over all hidden tokens.
+def accumulate(model: Model, work: Batched, autocast: Autocast, seed: int) -> StepResult:
+    """Run every row forward and backward; the gradients are of the mean over all predictions.
 
     The sum is divided by the global count before the backward pass, so neither the number of
     rows nor of ranks changes the gradient's scale (transformers#38982 shows the usual mistake).
@@ -65,6 +87,6 @@ def gradient_norm(model: nn.Module) -> torch.Tensor:
 def move(optimizer: StableAdamW, lr: float) -> None:
     """Move the weights along their gradients, and forget the gradients."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group["lr_scale"]
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)

@@ -1,0 +1,55 @@
+"""`modernbert finetune TASK MODEL`: an encoder and examples in, a model that labels texts out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from modernbert.base.errors import ConfigError
+from modernbert.base.log import say
+from modernbert.train.tune_config import TuneConfig
+
+_EXAMPLES = """
+Teach an encoder to label texts, from a file of examples.
+
+Examples:
+  modernbert finetune classify run/model --train train.csv --dev dev.csv --out labels
+  modernbert finetune classify run/model --train reviews.jsonl --out stars --problem regression
+  modernbert finetune classify run/model --train pairs.tsv --out same --text first --pair second
+
+Columns are guessed by their names and contents, and said. The best model on the dev examples is in
+OUT/model, where transformers, sentence-transformers and servers open it.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finetune:
+    """What the command takes."""
+
+    task: tyro.conf.Positional[Literal["classify"]]
+    """What is learned: labels, or a number, of texts or pairs of texts."""
+    start: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
+    """Folder of the model to start from, or its name on the hub."""
+    out: Path
+    """Folder of the run; the best model is in OUT/model."""
+    config: Annotated[TuneConfig, tyro.conf.arg(name="")]
+
+
+def finetune(given: Sequence[str]) -> int:
+    """Run the command."""
+    parsed = tyro.cli(
+        Finetune, prog="modernbert finetune", description=_EXAMPLES, args=given or ["--help"]
+    )
+    if not parsed.config.train:
+        raise ConfigError("there is nothing to learn from: give --train FILE")
+    from modernbert.infer.hub import folder_of
+    from modernbert.model.sentence_reader import model_place
+    from modernbert.train.tune import create, tune
+
+    tuning = create(parsed.config, model_place(folder_of(parsed.start)), parsed.out)
+    if not tune(tuning):
+        return 130
+    say(f"the best model is in {parsed.out / 'model'}")
+    return 0

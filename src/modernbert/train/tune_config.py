@@ -1,0 +1,95 @@
+"""A whole fine-tuning, as data: `run.json` in its folder is exactly this.
+
+Importing it costs nothing: the command line is made from it.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from modernbert.base.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneConfig:
+    """One fine-tuning run."""
+
+    train: str = ""
+    """File or folder with examples to learn from."""
+    dev: str = ""
+    """File or folder with examples to measure on; without it a tenth of the others is held out."""
+    text: str = ""
+    """Column of the texts; guessed and said where it is left out, as the others are."""
+    pair: str = ""
+    """Column of the second texts, where two are compared."""
+    label: tuple[str, ...] = ()
+    """Column of the labels, or one column of 0 and 1 for each of several labels."""
+    header: Literal["auto", "yes", "no"] = "auto"
+    """Whether the first line of a .csv or .tsv names the columns."""
+    problem: Literal["auto", "single_label", "multi_label", "regression"] = "auto"
+    """What is learned: one label, any number of labels, or a number."""
+    max_length: int = 0
+    """Tokens at which texts are cut; 0 takes what the model reads."""
+    epochs: int = 3
+    """Times that every example is seen, if nothing stops it earlier."""
+    batch_size: int = 32
+    """Examples in one optimizer step, over all devices."""
+    row_tokens: int = 8192
+    """Most tokens of a forward pass: a step's examples are packed into as few as that allows."""
+    peak_lr: float = 0.0
+    """Highest learning rate; 0 takes 5e-5 for a width of 768, and more for narrower models."""
+    weight_decay: float = 5e-6
+    warmup: float = 0.06
+    """Share of the steps over which the rate climbs; then it falls in a line to 0."""
+    layer_decay: float = 1.0
+    """Rate of a layer in units of the one above it."""
+    frozen_layers: int = 0
+    """Lowest layers that stay as they are; with any, the embeddings stay too."""
+    class_weights: Literal["equal", "balanced"] = "equal"
+    """Whether rows of rare labels count for more, so that all labels count alike."""
+    pooling: Literal["mean", "cls"] = "mean"
+    """How a document becomes one vector."""
+    dropout: float = 0.0
+    """Dropout before the classifier."""
+    evaluations: int = 1
+    """Times an epoch that the examples of --dev are measured; the best model is kept."""
+    patience: int = 3
+    """Evaluations without a better one after which training stops; 0 never stops."""
+    seed: int = 19
+    """Decides the new weights, the order and the dropout."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = 1e-6
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the matrix products; weights stay float32. auto measures both on a CPU."""
+    backend: Literal["auto", "banded", "padded", "varlen", "oracle"] = "auto"
+    """Attention backend; auto takes the device's own."""
+    checkpoint_activations: bool = False
+    """Recompute each layer in the backward pass: less memory, about a third more time."""
+    compile: bool = False
+    """Compile each layer with torch.compile before training."""
+    threads: int = 0
+    """CPU threads; 0 takes torch's own choice."""
+
+    def __post_init__(self) -> None:
+        """Reject numbers without sense."""
+        counts = (self.epochs, self.batch_size, self.row_tokens, self.evaluations)
+        if min(counts) < 1:
+            raise ConfigError(
+                f"epochs, batch_size, row_tokens and evaluations are {counts}: give 1 or more"
+            )
+        zeros = (self.max_length, self.peak_lr, self.weight_decay, self.frozen_layers)
+        if min(*zeros, self.patience, self.threads) < 0:
+            raise ConfigError(
+                "max_length, peak_lr, weight_decay, frozen_layers, patience and threads cannot be "
+                "negative"
+            )
+        shares = (self.warmup, self.dropout)
+        if not (all(0 <= share < 1 for share in shares) and 0 < self.layer_decay <= 1):
+            raise ConfigError(
+                f"warmup and dropout {shares} must lie from 0 to below 1, layer_decay "
+                f"{self.layer_decay} above 0 and at most 1"
+            )
+        if not all(0 <= beta < 1 for beta in self.betas) or self.eps <= 0:
+            raise ConfigError(
+                f"betas {self.betas} must lie from 0 to below 1, and eps {self.eps} above 0"
+            )

@@ -1,0 +1,194 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from modernbert.base.errors import ConfigError, DataError, TrainingError
+from modernbert.infer.pretrained import Pretrained, load
+from modernbert.model.config import HeadConfig
+from modernbert.model.init import build, with_head
+from modernbert.train.tune import create, scores_of, tune
+from modernbert.train.tune_config import TuneConfig
+from tests.corpora import tokenizer
+from tests.nets import config_of
+from tests.runs import rows_of
+
+WORDS = {"sea": ("the", "packed", "batch"), "land": ("documents", "every", "token")}
+FAST = {"device": "cpu", "precision": "float32", "threads": 1, "peak_lr": 3e-3, "batch_size": 8}
+
+
+def rows(count, seed=0):
+    """Texts whose words say their label."""
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(list(WORDS), count)
+    sizes = rng.integers(2, 30, count)
+    texts = [
+        " ".join(rng.choice(WORDS[label], size)) for label, size in zip(labels, sizes, strict=True)
+    ]
+    return [
+        {"text": text, "label": label} for text, label in zip(texts, labels.tolist(), strict=True)
+    ]
+
+
+def written(path, found):
+    path.write_text("".join(json.dumps(row) + "\n" for row in found))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """A folder of a model that has learned nothing."""
+    tokens = tokenizer()
+    ids = {"pad_id": tokens.pad_id, "cls_id": tokens.cls_id, "sep_id": tokens.sep_id}
+    config = config_of(vocab_size=tokens.vocab_size, max_length=64, **ids)
+    place = tmp_path_factory.mktemp("start") / "model"
+    Pretrained(build(config, 0), tokens).save(place)
+    return place
+
+
+@pytest.fixture
+def config(tmp_path):
+    train, dev = rows(80), rows(40, seed=1)
+    return TuneConfig(
+        train=written(tmp_path / "train.jsonl", train),
+        dev=written(tmp_path / "dev.jsonl", dev),
+        **FAST,
+    )
+
+
+def tuned(config, start, folder):
+    tuning = create(config, start, folder)
+    assert tune(tuning)
+    return tuning
+
+
+def test_what_words_say_is_learned_and_the_best_model_is_kept(config, start, tmp_path):
+    tuned(config, start, tmp_path / "out")
+    steps = rows_of(tmp_path / "out" / "metrics.jsonl")
+    assert [step["step"] for step in steps] == list(range(1, 31))
+    assert sum(step["examples"] for step in steps) == 3 * 80
+    measured = rows_of(tmp_path / "out" / "evaluations.jsonl")
+    assert [row["epoch"] for row in measured] == [1, 2, 3]
+    assert measured[-1]["accuracy"] > 0.95
+    best = load(tmp_path / "out" / "model")
+    assert best.head.config.labels == ("land", "sea")
+    data = create(config, start, tmp_path / "again").data
+    again = data.dev.task.measure(scores_of(best.model, data.dev, tuned_autocast()))
+    assert again["accuracy"] == max(row["accuracy"] for row in measured)
+
+
+def tuned_autocast():
+    from modernbert.base.device import Autocast
+
+    return Autocast(torch.device("cpu"), "float32")
+
+
+def test_equal_seeds_give_equal_runs_and_micro_batches_change_nothing(config, start, tmp_path):
+    losses = []
+    for name, changed in (("a", {}), ("b", {}), ("c", {"row_tokens": 64}), ("d", {"seed": 1})):
+        tuned(dataclasses.replace(config, epochs=1, **changed), start, tmp_path / name)
+        losses.append([row["loss"] for row in rows_of(tmp_path / name / "metrics.jsonl")])
+    assert losses[0] == losses[1] != losses[3]
+    assert losses[2] == pytest.approx(losses[0], rel=1e-4)
+
+
+def test_training_stops_when_nothing_improves(config, start, tmp_path):
+    stuck = dataclasses.replace(config, epochs=9, peak_lr=1e-12, patience=2)
+    tuned(stuck, start, tmp_path / "out")
+    measured = rows_of(tmp_path / "out" / "evaluations.jsonl")
+    assert [row["is_best"] for row in measured] == [True, False, False]
+
+
+def test_frozen_layers_stay_and_lower_layers_move_less(config, start, tmp_path):
+    before = load(start).model.state_dict()
+    tuning = tuned(dataclasses.replace(config, epochs=1, frozen_layers=2), start, tmp_path / "a")
+    for name, weight in tuning.model.encoder.state_dict().items():
+        is_frozen = name.startswith(("embeddings.", "layers.0.", "layers.1."))
+        assert torch.equal(weight, before[f"encoder.{name}"]) == is_frozen, name
+    scaled = create(dataclasses.replace(config, layer_decay=0.5), start, tmp_path / "b")
+    rates = {
+        name: group["lr_scale"]
+        for group in scaled.optimizer.param_groups
+        for name, weight in scaled.model.named_parameters()
+        if any(weight is each for each in group["params"])
+    }
+    assert rates["encoder.embeddings.tok_embeddings.weight"] == 0.5**4
+    assert rates["encoder.layers.2.mlp.Wi.weight"] == 0.5
+    assert rates["head.classifier.weight"] == rates["encoder.final_norm.weight"] == 1.0
+
+
+def test_without_dev_a_tenth_is_held_out(config, start, tmp_path, capsys):
+    data = create(dataclasses.replace(config, dev=""), start, tmp_path / "a").data
+    assert (len(data.train.examples), len(data.dev.examples)) == (72, 8)
+    assert "no --dev: 8 of 80 examples are held out to measure on" in capsys.readouterr().err
+
+
+def test_the_old_head_s_dense_layer_is_kept(start):
+    old = load(start).model
+    head = HeadConfig(kind="sequence", labels=("a", "b"))
+    made = with_head(old, head, 0)
+    assert torch.equal(made.head.dense.weight, old.head.dense.weight)
+    assert torch.equal(with_head(old, head, 0).head.classifier.weight, made.head.classifier.weight)
+    again = with_head(made, dataclasses.replace(head, pooling="cls"), 1)
+    assert torch.equal(again.head.classifier.weight, made.head.classifier.weight)
+    other = with_head(made, dataclasses.replace(head, labels=("b", "c")), 1)
+    assert not torch.equal(other.head.classifier.weight, made.head.classifier.weight)
+
+
+def test_numbers_that_break_are_named(config, start, tmp_path):
+    tuning = create(config, start, tmp_path / "a")
+    with torch.no_grad():
+        tuning.model.encoder.layers[1].mlp.Wo.weight[0, 0] = float("inf")
+    with pytest.raises(TrainingError, match=r"NaN or Inf in the output of encoder\.layers\.1\.mlp"):
+        tune(tuning)
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind", "sentence"),
+    [
+        ({"frozen_layers": 4}, ConfigError, "frozen_layers is 4, and the model has 3"),
+        ({"max_length": 65}, ConfigError, "max_length is 65: the model reads 3 to 64 tokens"),
+        ({"max_length": 2}, ConfigError, "max_length is 2: the model reads 3 to 64 tokens"),
+        ({"text": "txt"}, DataError, "has no column 'txt'"),
+        ({"train": "none.csv"}, DataError, r"none\.csv does not exist"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_a_folder_is_made(
+    config, start, tmp_path, changed, kind, sentence
+):
+    with pytest.raises(kind, match=sentence):
+        create(dataclasses.replace(config, **changed), start, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_used_is_left_alone(config, start, tmp_path):
+    with pytest.raises(ConfigError, match="is not empty: give another folder for the run"):
+        create(config, start, tmp_path)
+
+
+def test_rows_without_labels_and_a_single_row_are_refused(config, start, tmp_path):
+    texts = [{"text": f"row {n} of words", "id": f"{n}"} for n in range(9)]
+    path = written(tmp_path / "texts.jsonl", texts)
+    with pytest.raises(DataError, match="none is seen to hold labels: name it with --label"):
+        create(dataclasses.replace(config, train=path), start, tmp_path / "out")
+    path = written(tmp_path / "one.jsonl", [{"text": "a", "label": 0.5}])
+    one = dataclasses.replace(config, train=path, dev="")
+    with pytest.raises(DataError, match="label has one value in all rows"):
+        create(one, start, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"epochs": 0}, "epochs, batch_size, row_tokens and evaluations are"),
+        ({"peak_lr": -1.0}, "cannot be negative"),
+        ({"warmup": 1.0}, "must lie from 0 to below 1, layer_decay 1.0 above 0"),
+        ({"layer_decay": 0.0}, "layer_decay 0.0 above 0 and at most 1"),
+        ({"betas": (1.0, 0.9)}, "betas"),
+    ],
+)
+def test_numbers_without_sense_are_refused(given, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        TuneConfig(**given)
