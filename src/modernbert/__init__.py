@@ -5,16 +5,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modernbert.batch import Layout, PackedBatch, pack
     from modernbert.bridge.accelerate import accelerate, restore
+    from modernbert.infer.classify import Label, classify
     from modernbert.infer.fill import Guess, fill
     from modernbert.infer.pretrained import Pretrained, load
 
 __version__ = "0.1.0.dev0"
 __all__ = [
     "Guess",
+    "Label",
     "Layout",
     "PackedBatch",
     "Pretrained",
     "accelerate",
+    "classify",
     "fill",
     "load",
     "pack",
@@ -23,10 +26,12 @@ __all__ = [
 
 _HOMES = {
     "Guess": "modernbert.infer.fill",
+    "Label": "modernbert.infer.classify",
     "Layout": "modernbert.batch",
     "PackedBatch": "modernbert.batch",
     "Pretrained": "modernbert.infer.pretrained",
     "accelerate": "modernbert.bridge.accelerate",
+    "classify": "modernbert.infer.classify",
     "fill": "modernbert.infer.fill",
     "load": "modernbert.infer.pretrained",
     "pack": "modernbert.batch",

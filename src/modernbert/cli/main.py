@@ -115,6 +115,7 @@ def run(given: list[str]) -> int:
     from modernbert.cli.convert import convert
     from modernbert.cli.finetune import finetune
     from modernbert.cli.inspect import inspect
+    from modernbert.cli.predict import predict
     from modernbert.cli.pretrain import pretrain
 
     own_parsers = {"pretrain": pretrain, "finetune": finetune, "bench": bench}
@@ -128,6 +129,7 @@ def run(given: list[str]) -> int:
                 "prepare": verbs.prepare,
                 "pretrain": verbs.pretrain_help,
                 "finetune": verbs.finetune_help,
+                "predict": predict,
                 "report": verbs.report,
                 "fill": verbs.fill,
                 "convert": convert,

@@ -1,0 +1,84 @@
+"""Texts or pairs in, what a head of labels says of each out: every label with its probability."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from modernbert.base.errors import ConfigError, DataError
+from modernbert.batch import pack
+from modernbert.data.examples import read_texts
+from modernbert.infer.batching import plan
+from modernbert.infer.embed import BATCH_TOKENS
+from modernbert.infer.encode import encode
+from modernbert.infer.pretrained import Pretrained
+from modernbert.model.config import HeadConfig
+
+Text = str | tuple[str, ...]
+"""A text, or a pair of texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One label, and how sure a model is of it."""
+
+    name: str
+    score: float
+    """Probability from 0 to 1; of a regression the number itself."""
+
+
+def classify(model: Pretrained, texts: Sequence[Text]) -> list[list[Label]]:
+    """Return for each text, or pair of texts, every label with its score, the likeliest first.
+
+    Where one label is right, the scores of a text sum to 1; where any number is, each label has a
+    probability of its own. Longer texts than the model reads are cut; order stays.
+
+    Raises:
+        ConfigError: the model has no head that labels texts.
+        DataError: a text holds what is no character, or texts and pairs are mixed.
+    """
+    head = head_of(model)
+    scores = probabilities(scores_of(model, texts), head).tolist()
+    return [sorted(map(Label, head.labels, row), key=lambda label: -label.score) for row in scores]
+
+
+def head_of(model: Pretrained) -> HeadConfig:
+    """Return what the head reads out.
+
+    Raises:
+        ConfigError: it does not label texts.
+    """
+    head = model.model.head_config
+    if head is None or head.kind != "sequence":
+        raise ConfigError(
+            "this model has no head that labels texts: make one with `modernbert finetune classify`"
+        )
+    return head
+
+
+@torch.no_grad()
+def scores_of(model: Pretrained, texts: Sequence[Text]) -> Float[Tensor, "S N"]:
+    """Return the head's scores of texts or pairs before any activation, on the CPU."""
+    head_of(model)
+    pairs = [(text,) if isinstance(text, str) else tuple(text) for text in texts]
+    if not pairs:
+        raise DataError("there is no text to read: give at least one")
+    if len({len(pair) for pair in pairs}) > 1:
+        raise DataError("some of the texts are pairs and some are not: give them apart")
+    read = [each.ids for each in read_texts(pairs, model.tokenizer, model.config.max_length)]
+    device = next(model.parameters()).device
+    found: dict[int, Tensor] = {}
+    for numbers in plan([len(ids) for ids in read], BATCH_TOKENS):
+        batch = pack([read[number].tolist() for number in numbers]).to(device)
+        scores = model.model.scores(encode(model.encoder, batch), batch.layout)
+        found |= dict(zip(numbers, scores.float().cpu(), strict=True))
+    return torch.stack([found[number] for number in range(len(read))])
+
+
+def probabilities(scores: Float[Tensor, "S N"], head: HeadConfig) -> Float[Tensor, "S N"]:
+    """Turn scores into probabilities; a regression's are what they are."""
+    if head.problem == "regression":
+        return scores
+    return scores.sigmoid() if head.problem == "multi_label" else scores.softmax(-1)

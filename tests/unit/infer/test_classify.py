@@ -1,0 +1,110 @@
+import io
+import json
+
+import pytest
+import torch
+
+from modernbert.base.errors import ConfigError, DataError
+from modernbert.batch import pack
+from modernbert.data.columns import Columns
+from modernbert.data.table import open_table
+from modernbert.infer.classify import classify, scores_of
+from modernbert.infer.predict import Writer, form_of, predict
+from modernbert.model.config import HeadConfig
+from tests.sentence_folders import made
+
+TEXTS = ["the packed batch", "every token keeps its place", "apart " * 40]
+LABELS = ("sea", "land", "air")
+
+
+def model(problem="single_label", labels=LABELS):
+    return made(HeadConfig(kind="sequence", labels=labels, problem=problem))
+
+
+def test_scores_are_the_model_s_own_and_keep_their_order():
+    ours = model()
+    found = scores_of(ours, TEXTS)
+    for text, row in zip(TEXTS, found, strict=True):
+        with torch.no_grad():
+            alone = ours(pack([ours.tokenizer.encode(text).tolist()]))
+        torch.testing.assert_close(row[None], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_the_likeliest_label_comes_first():
+    for labels, scores in zip(classify(model(), TEXTS), scores_of(model(), TEXTS), strict=True):
+        assert labels[0].name == LABELS[scores.argmax()]
+        assert sum(label.score for label in labels) == pytest.approx(1)
+    several = classify(model("multi_label"), TEXTS)[0]
+    right = scores_of(model("multi_label"), TEXTS)[0].sigmoid().sort(descending=True)
+    assert [label.score for label in several] == pytest.approx(right.values.tolist())
+    (value,) = classify(model("regression", ("stars",)), TEXTS)[0]
+    assert value.score == pytest.approx(scores_of(model("regression", ("stars",)), TEXTS)[0].item())
+
+
+def test_pairs_are_read_as_in_training():
+    ours = model()
+    (scores,) = scores_of(ours, [("the packed batch", "every token")])
+    tokens = ours.tokenizer
+    one, two = (ids.tolist() for ids in tokens.encode_many(["the packed batch", "every token"]))
+    ids = [tokens.cls_id, *one, tokens.sep_id, *two, tokens.sep_id]
+    with torch.no_grad():
+        torch.testing.assert_close(scores[None], ours(pack([ids])), rtol=1e-4, atol=1e-5)
+
+
+def test_what_cannot_be_labelled_is_said():
+    with pytest.raises(ConfigError, match="no head that labels texts: make one with `modernbert f"):
+        classify(made(), TEXTS)
+    with pytest.raises(DataError, match="there is no text to read"):
+        classify(model(), [])
+    with pytest.raises(DataError, match="some of the texts are pairs and some are not: give them"):
+        classify(model(), ["one", ("one", "two")])
+
+
+def table_of(path, count=700):
+    rows = [{"id": n, "text": f"text number {n}", "label": "?"} for n in range(count)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return open_table(path, "test"), rows
+
+
+def test_rows_come_back_in_order_with_what_is_said_of_them(tmp_path):
+    table, rows = table_of(tmp_path / "t.jsonl")
+    found = list(predict(model(), table, Columns(), gives_all=True))
+    assert [{key: row[key] for key in rows[0]} for row in found] == rows
+    labels = classify(model(), [row["text"] for row in rows])
+    assert [row["prediction"] for row in found] == [each[0].name for each in labels]
+    assert [row["probability"] for row in found] == pytest.approx(
+        [each[0].score for each in labels]
+    )
+    assert found[0]["probabilities"].keys() == set(LABELS)
+
+
+def test_rows_are_read_as_they_are_asked_for(tmp_path):
+    table, _ = table_of(tmp_path / "t.jsonl", count=5000)
+    first = next(iter(predict(model(), table, Columns(), gives_all=False)))
+    assert first["id"] == 0
+    assert table.bytes_read < table.size_bytes
+
+
+def test_several_labels_are_a_list_and_numbers_are_numbers(tmp_path):
+    table, _ = table_of(tmp_path / "t.jsonl", count=9)
+    for row in predict(model("multi_label"), table, Columns(), gives_all=False):
+        assert all(share > 0.5 for share in row["probability"])
+        assert len(row["prediction"]) == len(row["probability"])
+    for row in predict(model("regression", ("stars",)), table, Columns(), gives_all=True):
+        assert isinstance(row["prediction"], float)
+        assert "probability" not in row
+
+
+def test_rows_are_written_as_lines_or_cells():
+    rows = [{"text": 'a "b"\n', "prediction": ["x", "y"], "more": {"x": 1}}, {"text": "c"}]
+    lines, cells = io.StringIO(), io.StringIO()
+    assert Writer(lines, "jsonl").write(rows) == 2
+    assert [json.loads(line) for line in lines.getvalue().splitlines()] == rows
+    Writer(cells, "csv").write(rows)
+    assert cells.getvalue() == 'text,prediction,more\n"a ""b""\n",x|y,"{""x"": 1}"\nc,,\n'
+
+
+def test_the_form_follows_from_the_name(tmp_path):
+    assert form_of(tmp_path / "A.CSV") == "csv"
+    with pytest.raises(ConfigError, match=r"is neither \.jsonl nor \.csv: name one of these"):
+        form_of(tmp_path / "out.txt")
