@@ -11,6 +11,7 @@ from modernbert.base.errors import ConfigError
 from modernbert.base.log import say
 from modernbert.train.tune_config import TuneConfig
 
+_INTERRUPTED = 130
 _EXAMPLES = """
 Teach an encoder to label texts, from a file of examples.
 
@@ -28,12 +29,14 @@ OUT/model, where transformers, sentence-transformers and servers open it.
 class Finetune:
     """What the command takes."""
 
-    task: tyro.conf.Positional[Literal["classify"]]
+    task: tyro.conf.Positional[Literal["classify"]] = "classify"
     """What is learned: labels, or a number, of texts or pairs of texts."""
-    start: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
+    start: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")] = ""
     """Folder of the model to start from, or its name on the hub."""
-    out: Path
+    out: Path | None = None
     """Folder of the run; the best model is in OUT/model."""
+    resume: Path | None = None
+    """Folder of a run to continue; takes no other option."""
     config: Annotated[TuneConfig, tyro.conf.arg(name="")]
 
 
@@ -42,14 +45,24 @@ def finetune(given: Sequence[str]) -> int:
     parsed = tyro.cli(
         Finetune, prog="modernbert finetune", description=_EXAMPLES, args=given or ["--help"]
     )
-    if not parsed.config.train:
-        raise ConfigError("there is nothing to learn from: give --train FILE")
+    if parsed.resume and len(given) > 1 + ("=" not in given[0]):
+        raise ConfigError("--resume takes no other option: a run goes on as it began")
+    if not parsed.resume and not (parsed.start and parsed.out and parsed.config.train):
+        raise ConfigError(
+            "a fine-tuning needs a task and a model, --train FILE and --out DIR; to go on with "
+            "one, give --resume DIR"
+        )
     from modernbert.infer.hub import folder_of
     from modernbert.model.sentence_reader import model_place
-    from modernbert.train.tune import create, tune
+    from modernbert.train.tune import tune
+    from modernbert.train.tuning import create
 
-    tuning = create(parsed.config, model_place(folder_of(parsed.start)), parsed.out)
+    if parsed.resume:
+        tuning = resume(parsed.resume)
+    else:
+        place = model_place(folder_of(parsed.start))
+        tuning = create(parsed.config, place, parsed.out or Path())
     if not tune(tuning):
-        return 130
-    say(f"the best model is in {parsed.out / 'model'}")
+        return _INTERRUPTED
+    say(f"the best model is in {tuning.folder / 'model'}")
     return 0

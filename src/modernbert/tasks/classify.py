@@ -11,11 +11,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from modernbert.batch import Layout, PackedBatch
-from modernbert.data.labels import LabelSet, Said
+from modernbert.data.labels import LabelSet, Problem, Said
 from modernbert.data.rows import Micro
 from modernbert.model.model import Model
 from modernbert.tasks import metrics
 from modernbert.tasks.base import Loss
+
+_MEASURES: dict[Problem, tuple[str, ...]] = {
+    "single_label": ("accuracy", "f1", "matthews"),
+    "multi_label": ("f1_micro", "accuracy"),
+    "regression": ("spearman", "pearson"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,11 @@ class Classify:
         self.targets = _targets(labels, said)
         self._weights = torch.tensor([*weights]) if weights else None
 
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of what is measured, the decisive one first."""
+        return _MEASURES[self.labels.problem]
+
     def collate(self, given: Micro) -> LabelledBatch:
         """Look up the labels of a micro-batch."""
         packed = PackedBatch(torch.from_numpy(given.rows.ids), Layout.of(given.rows.lengths))
@@ -71,29 +82,22 @@ class Classify:
         return Loss(off.sum(), off.new_zeros((), dtype=torch.long))
 
     def measure(self, scores: Float[Tensor, "S N"]) -> dict[str, float]:
-        """Say how good the scores of all examples are, the decisive measure first."""
-        right = self.targets.numpy()
+        """Say how good the scores of all examples are, by the names of `measures`."""
+        right, number = self.targets.numpy(), len(self.labels.names)
+        measured: tuple[float, ...]
         if self.labels.problem == "regression":
-            values = scores[:, 0].double().numpy()
-            truth = right.astype(np.float64)
-            return {
-                "spearman": metrics.spearman(values, truth),
-                "pearson": metrics.pearson(values, truth),
-            }
-        if self.labels.problem == "multi_label":
+            values, truth = scores[:, 0].double().numpy(), right.astype(np.float64)
+            measured = (metrics.spearman(values, truth), metrics.pearson(values, truth))
+        elif self.labels.problem == "multi_label":
             marks, wanted = (scores > 0).long().numpy(), right.astype(np.int64)
-            return {
-                "f1_micro": metrics.micro_f1(marks, wanted),
-                "accuracy": metrics.accuracy(marks, wanted),
-            }
-        found, number = scores.argmax(-1).numpy(), len(self.labels.names)
-        return {
-            "accuracy": metrics.accuracy(found, right),
-            "f1": metrics.f1(found, right)
-            if number == 2
-            else metrics.macro_f1(found, right, number),
-            "matthews": metrics.matthews(found, right, number),
-        }
+            measured = (metrics.micro_f1(marks, wanted), metrics.accuracy(marks, wanted))
+        else:
+            found = scores.argmax(-1).numpy()
+            is_binary = number == 2
+            f1 = metrics.f1(found, right) if is_binary else metrics.macro_f1(found, right, number)
+            agreement = metrics.matthews(found, right, number)
+            measured = (metrics.accuracy(found, right), f1, agreement)
+        return dict(zip(self.measures, measured, strict=True))
 
 
 def balanced(labels: LabelSet, said: Sequence[Said]) -> list[float]:

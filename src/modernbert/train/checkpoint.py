@@ -129,6 +129,8 @@ def restore_moments(checkpoint: Path, model: nn.Module, optimizer: StableAdamW) 
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     for name, weight in model.named_parameters():
+        if not weight.requires_grad:
+            continue  # frozen: nothing moves it
         optimizer.state[weight] = {m: _moment(moments, f"{name}.{m}", weight) for m in _MOMENTS}
     for group in optimizer.param_groups:
         group["step"] = read_state(checkpoint).optimizer_steps

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from modernbert.base import files
+
 METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
 
 
@@ -26,3 +28,13 @@ def _row(line: str) -> dict[str, Any] | None:
     except json.JSONDecodeError:
         return None
     return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
+
+
+def truncate(folder: Path, step: int) -> None:
+    """Drop the rows of steps that will be taken again, and what a kill cut off."""
+    for name in (METRICS, EVALUATIONS):
+        path = folder / name
+        if path.exists():
+            kept = [json.dumps(row) + "\n" for row in steps_in(path) if row["step"] <= step]
+            with files.whole_file(path) as aside:
+                aside.write_text("".join(kept), encoding="utf-8")

@@ -9,7 +9,6 @@ RUN/model/             the finished model, with a card
 
 import dataclasses
 import fcntl
-import json
 import os
 import shlex
 from contextlib import ExitStack
@@ -39,7 +38,7 @@ from modernbert.train.checkpoint import TrainerState
 from modernbert.train.config import Phase, RunConfig
 from modernbert.train.description import config_of, describe, read_description
 from modernbert.train.feed import Progress, stream_of
-from modernbert.train.rows import EVALUATIONS, METRICS, steps_in
+from modernbert.train.rows import METRICS, steps_in, truncate
 
 _BYTES_A_WEIGHT = 16
 """A float32 weight, its gradient and two moments."""
@@ -172,7 +171,7 @@ def _reopened(folder: Path, config: RunConfig, began_with: object, lock: TextIO)
             f"put one back, or repeat the run with `modernbert pretrain {folder / 'run.json'} "
             "--out ANOTHER`"
         )
-    _truncate(folder, run.progress.step)
+    truncate(folder, run.progress.step)
     # A finished run stands after its last phase: its model is still that phase's.
     run.enter(config.phases[min(run.progress.phase, len(config.phases) - 1)])
     if not saved:
@@ -283,13 +282,3 @@ def _locked(folder: Path) -> TextIO:
         handle.flush()
         undo.pop_all()
     return handle
-
-
-def _truncate(folder: Path, step: int) -> None:
-    """Drop the rows of steps that will be taken again, and what a kill cut off."""
-    for name in (METRICS, EVALUATIONS):
-        path = folder / name
-        if path.exists():
-            kept = [json.dumps(row) + "\n" for row in steps_in(path) if row["step"] <= step]
-            with files.whole_file(path) as aside:
-                aside.write_text("".join(kept), encoding="utf-8")

@@ -1,95 +1,34 @@
-"""A model and labelled examples in, the model that is best at telling the dev examples apart out.
+"""A fine-tuning in, the model that is best at telling the dev examples apart out."""
 
-OUT/run.json           configuration, versions, machine, command, commit
-OUT/metrics.jsonl      a row a step
-OUT/evaluations.jsonl  a row an evaluation
-OUT/model/             the best model so far
-"""
-
-import dataclasses
 import json
-from collections.abc import Generator, Mapping
+import shlex
+from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from modernbert.base import dist, files, machine
-from modernbert.base.device import Autocast, choose_device, choose_precision
-from modernbert.base.errors import ConfigError
+from modernbert.base import dist, files
+from modernbert.base.device import Autocast
 from modernbert.base.log import Meter, meter, say
-from modernbert.base.records import to_plain
 from modernbert.data.prefetch import prefetch
 from modernbert.data.rows import in_order
-from modernbert.data.tokenizer import Tokenizer
-from modernbert.kernels.attention import backend_for
 from modernbert.model import card, sentence_writer
-from modernbert.model import folder as model_folder
-from modernbert.model.config import HeadConfig
-from modernbert.model.init import with_head
 from modernbert.model.model import Model
-from modernbert.optim.groups import depth_of, layered_groups
-from modernbert.optim.stable_adamw import StableAdamW
 from modernbert.train import parallel
-from modernbert.train.checkpoint import FORMAT
 from modernbert.train.diagnose import not_finite
+from modernbert.train.feed import Progress
 from modernbert.train.rows import EVALUATIONS, METRICS
 from modernbert.train.step import StepResult, accumulate, move
 from modernbert.train.stop import StopRequest
-from modernbert.train.tune_config import TuneConfig
-from modernbert.train.tune_data import Labelled, TuneData, read_data
+from modernbert.train.tune_data import Labelled
 from modernbert.train.tune_feed import TuneWork, feed, num_steps
+from modernbert.train.tuning import Tuning
 
 _AHEAD = 2
-_LR_OF_BASE, _BASE_DIM = 5e-5, 768
 _EVALUATION_TOKENS = 8192
-
-
-@dataclass(slots=True)
-class Tuning:
-    """Everything that moves while fine-tuning."""
-
-    folder: Path
-    config: TuneConfig
-    data: TuneData
-    model: Model
-    tokenizer: Tokenizer
-    optimizer: StableAdamW
-    autocast: Autocast
-    best: float = -float("inf")
-    num_worse: int = 0
-    """Evaluations since the best one."""
-
-
-def create(config: TuneConfig, start: Path, folder: Path) -> Tuning:
-    """Read the model in `start` and all examples, and begin a folder.
-
-    Raises:
-        ConfigError: the folder holds something, or a number does not fit the model.
-        CheckpointError: the model cannot be read.
-        DataError: the examples cannot be read, or there is nothing to learn.
-        MachineError: the folder cannot be written.
-    """
-    if folder.is_dir() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} is not empty: give another folder for the run")
-    tokenizer, model = Tokenizer.load(start), model_folder.read(start)
-    config = _decided(config, model)
-    data = read_data(config, tokenizer, config.max_length)
-    head = HeadConfig(
-        kind="sequence",
-        labels=data.labels.names,
-        pooling=config.pooling,
-        problem=data.labels.problem,
-        dropout=config.dropout,
-    )
-    tuning = _assembled(config, folder, data, with_head(model, head, config.seed), tokenizer)
-    files.make_folder(folder)
-    files.write_json(folder / "run.json", _description(config, start, data))
-    return tuning
 
 
 def tune(tuning: Tuning) -> bool:
@@ -116,8 +55,14 @@ def tune(tuning: Tuning) -> bool:
             _take(tuning, work, bar)
             if work.is_measured and _is_over(tuning, work):
                 break
-            if stop.is_made:
-                say(f"stopped after step {work.step} of {total}")
+            if work.is_measured or stop.is_made:
+                tuning.save()
+            if stop.is_made and work.step < total:
+                quoted = shlex.quote(str(tuning.folder))
+                say(
+                    f"stopped after step {work.step} of {total}; continue with: "
+                    f"modernbert finetune --resume {quoted}"
+                )
                 return False
     return True
 
@@ -130,6 +75,7 @@ def _take(tuning: Tuning, work: TuneWork, bar: Meter) -> None:
         size = len(where)
         raise not_finite(tuning.model, work, lambda n: where[n % size], tuning.autocast, seed)
     move(tuning.optimizer, work.lr)
+    tuning.progress = Progress(work.step, tuning.progress.tokens + work.num_tokens)
     files.append(tuning.folder / METRICS, json.dumps(_row(work, result)) + "\n")
     bar.at(work.step, f"epoch {work.epoch:.2f} loss {result.loss:.3f}")
 
@@ -178,7 +124,8 @@ def scores_of(model: Model, given: Labelled, autocast: Autocast) -> Float[Tensor
 
 
 def _works(tuning: Tuning) -> Generator[TuneWork, None, None]:
-    return prefetch(feed(tuning.config, tuning.data, 0, dist.rank(), dist.world_size()), _AHEAD)
+    place = (dist.rank(), dist.world_size())
+    return prefetch(feed(tuning.config, tuning.data, tuning.progress.step, *place), _AHEAD)
 
 
 def _row(work: TuneWork, result: StepResult) -> dict[str, Any]:
@@ -191,65 +138,4 @@ def _row(work: TuneWork, result: StepResult) -> dict[str, Any]:
         "grad_norm": result.grad_norm,
         "tokens": work.num_tokens,
         "examples": work.num_examples,
-    }
-
-
-def _decided(config: TuneConfig, model: Model) -> TuneConfig:
-    """Fill in what depends on the model and the machine."""
-    shape, device = model.config, choose_device(config.device)
-    if config.frozen_layers > shape.num_layers:
-        raise ConfigError(
-            f"frozen_layers is {config.frozen_layers}, and the model has {shape.num_layers}"
-        )
-    if config.max_length > shape.max_length or 0 < config.max_length < 3:
-        raise ConfigError(
-            f"max_length is {config.max_length}: the model reads 3 to {shape.max_length} tokens"
-        )
-    return dataclasses.replace(
-        config,
-        max_length=config.max_length or shape.max_length,
-        peak_lr=config.peak_lr or _LR_OF_BASE * _BASE_DIM / shape.dim,
-        precision=choose_precision(config.precision, device),
-        threads=config.threads or torch.get_num_threads(),
-    )
-
-
-def _assembled(
-    config: TuneConfig, folder: Path, data: TuneData, model: Model, tokenizer: Tokenizer
-) -> Tuning:
-    device = choose_device(config.device)
-    torch.set_num_threads(config.threads)
-    layers = model.config.num_layers
-    for name, weight in model.named_parameters():
-        is_frozen = config.frozen_layers > 0 and depth_of(name, layers) <= config.frozen_layers
-        weight.requires_grad_(not is_frozen)
-    model.encoder.backend = None if config.backend == "auto" else config.backend
-    model.to(device)
-    groups = layered_groups(
-        model.named_parameters(), config.weight_decay, config.layer_decay, layers
-    )
-    optimizer = StableAdamW(groups, lr=config.peak_lr, betas=config.betas, eps=config.eps)
-    for group in optimizer.param_groups:
-        group["peak_lr"] = config.peak_lr * group["lr_scale"]
-    precision = choose_precision(config.precision, device)
-    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    say(
-        f"{device.type} with {config.threads} threads, {precision}, attention "
-        f"{model.encoder.backend or backend_for(device, dtype)}, rate {config.peak_lr:.1e}"
-    )
-    autocast = Autocast(device, precision)
-    return Tuning(folder, config, data, model, tokenizer, optimizer, autocast)
-
-
-def _description(config: TuneConfig, start: Path, data: TuneData) -> Mapping[str, Any]:
-    return {
-        "format": FORMAT,
-        "start": str(start),
-        "config": to_plain(config),
-        "data_fingerprint": data.fingerprint,
-        "labels": to_plain(data.labels),
-        "versions": machine.versions(),
-        "machine": machine.machine(),
-        "command": machine.command(),
-        "commit": machine.commit(),
     }

@@ -1,19 +1,24 @@
 import dataclasses
 import json
+import os
+import signal
+import time
+from threading import Thread
 
 import numpy as np
 import pytest
 import torch
 
-from modernbert.base.errors import ConfigError, DataError, TrainingError
+from modernbert.base.errors import CheckpointError, ConfigError, DataError, TrainingError
 from modernbert.infer.pretrained import Pretrained, load
 from modernbert.model.config import HeadConfig
 from modernbert.model.init import build, with_head
-from modernbert.train.tune import create, scores_of, tune
+from modernbert.train.tune import scores_of, tune
 from modernbert.train.tune_config import TuneConfig
+from modernbert.train.tuning import create, resume
 from tests.corpora import tokenizer
 from tests.nets import config_of
-from tests.runs import rows_of
+from tests.runs import has_rows, rows_of
 
 WORDS = {"sea": ("the", "packed", "batch"), "land": ("documents", "every", "token")}
 FAST = {"device": "cpu", "precision": "float32", "threads": 1, "peak_lr": 3e-3, "batch_size": 8}
@@ -143,6 +148,40 @@ def test_numbers_that_break_are_named(config, start, tmp_path):
         tuning.model.encoder.layers[1].mlp.Wo.weight[0, 0] = float("inf")
     with pytest.raises(TrainingError, match=r"NaN or Inf in the output of encoder\.layers\.1\.mlp"):
         tune(tuning)
+
+
+def test_a_run_that_was_stopped_goes_on_as_if_it_never_was(config, start, tmp_path):
+    config = dataclasses.replace(config, epochs=6, frozen_layers=1, dropout=0.1, patience=0)
+    tuned(config, start, tmp_path / "through")
+    stopped = create(config, start, tmp_path / "stopped")
+    is_under_way = has_rows(tmp_path / "stopped", 7)
+
+    def interrupt():
+        while not is_under_way():
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    Thread(target=interrupt).start()
+    assert not tune(stopped)
+    again = resume(tmp_path / "stopped")
+    assert 7 <= again.progress.step < 60
+    assert tune(again)
+    for name in ("metrics.jsonl", "evaluations.jsonl"):
+        assert rows_of(tmp_path / "stopped" / name) == rows_of(tmp_path / "through" / name)
+    ours, right = (load(tmp_path / n / "model").model.state_dict() for n in ("stopped", "through"))
+    assert all(torch.equal(weight, right[name]) for name, weight in ours.items())
+
+
+def test_other_examples_or_another_folder_are_not_gone_on_with(config, start, tmp_path):
+    create(config, start, tmp_path / "out")
+    written(tmp_path / "train.jsonl", rows(80, seed=5))
+    with pytest.raises(
+        DataError, match=r"the examples are not those that .* began with: put those"
+    ):
+        resume(tmp_path / "out")
+    (tmp_path / "out" / "run.json").write_text(json.dumps({"format": 1, "config": {}}))
+    with pytest.raises(CheckpointError, match="holds no fine-tuning: give the folder of one"):
+        resume(tmp_path / "out")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,195 @@
+"""A fine-tuning's folder: made from a configuration, or opened again where it stopped.
+
+OUT/run.json           start, configuration, versions, machine, command, commit
+OUT/metrics.jsonl      a row a step
+OUT/evaluations.jsonl  a row an evaluation
+OUT/checkpoints/       the newest step, with a trainer's state
+OUT/model/             the best model so far
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from modernbert.base import files, machine
+from modernbert.base.device import Autocast, choose_device, choose_precision
+from modernbert.base.errors import CheckpointError, ConfigError, DataError
+from modernbert.base.log import say
+from modernbert.base.records import from_plain, to_plain
+from modernbert.data.tokenizer import Tokenizer
+from modernbert.kernels.attention import backend_for
+from modernbert.model import folder as model_folder
+from modernbert.model.config import HeadConfig
+from modernbert.model.init import with_head
+from modernbert.model.model import Model
+from modernbert.optim.groups import depth_of, layered_groups
+from modernbert.optim.stable_adamw import StableAdamW
+from modernbert.train import checkpoint
+from modernbert.train.checkpoint import FORMAT, TrainerState
+from modernbert.train.description import NAME, read_description
+from modernbert.train.feed import Progress
+from modernbert.train.rows import EVALUATIONS, steps_in, truncate
+from modernbert.train.tune_config import TuneConfig
+from modernbert.train.tune_data import TuneData, read_data
+
+_LR_OF_BASE, _BASE_DIM = 5e-5, 768
+
+
+@dataclass(slots=True)
+class Tuning:
+    """Everything that moves while fine-tuning."""
+
+    folder: Path
+    config: TuneConfig
+    data: TuneData
+    model: Model
+    tokenizer: Tokenizer
+    optimizer: StableAdamW
+    autocast: Autocast
+    progress: Progress = field(default_factory=Progress)
+    best: float = -float("inf")
+    num_worse: int = 0
+    """Evaluations since the best one."""
+
+    def save(self) -> None:
+        """Write a checkpoint of this moment, and remove the one before it."""
+        place = self.folder / "checkpoints"
+        state = TrainerState(self.progress, self.progress.step, ends_phase=False)
+        checkpoint.save(place, self.model, self.optimizer, state, self.tokenizer)
+        checkpoint.retire(place, 1)
+
+
+def create(config: TuneConfig, start: Path, folder: Path) -> Tuning:
+    """Read the model in `start` and all examples, and begin a folder.
+
+    Raises:
+        ConfigError: the folder holds something, or a number does not fit the model.
+        CheckpointError: the model cannot be read.
+        DataError: the examples cannot be read, or there is nothing to learn.
+        MachineError: the folder cannot be written.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ConfigError(f"{folder} is not empty: give another folder for the run")
+    tokenizer, model = Tokenizer.load(start), model_folder.read(start)
+    config = _decided(config, model)
+    data = read_data(config, tokenizer, config.max_length)
+    tuning = _assembled(config, folder, data, _with_head(model, config, data), tokenizer)
+    files.make_folder(folder)
+    files.write_json(folder / NAME, _description(config, start, data))
+    return tuning
+
+
+def resume(folder: Path) -> Tuning:
+    """Open a run at its newest checkpoint; the same examples follow.
+
+    Raises:
+        CheckpointError: the folder holds no fine-tuning, or a damaged one.
+        DataError: the examples are not those the run began with.
+    """
+    told = read_description(folder)
+    if "start" not in told:
+        raise CheckpointError(f"{folder} holds no fine-tuning: give the folder of one")
+    config = from_plain(TuneConfig, told.get("config"), f"{folder}: config")
+    start = Path(str(told["start"]))
+    saved = checkpoint.found(folder / "checkpoints")
+    model = model_folder.read(saved[-1] if saved else start)
+    tokenizer = Tokenizer.load(start)
+    data = read_data(config, tokenizer, config.max_length)
+    if data.fingerprint != told.get("data_fingerprint"):
+        raise DataError(
+            f"the examples are not those that {folder} began with: put those back, or begin anew"
+        )
+    tuning = _assembled(config, folder, data, _with_head(model, config, data), tokenizer)
+    if saved:
+        state = checkpoint.read_state(saved[-1])
+        checkpoint.check(saved[-1], state)
+        checkpoint.restore_moments(saved[-1], tuning.model, tuning.optimizer)
+        tuning.progress = state.progress
+    _recall(tuning)
+    say(f"resuming {folder} after step {tuning.progress.step}")
+    return tuning
+
+
+def _recall(tuning: Tuning) -> None:
+    """Drop rows of steps that will be taken again, and look up what was measured before."""
+    truncate(tuning.folder, tuning.progress.step)
+    for row in steps_in(tuning.folder / EVALUATIONS):
+        tuning.num_worse = 0 if row["is_best"] else tuning.num_worse + 1
+        name = next(iter(tuning.data.dev.task.measures))
+        tuning.best = max(tuning.best, row[name])
+
+
+def _with_head(model: Model, config: TuneConfig, data: TuneData) -> Model:
+    head = HeadConfig(
+        kind="sequence",
+        labels=data.labels.names,
+        pooling=config.pooling,
+        problem=data.labels.problem,
+        dropout=config.dropout,
+    )
+    return with_head(model, head, config.seed)
+
+
+def _decided(config: TuneConfig, model: Model) -> TuneConfig:
+    """Fill in what depends on the model and the machine."""
+    shape, device = model.config, choose_device(config.device)
+    if config.frozen_layers > shape.num_layers:
+        raise ConfigError(
+            f"frozen_layers is {config.frozen_layers}, and the model has {shape.num_layers}"
+        )
+    if config.max_length > shape.max_length or 0 < config.max_length < 3:
+        raise ConfigError(
+            f"max_length is {config.max_length}: the model reads 3 to {shape.max_length} tokens"
+        )
+    return dataclasses.replace(
+        config,
+        max_length=config.max_length or shape.max_length,
+        peak_lr=config.peak_lr or _LR_OF_BASE * _BASE_DIM / shape.dim,
+        precision=choose_precision(config.precision, device),
+        threads=config.threads or torch.get_num_threads(),
+    )
+
+
+def _assembled(
+    config: TuneConfig, folder: Path, data: TuneData, model: Model, tokenizer: Tokenizer
+) -> Tuning:
+    device = choose_device(config.device)
+    torch.set_num_threads(config.threads)
+    layers = model.config.num_layers
+    for name, weight in model.named_parameters():
+        is_frozen = config.frozen_layers > 0 and depth_of(name, layers) <= config.frozen_layers
+        weight.requires_grad_(not is_frozen)
+    model.encoder.backend = None if config.backend == "auto" else config.backend
+    model.to(device)
+    groups = layered_groups(
+        model.named_parameters(), config.weight_decay, config.layer_decay, layers
+    )
+    optimizer = StableAdamW(groups, lr=config.peak_lr, betas=config.betas, eps=config.eps)
+    for group in optimizer.param_groups:
+        group["peak_lr"] = config.peak_lr * group["lr_scale"]
+    precision = choose_precision(config.precision, device)
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    say(
+        f"{device.type} with {config.threads} threads, {precision}, attention "
+        f"{model.encoder.backend or backend_for(device, dtype)}, rate {config.peak_lr:.1e}"
+    )
+    autocast = Autocast(device, precision)
+    return Tuning(folder, config, data, model, tokenizer, optimizer, autocast)
+
+
+def _description(config: TuneConfig, start: Path, data: TuneData) -> Mapping[str, Any]:
+    return {
+        "format": FORMAT,
+        "start": str(start),
+        "config": to_plain(config),
+        "data_fingerprint": data.fingerprint,
+        "labels": to_plain(data.labels),
+        "versions": machine.versions(),
+        "machine": machine.machine(),
+        "command": machine.command(),
+        "commit": machine.commit(),
+    }
