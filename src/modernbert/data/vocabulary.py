@@ -1,5 +1,6 @@
 """Two tokenizers in, for each token of the new one the old tokens it stands for out."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -39,17 +40,27 @@ def match(old: Tokenizer, new: Tokenizer) -> Match:
     """Find each token of `new` in `old`: by its role, else by its bytes, else by its pieces.
 
     Tokens are compared by what they decode to: a byte-level "Ġthe", SentencePiece's "▁the" and
-    WordPiece's "the" are one. Pieces are what the old tokenizer makes of a token's text; the mean
-    of their vectors is a fair start (Gee et al., Fast Vocabulary Transfer, arXiv 2402.09977).
+    WordPiece's "the" are one. Where several decode alike in both, as ModernBERT's blanks do, names
+    tell them apart; else the one is taken that the old tokenizer makes of text. Pieces are what it
+    makes of a token's text; the mean of their vectors is a fair start (Gee et al., Fast Vocabulary
+    Transfer, arXiv 2402.09977).
     """
     known: dict[bytes, int] = {}
-    for token, surface in surfaces(old):
-        known.setdefault(surface, token)
+    twins: dict[tuple[bytes, str, bool], int] = {}
+    # Added tokens are looked for in a text before all others.
+    for entry in sorted(entries(old), key=lambda each: (not each.is_added, each.token)):
+        known.setdefault(entry.surface, entry.token)
+        twins[entry.surface, entry.name, entry.is_added] = entry.token
     found: dict[int, tuple[int, ...]] = {}
     unmatched: dict[int, bytes] = {}
-    for token, surface in surfaces(new):
+    sought = [*entries(new)]
+    times = Counter(entry.surface for entry in sought)
+    for entry in sought:
+        token, surface = entry.token, entry.surface
         if surface in known:
-            found[token] = (known[surface],)
+            usual = known[surface]
+            same = twins.get((surface, entry.name, entry.is_added), usual)
+            found[token] = (same if times[surface] > 1 else usual,)
         elif not surface.startswith(_NO_TEXT):
             unmatched[token] = surface
     found |= _spelled(unmatched, old, known)
@@ -57,19 +68,35 @@ def match(old: Tokenizer, new: Tokenizer) -> Match:
     return Match(tuple(found.get(token, ()) for token in range(new.vocab_size)))
 
 
-def surfaces(tokenizer: Tokenizer) -> Iterator[tuple[int, bytes]]:
-    """Yield each id, in order, with the bytes it decodes to."""
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One token of a vocabulary."""
+
+    token: int
+    name: str
+    is_added: bool
+    """Whether it is looked for in a text as it stands, before the text is cut."""
+    surface: bytes
+    """What it decodes to; of special and unused tokens, no text."""
+
+
+def entries(tokenizer: Tokenizer) -> Iterator[Entry]:
+    """Yield all tokens, in the order of their ids."""
     spec = tokenizer.spec
     decode = _decoder(spec)
     vocabulary = spec["model"]["vocab"]
     if isinstance(vocabulary, dict):
-        found = {token: decode(name) for name, token in vocabulary.items()}
+        names = {token: name for name, token in vocabulary.items()}
     else:  # Unigram lists pairs of a token and its score
-        found = {token: decode(name) for token, (name, _) in enumerate(vocabulary)}
-    found |= {each["id"]: each["content"].encode() for each in spec["added_tokens"]}
+        names = {token: name for token, (name, _) in enumerate(vocabulary)}
+    found = {token: decode(name) for token, name in names.items()}
+    added = {each["id"]: each["content"] for each in spec["added_tokens"]}
+    names |= added
+    found |= {token: name.encode() for token, name in added.items()}
     ordinary = {*tokenizer.ordinary_ids.tolist()}
     for token in sorted(found):
-        yield token, found[token] if token in ordinary else _NO_TEXT + found[token]
+        surface = found[token] if token in ordinary else _NO_TEXT + found[token]
+        yield Entry(token, names[token], token in added, surface)
 
 
 def _spelled(

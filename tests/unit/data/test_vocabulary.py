@@ -6,7 +6,7 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.data.train_tokenizer import SPECIALS, train
-from modernbert.data.vocabulary import match, surfaces
+from modernbert.data.vocabulary import entries, match
 from tests.corpora import SHARED, needs_shared_data, texts, tokenizer
 
 REAL = SHARED / "tokenizer" / "modernbert"
@@ -48,6 +48,10 @@ def byte_level(*words) -> Tokenizer:
     )
 
 
+def surfaces(tokens: Tokenizer) -> dict[int, bytes]:
+    return {entry.token: entry.surface for entry in entries(tokens)}
+
+
 def permuted(tokens: Tokenizer) -> tuple[Tokenizer, dict[int, int]]:
     """Return the same tokenizer with its ids in reverse order, and each new id's old one."""
     spec = json.loads(json.dumps(tokens.spec))
@@ -65,8 +69,10 @@ def permuted(tokens: Tokenizer) -> tuple[Tokenizer, dict[int, int]]:
 
 def found(old: Tokenizer, new: Tokenizer) -> dict[bytes, tuple[bytes, ...]]:
     """Return each new token's bytes with the bytes of the old tokens it is made of."""
-    theirs, sources = dict(surfaces(old)), match(old, new).sources
-    return {bytes_: tuple(theirs[i] for i in sources[token]) for token, bytes_ in surfaces(new)}
+    theirs, sources = surfaces(old), match(old, new).sources
+    return {
+        bytes_: tuple(theirs[i] for i in sources[token]) for token, bytes_ in surfaces(new).items()
+    }
 
 
 def test_the_same_vocabulary_in_another_order_is_found_whole():
@@ -153,12 +159,44 @@ def test_unused_tokens_are_matched_by_name_and_never_spelled():
 @needs_shared_data
 def test_the_real_tokenizer_is_read_whole():
     real = Tokenizer.load(Path(REAL))
-    pairs = dict(surfaces(real))
+    pairs = surfaces(real)
     assert len(pairs) == 50_368
     assert pairs[real.encode(" the")[1]] == b" the"
     text = "naïve café 🤗 x = 3\n"
     assert b"".join(pairs[i] for i in real.encode(text)[1:-1].tolist()) == text.encode()
-    ours, sources = dict(surfaces(tokenizer())), match(real, tokenizer()).sources
+    ours, sources = surfaces(tokenizer()), match(real, tokenizer()).sources
     unknown = {ours[token] for token in tokenizer().ordinary_ids.tolist() if not sources[token]}
     # The thirteen bytes that UTF-8 never uses.
     assert unknown == {bytes([each]) for each in (0xC0, 0xC1, *range(0xF5, 0x100))}
+
+
+def with_blanks(*words, blanks) -> Tokenizer:
+    """A byte-level tokenizer that also looks for runs of blanks before anything else."""
+    spec = json.loads(json.dumps(byte_level(*words).spec))
+    size = byte_level(*words).vocab_size
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "special": False}
+    spec["added_tokens"] += [
+        {"id": size + n, "content": blank, "normalized": True, **flags}
+        for n, blank in enumerate(blanks)
+    ]
+    return Tokenizer(tokenizers.Tokenizer.from_str(json.dumps(spec)))
+
+
+def test_tokens_that_decode_alike_keep_their_own_rows():
+    tokens = with_blanks("\u0120\u0120", "the", blanks=["  ", "   "])
+    assert match(tokens, tokens).sources == tuple((i,) for i in range(tokens.vocab_size))
+
+
+def test_of_tokens_that_decode_alike_the_one_in_use_is_taken():
+    old, new = with_blanks("\u0120\u0120", blanks=["  "]), byte_level("\u0120\u0120")
+    used = old.encode_many(["  "])[0].tolist()
+    assert used == [old.vocab_size - 1]
+    (twin,) = new.encode_many(["  "])[0].tolist()
+    assert match(old, new).sources[twin] == tuple(used)
+
+
+@needs_shared_data
+def test_the_real_tokenizer_s_rows_are_kept_one_by_one():
+    real = Tokenizer.load(REAL)
+    sources = match(real, real).sources
+    assert [entry.token for entry in entries(real) if sources[entry.token] != (entry.token,)] == []
