@@ -24,11 +24,11 @@ from tests.parity.tolerance import distance
 pytestmark = pytest.mark.filterwarnings("ignore:transformers 4 cannot express")
 
 
-def model_of(kind, folder):
+def model_of(kind, folder, **options):
     known = {head.kind: head for head in (MASKED_LM, *HEADS.values())}
     head = known.get(kind)
     saved(head, folder)
-    return opened(head, folder)
+    return opened(head, folder, **options)
 
 
 @pytest.fixture
@@ -101,11 +101,12 @@ def scored(kind, inputs):
     return {"labels": torch.randint(0, 2, shape, generator=state)}
 
 
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("kind", ["masked_lm", "tokens", "spans"])
-def test_a_loss_over_padding_is_theirs(kind, side, tmp_path):
+def test_a_loss_over_padding_is_theirs(kind, side, attention, tmp_path):
     """Their span loss lets padding compete; the others score it where its label is not -100."""
-    model = model_of(kind, tmp_path)
+    model = model_of(kind, tmp_path, attn_implementation=attention)
     inputs = given(side)
     inputs |= scored(kind, inputs)
     expected = model(**inputs).loss

@@ -23,6 +23,8 @@ class Grid:
     layout: Layout
     allowed: dict[int | None, Tensor] | None = None
     """What each position may read, by window; None when all tokens that are kept are read."""
+    is_plain: bool = False
+    """Whether attention is computed by its formula, and not by a fused kernel."""
 
     @classmethod
     def packed(cls, mask: Bool[Tensor, "B L"]) -> "Grid":
@@ -34,12 +36,18 @@ class Grid:
 
     @classmethod
     def whole(
-        cls, mask: Bool[Tensor, "B L"], windows: set[int | None], fill: float | None
+        cls,
+        mask: Bool[Tensor, "B L"],
+        windows: set[int | None],
+        fill: float | None,
+        *,
+        is_plain: bool = False,
     ) -> "Grid":
         """Keep every position: those outside the mask read the others, and nobody reads them.
 
         ColBERT expands a query by such positions (arXiv 2004.12832, section 3.2). `fill` is what
-        a score that may not count becomes; None leaves that to torch.
+        a score that may not count becomes; None leaves that to torch. Where no score counts, fused
+        kernels of torch give larger gradients than the formula, which is for models that use it.
         """
         rows, width = mask.shape
         kept = torch.arange(mask.numel(), device=mask.device)
@@ -50,7 +58,7 @@ class Grid:
         if fill is not None:
             allowed = {w: _filled(each, fill) for w, each in allowed.items()}
         layout = Layout.of([width] * rows).to(mask.device)
-        return cls((rows, width), kept, kept % width, layout, allowed)
+        return cls((rows, width), kept, kept % width, layout, allowed, is_plain)
 
     @classmethod
     def holed(cls, mask: Bool[Tensor, "B L"], windows: set[int | None]) -> "Grid":
@@ -82,10 +90,17 @@ class Grid:
             return attend(q, k, v, self.layout, window)
         q, k, v = (self._laid(x).transpose(1, 2) for x in (q, k, v))
         mask = self.allowed[window]
-        mixed = F.scaled_dot_product_attention(
-            q, k, v, mask if mask.dtype == torch.bool else mask.to(q.dtype)
-        )
+        mask = mask if mask.dtype == torch.bool else mask.to(q.dtype)
+        by_torch = F.scaled_dot_product_attention
+        mixed = _by_formula(q, k, v, mask) if self.is_plain else by_torch(q, k, v, mask)
         return self.flat(mixed.transpose(1, 2))
+
+
+def _by_formula(q: Tensor, k: Tensor, v: Tensor, added: Tensor) -> Tensor:
+    """Attend as transformers' eager attention does."""
+    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + added
+    out: Tensor = scores.softmax(-1, dtype=torch.float32).to(q.dtype) @ v
+    return out
 
 
 def _filled(allowed: Tensor, fill: float) -> Tensor:

@@ -78,7 +78,8 @@ class ModernBertModel(_TheirModel):  # type: ignore[no-untyped-call]
         _check_positions(position_ids, grid)
         windows: set[int | None] = {None, config.local_window}
         if _is_wanted(self, input_ids, mask):
-            grid = Grid.whole(mask, windows, _fill(self))
+            is_plain = self.config._attn_implementation == "eager"
+            grid = Grid.whole(mask, windows, _fill(self), is_plain=is_plain)
         elif _has_holes(mask):
             grid = Grid.holed(mask, windows)
         states, last = _encoded(self, config, grid, grid.flat(given))
