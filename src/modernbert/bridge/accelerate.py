@@ -25,7 +25,8 @@ def accelerate(model: M) -> M:
     _check_module(model)
     if not any(isinstance(module, pairs[0][0]) for module in model.modules()):
         raise ConfigError(
-            f"{_kind(model)} holds no ModernBERT, and nothing else can be accelerated"
+            f"{_kind(model)} holds no ModernBERT of transformers, and nothing else can be "
+            "accelerated; models of this package run on its kernels already"
         )
     from modernbert.bridge import checks, expansion
 

@@ -41,6 +41,8 @@ def folder_of(
     Raises:
         CheckpointError: there is no such folder, or the hub does not give it.
     """
+    if not str(path_or_hub_id):
+        raise CheckpointError("the model's name is empty: write . for this folder")
     path = Path(path_or_hub_id)
     try:
         mode = path.stat().st_mode

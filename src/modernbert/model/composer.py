@@ -1,10 +1,10 @@
 """Checkpoints of the reference repository: one file of torch in, a model of ours out.
 
 Composer saves {"state": {"model": tensors, "integrations": ..., ...}, "rng": ...}; the file can
-also be the tensors alone, or under "state_dict" as Lightning saves them. FlexBert's tensors are
-Hugging Face's under longer names: rows of Wqkv are queries, keys and values, and the first half of
-Wi is the activated one in both (bert_layers: attention.py, mlp.py). Optimizer, clocks and random
-states are left on disk.
+also be the tensors alone, or under a name such as "state_dict". FlexBert's tensors are Hugging
+Face's under longer names: rows of Wqkv are queries, keys and values, and the first half of Wi is
+the activated one in both (bert_layers: attention.py, mlp.py). Optimizer, clocks and random states
+are left on disk.
 """
 
 import re
@@ -25,10 +25,13 @@ from modernbert.model.presets import PRESETS
 
 _LAYER = re.compile(r"layers\.(\d+)\.")
 # What stands around an encoder: DDP's `module`, Lightning's and Hugging Face's `model`, FlexBert's
-# own. torch.compile's `_orig_mod` can stand anywhere.
+# own. What torch.compile, FSDP and recomputed layers insert can stand anywhere.
+_INSERTED = re.compile(r"_(?:orig_mod|fsdp_wrapped_module|checkpoint_wrapped_module)\.")
 _WRAPPERS = re.compile(r"^(?:(?:module|model|bert|encoder)\.)+")
 # Made anew from the thetas.
 _BUFFERS = (".rotary_emb.inv_freq", ".rotary_emb.scale")
+# Under these, training loops save a model's tensors beside others.
+_NAMES = ("state_dict", "model_state_dict", "model", "module")
 _HEADS = ("head.", "decoder.", "classifier.")
 _TABLE, _WO = "embeddings.tok_embeddings.weight", "layers.0.mlp.Wo.weight"
 _BIASES = {
@@ -61,7 +64,8 @@ def read(path: Path) -> Checkpoint:
     """
     content = pickled.load(path)
     state = _inside(content, "state")
-    inside = _inside(state, "model") or _inside(content, "state_dict") or content
+    named = (_inside(content, key) for key in _NAMES)
+    inside = _inside(state, "model") or next((each for each in named if each), content)
     tensors = pickled.tensors_of(inside)
     if tensors is None:
         raise CheckpointError(
@@ -170,7 +174,7 @@ def build(checkpoint: Checkpoint, config: EncoderConfig, head: HeadConfig | None
 
 
 def _plain(name: str) -> str:
-    return _WRAPPERS.sub("", name.replace("_orig_mod.", ""))
+    return _WRAPPERS.sub("", _INSERTED.sub("", name))
 
 
 def _inside(content: object, key: str) -> Any:

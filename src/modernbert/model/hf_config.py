@@ -94,8 +94,8 @@ def from_hf(keys: Mapping[str, Any]) -> EncoderConfig:
         "init_cutoff": cutoff or (3.0 if "initializer_cutoff_factor" in keys else 2.0),
         "attention_out_dropout": typed(keys, dropout, float) or 0.0,
     }
-    if "local_window" in values:
-        values["local_window"] -= values["local_window"] % 2  # theirs halves it, rounded down
+    if (window := values.get("local_window", 0)) > 1:
+        values["local_window"] = window - window % 2  # theirs halves it, rounded down
     try:
         return EncoderConfig(**values, **_layers_from_hf(keys, values))
     except ConfigError as error:

@@ -65,6 +65,8 @@ def head_from_hf(keys: Mapping[str, Any], found: Mapping[str, Any]) -> HeadConfi
     """
     named = (typed(keys, "architectures", list) or [_ARCHITECTURES["masked_lm"]])[0]
     kind = next((kind for kind, name in _ARCHITECTURES.items() if name == named), None)
+    if kind is None and named != _BARE and {"decoder.bias", "decoder.weight"} & found.keys():
+        kind = "masked_lm"  # whatever its class was called
     if kind is None or "head.dense.weight" not in found:
         return None
     if kind != "masked_lm" and not _rows(found):

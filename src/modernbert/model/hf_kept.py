@@ -30,10 +30,16 @@ _OF_ONE_FILE = (
 )
 
 
+# What a sequence head is for, where the file leaves it to the labels and their number.
+_PROBLEM = "problem_type"
+
+
 def kept_of(keys: Mapping[str, Any], head: HeadConfig | None) -> dict[str, Any]:
     """Return what of a config.json that was read is looked at when the model is written."""
     own = _OF_ONE_FILE if head is None else (*_OF_ONE_FILE, *_UNUSED_IF_BARE)
-    return {key: x for key, x in keys.items() if key not in own and not key.startswith("_")}
+    kept = {key: x for key, x in keys.items() if key not in own and not key.startswith("_")}
+    is_unsaid = head is not None and head.kind == "sequence" and keys.get(_PROBLEM) is None
+    return kept | ({_PROBLEM: None} if is_unsaid else {})
 
 
 def with_kept(
@@ -41,11 +47,19 @@ def with_kept(
 ) -> dict[str, Any]:
     """Return the keys to write: ours, and of those kept the ones that ours say nothing of."""
     unused = _UNUSED if head else _UNUSED | _UNUSED_IF_BARE
-    return dict(written) | {
+    found = dict(written) | {
         key: x
         for key, x in kept.items()
         if (type(x) in unused[key] if key in unused else key not in written)
     }
+    if _PROBLEM in kept:
+        del found[_PROBLEM]
+    return found
+
+
+def without_problem(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what still holds for another head."""
+    return {key: x for key, x in kept.items() if key != _PROBLEM}
 
 
 def without_ids(kept: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,9 @@ _POOLING = ("pooling_mode_cls_token", "pooling_mode_mean_tokens")
 _LIMITS, _OWN = "sentence_bert_config.json", "config_sentence_transformers.json"
 _SHORTENING = ("truncate_dim", "max_active_dims")
 _DENSE = ("Tanh", "Identity")
+# Written by transformers 5, where a tokenizer has no class of its own.
+_NEWER_TOKENIZERS = ("TokenizersBackend", "PythonBackend")
+_BY_TOKEN = ("ColBERT", "MultiVectorEncoder")
 # Settings without which a module is not made: one of each row.
 _NEEDED = {
     "Pooling": (("word_embedding_dimension", "embedding_dimension"),),
@@ -108,14 +111,34 @@ _YES: Answer = ("yes", "")
 
 
 def _transformers_5(found: Contents) -> Answer:
-    keys = found.keys
+    keys, ropes = found.keys, found.keys.get("rope_parameters")
     if "rope_parameters" not in keys and keys.get("local_rope_theta", 0.0) is None:
         return "no", "local_rope_theta is null: it stops with a TypeError"
-    return _YES
+    if isinstance(ropes, Mapping) and None in ropes.values():
+        return "no", "rope_parameters has a null: it stops with a TypeError"
+    return _padding(found) or _YES
 
 
 def _transformers_4(found: Contents) -> Answer:
-    return _misread(found) or _prefixes(found) or _YES
+    return _padding(found) or _misread(found) or _prefixes(found) or _newer_tokenizer(found) or _YES
+
+
+def _padding(found: Contents) -> Answer | None:
+    keys = found.keys
+    padding, size = keys.get("pad_token_id"), keys.get("vocab_size", 0)
+    if isinstance(padding, int) and padding >= size:
+        return "no", f"pad_token_id {padding} is outside the vocabulary of {size}"
+    return None
+
+
+def _newer_tokenizer(found: Contents) -> Answer | None:
+    told = str((found.said("tokenizer_config.json") or {}).get("tokenizer_class"))
+    if told not in _NEWER_TOKENIZERS:
+        return None
+    return (
+        "no",
+        f"tokenizer_config.json names {told}, which it does not know: save the tokenizer anew",
+    )
 
 
 def _prefixes(found: Contents) -> Answer | None:
@@ -133,6 +156,10 @@ def _sentence_transformers(found: Contents) -> Answer:
     foreign = [each for each in found.modules if not each.startswith(_KNOWN_MODULES)]
     if foreign:
         return "no", f"{foreign[0]} is code of its own"
+    if found.files.get("modules.json") == []:
+        return "no", "modules.json names no module"
+    if not isinstance((found.said(_OWN) or {}).get("prompts") or {}, Mapping):
+        return "no", f"prompts in {_OWN} is no object"
     answer = _tokenizer(found) or _modules(found) or _transformers_5(found)
     if answer == _YES and _transformers_4(found) != _YES:
         return "yes", "with transformers 5 beneath"
@@ -153,7 +180,9 @@ def _text_embeddings_inference(found: Contents) -> Answer:
         return "no", f"config.json lacks {', '.join(absent)}"
     answer = _tokenizer(found) or _tei_head(found) or _modules(found) or _tei_modules(found)
     answer = answer or _misread(found, "rope_scaling") or _whole(found)
-    return answer or _YES
+    if answer is None and any(name.endswith("SpladePooling") for name in found.modules):
+        return "yes", "with --pooling splade"
+    return answer or _by_token(found, "it gives a text one vector, that of its first token") or _YES
 
 
 def _tei_head(found: Contents) -> Answer | None:
@@ -190,7 +219,15 @@ def _vllm(found: Contents) -> Answer:
     activation = found.keys.get("classifier_activation", "gelu")
     if is_classifier and activation != "gelu":
         return "wrong", f"its head takes gelu for {activation}"
-    return _tokenizer(found) or _modules(found) or _whole(found) or _transformers_5(found)
+    answer = _tokenizer(found) or _modules(found) or _whole(found)
+    why = "it leaves out what follows the encoder: projections, skipped words, expanded queries"
+    return answer or _by_token(found, why) or _transformers_5(found)
+
+
+def _by_token(found: Contents, why: str) -> Answer | None:
+    """Say what a tool does that knows nothing of one vector a token."""
+    own = found.said(_OWN) or {}
+    return ("wrong", why) if own.get("model_type") in _BY_TOKEN else None
 
 
 def _modules(found: Contents) -> Answer | None:

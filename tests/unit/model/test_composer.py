@@ -15,7 +15,7 @@ from tests.nets import batch_of
 TABLE = "model.bert.embeddings.tok_embeddings.weight"
 
 
-FORMS = ["composer", "bare", "unwrapped", "hugging face", "lightning", "compiled"]
+FORMS = ["composer", "bare", "unwrapped", "hugging face", "lightning", "compiled", "sharded"]
 
 
 @pytest.fixture
@@ -39,6 +39,13 @@ def test_every_form_gives_the_same_model(model, tmp_path, form):
         "compiled": {
             name.replace(".layers.0.", ".layers.0._orig_mod."): tensor
             for name, tensor in tensors_of(model, prefix="_orig_mod.module.").items()
+        },
+        "sharded": {
+            "optimizer": {},
+            "model_state_dict": {
+                name.replace(".attn.", "._fsdp_wrapped_module._checkpoint_wrapped_module.attn."): x
+                for name, x in tensors_of(model).items()
+            },
         },
         "composer": flexbert.composer(model),
         "bare": tensors_of(model),

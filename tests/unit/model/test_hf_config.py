@@ -162,7 +162,7 @@ def test_new_keys_win():
         ({"norm_eps": float("nan")}, "has norm_eps nan, which is no finite number"),
         ({"norm_bias": 1}, "has norm_bias 1, which is no true or false"),
         ({"layer_types": "full_attention"}, "layer_types 'full_attention', which is no list"),
-        ({"local_attention": 1}, "cannot be used: local_attention is 0: it must be even and at"),
+        ({"local_attention": 1}, "cannot be used: local_attention is 1: it must be even and at"),
         ({"global_attn_every_n_layers": 0}, "global_attn_every_n_layers is 0: it must be at le"),
         ({"layer_types": [{}] * 22}, "layer type {}: known are"),
         ({"rope_parameters": [1]}, r"has rope_parameters \[1\], which is no object"),

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from modernbert.model import folder
 from modernbert.model.config import MASKED_LM, HeadConfig
 from modernbert.model.grow import grow
+from modernbert.model.init import with_head
 from modernbert.model.vocabulary import resize, swap
 from tests.nets import config_of, lively
 
@@ -68,6 +70,21 @@ def test_a_head_says_itself_how_it_pools(tmp_path):
     model = folder.read(tmp_path / "two")
     model.head = lively(config_of(), head=SCORED).head
     assert said_by(model, tmp_path / "three")["classifier_pooling"] == "cls"
+
+
+@pytest.mark.parametrize("keys", [{"problem_type": None}, {}])
+def test_what_is_left_to_the_labels_stays_unsaid(tmp_path, keys):
+    head = HeadConfig(kind="sequence", labels=("score",), problem="regression")
+    folder.write(lively(config_of(), head=head), tmp_path / "zero")
+    config = tmp_path / "zero" / "config.json"
+    said = json.loads(config.read_text())
+    del said["problem_type"]
+    config.write_text(json.dumps(said | keys))
+    model = folder.read(tmp_path / "zero")
+    assert model.head_config.problem == "regression"
+    assert "problem_type" not in said_by(model, tmp_path / "one")
+    other = with_head(model, dataclasses.replace(head, problem="multi_label"), 0)
+    assert said_by(other, tmp_path / "two")["problem_type"] == "multi_label_classification"
 
 
 def test_a_head_that_is_taken_off_leaves_no_labels(tmp_path):

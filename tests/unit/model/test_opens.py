@@ -51,6 +51,24 @@ def answers(found):
         ({}, {}),
         ({"head": SEQUENCE}, {}),
         ({"files": SENTENCE}, {}),
+        ({"keys": {"pad_token_id": 96}}, {T5: "no", T4: "no", ST: "no", OLD_ST: "no", VLLM: "no"}),
+        (
+            {"files": {"tokenizer_config.json": {"tokenizer_class": "TokenizersBackend"}}},
+            {T4: "no", OLD_ST: "no"},
+        ),
+        ({"files": {"modules.json": []}}, {ST: "no", OLD_ST: "no"}),
+        (
+            {"files": {"config_sentence_transformers.json": {"prompts": [1]}}},
+            {ST: "no", OLD_ST: "no"},
+        ),
+        (
+            {"files": {"config_sentence_transformers.json": {"model_type": "ColBERT"}}},
+            {TEI: "wrong", VLLM: "wrong"},
+        ),
+        (
+            {"keys": {"rope_parameters": {"full_attention": None}}},
+            {T5: "no", ST: "no", OLD_ST: "no", VLLM: "no"},
+        ),
         ({"head": MASKED_LM}, {VLLM: "no"}),
         ({"head": HeadConfig(kind="tokens", labels=("a", "b"))}, {TEI: "no"}),
         ({"head": HeadConfig(kind="spans")}, {TEI: "no", VLLM: "no"}),
@@ -102,9 +120,20 @@ def test_who_opens_what(changed, others):
 
 
 def test_a_reason_is_given_unless_it_opens():
-    for changed in ({}, {"head": MASKED_LM}, {"drop": OLD}, {"gone": ["tokenizer.json"]}):
+    sparse = {
+        "modules.json": [{"type": "sentence_transformers.sparse_encoder.models.SpladePooling"}]
+    }
+    given = (
+        {},
+        {"head": MASKED_LM},
+        {"drop": OLD},
+        {"gone": ["tokenizer.json"]},
+        {"files": sparse},
+    )
+    for changed in given:
         for verdict, why in answers(contents(**changed)).values():
-            assert bool(why) == (verdict != "yes") or why == "with transformers 5 beneath"
+            assert bool(why) == (verdict != "yes") or why.startswith("with ")
+    assert answers(contents(files=sparse))[TEI] == ("yes", "with --pooling splade")
 
 
 @pytest.mark.filterwarnings("error")
