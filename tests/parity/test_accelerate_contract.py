@@ -260,7 +260,9 @@ def test_dropout_inside_attention_is_refused_in_training_alone(body):
 def test_other_models_are_refused_by_name(body):
     bert = BertModel(BertConfig(hidden_size=32, num_attention_heads=2, num_hidden_layers=1))
     for model, name in ((bert, "BertModel"), (torch.nn.Linear(2, 2), "Linear")):
-        with pytest.raises(ConfigError, match=f"^{name} holds no ModernBERT, and nothing else"):
+        with pytest.raises(
+            ConfigError, match=f"^{name} holds no ModernBERT of transformers, and nothing else"
+        ):
             modernbert.accelerate(model)
     scaled = {"rope_type": "dynamic", "factor": 4.0}
     if IS_VERSION_4:

@@ -135,10 +135,7 @@ def _newer_tokenizer(found: Contents) -> Answer | None:
     told = str((found.said("tokenizer_config.json") or {}).get("tokenizer_class"))
     if told not in _NEWER_TOKENIZERS:
         return None
-    return (
-        "no",
-        f"tokenizer_config.json names {told}, which it does not know: save the tokenizer anew",
-    )
+    return "no", f"tokenizer_config.json names {told}, which it does not know"
 
 
 def _prefixes(found: Contents) -> Answer | None:

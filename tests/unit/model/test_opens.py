@@ -120,17 +120,9 @@ def test_who_opens_what(changed, others):
 
 
 def test_a_reason_is_given_unless_it_opens():
-    sparse = {
-        "modules.json": [{"type": "sentence_transformers.sparse_encoder.models.SpladePooling"}]
-    }
-    given = (
-        {},
-        {"head": MASKED_LM},
-        {"drop": OLD},
-        {"gone": ["tokenizer.json"]},
-        {"files": sparse},
-    )
-    for changed in given:
+    sparse = {"modules.json": [{"type": "sentence_transformers.sparse_encoder.SpladePooling"}]}
+    given = [{}, {"head": MASKED_LM}, {"drop": OLD}, {"gone": ["tokenizer.json"]}]
+    for changed in [*given, {"files": sparse}]:
         for verdict, why in answers(contents(**changed)).values():
             assert bool(why) == (verdict != "yes") or why.startswith("with ")
     assert answers(contents(files=sparse))[TEI] == ("yes", "with --pooling splade")
