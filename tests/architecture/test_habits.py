@@ -1,6 +1,7 @@
 """Names, opening lines, finished classes: habits a linter has no rule for."""
 
 import ast
+import builtins
 import re
 
 from tests.architecture.source import Module, modules, parsed
@@ -33,6 +34,25 @@ def guesses(tree: ast.Module) -> list[tuple[int, str]]:
     ]
 
 
+def unbound(tree: ast.Module) -> set[str]:
+    """Return names that are used and nowhere bound; linters are told to pass over shape strings."""
+    bound = {*dir(builtins), "__file__"}
+    used = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Load()):
+                used.add(name)
+            case ast.Name(id=name) | ast.arg(arg=name):
+                bound.add(name)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                bound.add(node.name)
+            case ast.alias():
+                bound.add((node.asname or node.name).split(".")[0])
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)):
+                bound.add(name)
+    return used - bound
+
+
 def subclassed(package: tuple[Module, ...]) -> list[str]:
     """Find classes of the package that others in it inherit from; errors and Protocols may be."""
     classes = [
@@ -61,6 +81,11 @@ def bases(node: ast.ClassDef) -> set[str]:
 
 def test_package_keeps_its_habits():
     assert [fault for module in modules() for fault in faults(module)] == []
+
+
+def test_every_name_is_bound_somewhere():
+    assert {module.name: names for module in modules() if (names := unbound(module.tree))} == {}
+    assert unbound(ast.parse("import a.b\ndef f(x): return a, x, y, len(z := x), z")) == {"y"}
 
 
 def test_a_class_is_a_protocol_or_finished():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modernbert.base.errors import DataError
-from modernbert.data import tokenizer as tokenizers
+from modernbert.data import pieces as cutting
 from modernbert.data.masking import MaskingRule, hide
 from modernbert.data.mixture import interleave
 from modernbert.data.order import permuted
@@ -92,7 +92,7 @@ def test_text_survives_its_ids_but_for_unicode_composition(text):
 @given(st.text(alphabet="ab 1\n\t'é\u0301,s[]unused7日", max_size=200))
 def test_cutting_changes_no_id(text):
     (whole,) = tokenizer().encode_many([text])
-    cuts = [0, *(found.start() for found in tokenizers._CUT.finditer(text)), len(text)]
+    cuts = [0, *(found.start() for found in cutting._CUT.finditer(text)), len(text)]
     pieces = [text[a:b] for a, b in itertools.pairwise(cuts)]
     cut = np.concatenate([np.zeros(0, int), *tokenizer().encode_many(pieces)])
     np.testing.assert_array_equal(cut, whole)

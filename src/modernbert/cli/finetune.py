@@ -13,12 +13,13 @@ from modernbert.train.tune_config import TuneConfig
 
 _INTERRUPTED = 130
 _EXAMPLES = """
-Teach an encoder to label texts, from a file of examples.
+Teach an encoder to label texts, or words in them, from a file of examples.
 
 Examples:
   modernbert finetune classify run/model --train train.csv --dev dev.csv --out labels
   modernbert finetune classify run/model --train reviews.jsonl --out stars --problem regression
   modernbert finetune classify run/model --train pairs.tsv --out same --text first --pair second
+  modernbert finetune tokens run/model --train train.conll --dev dev.conll --out names
 
 Columns are guessed by their names and contents, and said. The best model on the dev examples is in
 OUT/model, where transformers, sentence-transformers and servers open it.
@@ -29,8 +30,8 @@ OUT/model, where transformers, sentence-transformers and servers open it.
 class Finetune:
     """What the command takes."""
 
-    task: tyro.conf.Positional[Literal["classify"]] = "classify"
-    """What is learned: labels, or a number, of texts or pairs of texts."""
+    task: tyro.conf.Positional[Literal["classify", "tokens"]] = "classify"
+    """What is learned: labels or numbers for texts or pairs (classify), spans in texts (tokens)."""
     start: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")] = ""
     """Folder of the model to start from, or its name on the hub."""
     out: Path | None = None
@@ -55,13 +56,14 @@ def finetune(given: Sequence[str]) -> int:
     from modernbert.infer.hub import folder_of
     from modernbert.model.sentence_reader import model_place
     from modernbert.train.tune import tune
-    from modernbert.train.tuning import create
+    from modernbert.train.tuning import Start, create, resume
 
     if parsed.resume:
         tuning = resume(parsed.resume)
     else:
         place = model_place(folder_of(parsed.start))
-        tuning = create(parsed.config, place, parsed.out or Path())
+        start = Start(parsed.task, str(place))
+        tuning = create(parsed.config, start, parsed.out or Path())
     if not tune(tuning):
         return _INTERRUPTED
     say(f"the best model is in {tuning.folder / 'model'}")

@@ -109,7 +109,7 @@ def _delimited(path: Path, has_header: bool | None) -> _Numbered:
 
 
 def _cells(file: IO[bytes], path: Path) -> Iterator[tuple[int, list[str]]]:
-    lines = _lines(file, path)
+    lines = text_lines(file, path)
     first = next(lines, None)
     if first is None:
         return
@@ -135,7 +135,12 @@ def _again(first: str, rest: Iterator[str]) -> Iterator[str]:
     yield from rest
 
 
-def _lines(file: IO[bytes], path: Path) -> Iterator[str]:
+def text_lines(file: IO[bytes], path: Path) -> Iterator[str]:
+    """Yield the lines of a file in UTF-8.
+
+    Raises:
+        DataError: a line is in another encoding.
+    """
     for number, line in enumerate(file, start=1):
         if number == 1:
             if line.startswith(_UTF16):
@@ -174,7 +179,7 @@ def _is_number(cell: str) -> bool:
 def _json_lines(path: Path, _: bool | None) -> _Numbered:
     unpacked = Unpacked(path)
     with unpacked as file:
-        for number, line in enumerate(_lines(file, path), start=1):
+        for number, line in enumerate(text_lines(file, path), start=1):
             if not line.isspace():
                 yield number, _json(line, f"{path}, line {number}"), unpacked.position()
 

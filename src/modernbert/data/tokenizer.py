@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, final
 
@@ -15,18 +15,14 @@ from tokenizers.normalizers import Sequence as Sequential
 
 from modernbert.base.errors import DataError, reason_of
 from modernbert.base.files import digest, read_json, whole_file, write_json
+from modernbert.data.pieces import Offsets, grouped, is_cuttable, pieces_of, trimmed
 
 Ids = NDArray[np.int64]
 
 ROLES = ("unk", "cls", "sep", "pad", "mask")
-PIECE_CHARS = 100_000
 _PARTS = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder")
-_GROUP_CHARS = 4_000_000
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNUSED = re.compile(r"\[unused\d+\]")
-# A lone blank between two words begins a pre-token of the byte-level pattern, and so does a letter
-# after a digit, so cutting there changes no id.
-_CUT = re.compile(r"(?<=\S)(?=[ \n]\S)|(?<=[0-9])(?=[A-Za-z])")
 
 
 @final
@@ -63,7 +59,7 @@ class Tokenizer:
         ordinary = set(vocabulary.values()) - unused - self.special_ids
         self.ordinary_ids: Ids = np.array(sorted(ordinary), dtype=np.int64)
         """Ids that stand for text: neither special nor [unusedN]; random tokens come from here."""
-        self._is_cuttable = _is_cuttable(self.spec)
+        self._is_cuttable = is_cuttable(self.spec)
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
@@ -141,15 +137,33 @@ class Tokenizer:
         Long texts are encoded in pieces that give the ids of the whole; only a run of
         200,000 characters without a place to cut is cut inside a word, to keep memory bounded.
         """
-        pieces = [(index, piece) for index, text in enumerate(texts) for piece in self._cut(text)]
+        cut = partial(pieces_of, is_cuttable=self._is_cuttable)
+        pieces = [(index, piece) for index, text in enumerate(texts) for piece in cut(text)]
         parts: list[list[Ids]] = [[] for _ in texts]
-        for group in _groups(pieces):
+        for group in grouped(pieces):
             encodings = self._inner.encode_batch_fast(
                 [piece for _, piece in group], add_special_tokens=False
             )
             for (index, _), encoding in zip(group, encodings, strict=True):
                 parts[index].append(np.array(encoding.ids, dtype=np.int64))
         return [part[0] if len(part) == 1 else np.concatenate(part) for part in parts]
+
+    def encode_with_offsets(self, texts: Sequence[str]) -> list[tuple[Ids, Offsets]]:
+        """Return the ids of each text, without [CLS] and [SEP], and where each token stands.
+
+        Places are characters of the text, [T 2]; the blank that a token begins with is not counted,
+        and several tokens may share one character.
+
+        Raises:
+            DataError: a text holds what is no character.
+        """
+        for text in texts:
+            _check_unicode(text)
+        encodings = self._inner.encode_batch(list(texts), add_special_tokens=False)
+        return [
+            (np.array(each.ids, dtype=np.int64), trimmed(text, each.offsets))
+            for text, each in zip(texts, encodings, strict=True)
+        ]
 
     def encode_texts(self, texts: Sequence[str], prompt: str = "") -> list[Ids]:
         """Return the ids of texts behind a prompt, without [CLS] and [SEP].
@@ -221,50 +235,10 @@ class Tokenizer:
             for role in sorted(ROLES)
         }
 
-    def _cut(self, text: str) -> Iterator[str]:
-        start = 0
-        while self._is_cuttable and len(text) - start > 2 * PIECE_CHARS:
-            earliest, latest = start + PIECE_CHARS, start + 2 * PIECE_CHARS
-            found = _CUT.search(text, earliest, latest + 1)
-            stop = found.start() if found else latest
-            yield text[start:stop]
-            start = stop
-        yield text[start:]
-
 
 def _check_unicode(text: str) -> None:
     if (broken := _SURROGATE.search(text)) is not None:
         raise DataError(f"the text is no Unicode at character {broken.start()}: give it in UTF-8")
-
-
-def _groups(pieces: list[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
-    """Share pieces out in order, so that the library's wide encodings never pile up."""
-    group: list[tuple[int, str]] = []
-    chars = 0
-    for index, piece in pieces:
-        if group and chars + len(piece) > _GROUP_CHARS:
-            yield group
-            group, chars = [], 0
-        group.append((index, piece))
-        chars += len(piece)
-    if group:
-        yield group
-
-
-def _is_cuttable(spec: dict[str, Any]) -> bool:
-    """Say whether cutting where `_CUT` matches can be relied on to change no id."""
-    before = spec["pre_tokenizer"] or {}
-    normalizer = (spec["normalizer"] or {}).get("type", "NFC")
-    added = [token for token in spec["added_tokens"] if not token["special"]]
-    return (
-        before.get("type") == "ByteLevel"
-        and before.get("use_regex", True)
-        and not before.get("add_prefix_space")
-        and normalizer in ("NFC", "NFD", "NFKC", "NFKD")
-        and not any(token["rstrip"] or token["single_word"] for token in added)
-        # One more letter stands for the text after the token.
-        and not any(_CUT.search(token["content"] + "x") for token in added)
-    )
 
 
 def _check_ids(vocabulary: dict[str, int]) -> None:

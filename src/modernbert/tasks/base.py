@@ -1,5 +1,6 @@
 """What the loop asks of a task: label rows, and give a loss that can be summed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -31,3 +32,17 @@ class Task(Protocol[Given, Batch]):
 
     def loss(self, model: Model, batch: Batch) -> Loss:
         """Run the model on a batch."""
+
+
+class MeasuredTask(Task[Given, Batch], Protocol[Given, Batch]):
+    """One thing to learn from labelled examples, and how well it was learned."""
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of what is measured; the first decides which model is the best."""
+
+    def outputs(self, model: Model, batch: Batch) -> list[Tensor]:
+        """Return what the model says of each example of a batch."""
+
+    def measure(self, outputs: Sequence[Tensor]) -> dict[str, float]:
+        """Say how good the outputs of all examples are, in their order."""

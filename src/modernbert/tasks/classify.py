@@ -81,8 +81,13 @@ class Classify:
         off = (scores[:, 0] - batch.targets).square()
         return Loss(off.sum(), off.new_zeros((), dtype=torch.long))
 
-    def measure(self, scores: Float[Tensor, "S N"]) -> dict[str, float]:
+    def outputs(self, model: Model, batch: LabelledBatch) -> list[Float[Tensor, "N"]]:
+        """Return the scores of each document."""
+        return list(model(batch.packed).float())
+
+    def measure(self, outputs: Sequence[Float[Tensor, "N"]]) -> dict[str, float]:
         """Say how good the scores of all examples are, by the names of `measures`."""
+        scores = torch.stack(list(outputs))
         right, number = self.targets.numpy(), len(self.labels.names)
         measured: tuple[float, ...]
         if self.labels.problem == "regression":

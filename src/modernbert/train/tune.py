@@ -7,7 +7,6 @@ from contextlib import closing
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from modernbert.base import dist, files
@@ -82,8 +81,8 @@ def _take(tuning: Tuning, work: TuneWork, bar: Meter) -> None:
 
 def _is_over(tuning: Tuning, work: TuneWork) -> bool:
     """Measure the dev examples, keep the model if it is the best, and say whether to stop."""
-    scores = scores_of(tuning.model, tuning.data.dev, tuning.autocast)
-    measured = tuning.data.dev.task.measure(scores)
+    outputs = outputs_of(tuning.model, tuning.data.dev, tuning.autocast)
+    measured = tuning.data.dev.task.measure(outputs)
     name, value = next(iter(measured.items()))
     is_better = value > tuning.best
     tuning.best = max(value, tuning.best)
@@ -110,17 +109,18 @@ def _keep(tuning: Tuning) -> None:
 
 
 @torch.no_grad()
-def scores_of(model: Model, given: Labelled, autocast: Autocast) -> Float[Tensor, "S N"]:
-    """Return the model's scores of all examples, in their order, on the CPU."""
+def outputs_of(model: Model, given: Labelled, autocast: Autocast) -> list[Tensor]:
+    """Return what the task reads out of each example, in their order, on the CPU."""
     was_training = model.training
     model.eval()
     found: dict[int, Tensor] = {}
     for micro in in_order(given.examples, _EVALUATION_TOKENS):
+        batch = given.task.collate(micro).to(autocast.device)
         with autocast():
-            scores = model(given.task.collate(micro).to(autocast.device).packed)
-        found |= zip(micro.numbers.tolist(), scores.float().cpu(), strict=True)
+            outputs = given.task.outputs(model, batch)
+        found |= zip(micro.numbers.tolist(), (each.cpu() for each in outputs), strict=True)
     model.train(was_training)
-    return torch.stack([found[number] for number in range(len(given.examples))])
+    return [found[number] for number in range(len(given.examples))]
 
 
 def _works(tuning: Tuning) -> Generator[TuneWork, None, None]:

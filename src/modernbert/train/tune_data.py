@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +15,12 @@ from modernbert.data.columns import Columns, guess
 from modernbert.data.examples import first_rows, read_texts, said_in, texts_in
 from modernbert.data.labels import LabelSet, Said, gaps, learn
 from modernbert.data.order import permuted
-from modernbert.data.rows import ExampleSet
+from modernbert.data.rows import ExampleSet, Micro
 from modernbert.data.table import Table, open_table
 from modernbert.data.table_files import Part
 from modernbert.data.tokenizer import Ids, Tokenizer
+from modernbert.model.config import HeadConfig
+from modernbert.tasks.base import MeasuredTask
 from modernbert.tasks.classify import Classify, balanced
 from modernbert.train.tune_config import TuneConfig
 
@@ -29,7 +32,7 @@ class Labelled:
     """Examples, and what is to be learned of them."""
 
     examples: ExampleSet
-    task: Classify
+    task: MeasuredTask[Micro, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,8 @@ class TuneData:
 
     train: Labelled
     dev: Labelled
-    labels: LabelSet
+    head: HeadConfig
+    """What is read out of the encoder."""
     fingerprint: str
     """Name of the content: equal fingerprints, equal tokens and labels in equal order."""
 
@@ -53,8 +57,8 @@ class _Part:
         return _Part([self.ids[n] for n in numbers], [self.said[n] for n in numbers], self.num_cut)
 
 
-def read_data(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> TuneData:
-    """Read all examples before anything is trained, and say what they are taken for.
+def read_labels(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> TuneData:
+    """Read all labelled texts before anything is trained, and say what they are taken for.
 
     Raises:
         DataError: a file cannot be read, a row lacks something, or there is nothing to learn.
@@ -77,7 +81,13 @@ def read_data(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> Tune
     return TuneData(
         _labelled(part, labels, weights),
         _labelled(dev, labels, []),
-        labels,
+        HeadConfig(
+            kind="sequence",
+            labels=labels.names,
+            pooling=config.pooling,
+            problem=labels.problem,
+            dropout=config.dropout,
+        ),
         _fingerprint([part, dev]),
     )
 
@@ -119,11 +129,16 @@ def _read(table: Table, columns: Columns, tokenizer: Tokenizer, max_length: int)
 
 def _held_out(part: _Part, seed: int) -> tuple[_Part, _Part]:
     """Hold a tenth of two or more examples out, at least one, chosen by the seed."""
-    size = len(part.ids)
+    learned, measured = held_out(len(part.ids), seed)
+    return part.only(learned), part.only(measured)
+
+
+def held_out(size: int, seed: int) -> tuple[list[int], list[int]]:
+    """Return the numbers of examples to learn from, and of those to measure on: a tenth."""
     number = max(1, round(_HELD_OUT * size))
     order = permuted(np.arange(size), size, rng.key(seed, "held out")).tolist()
     say(f"no --dev: {number} of {size} examples are held out to measure on")
-    return part.only(sorted(order[number:])), part.only(sorted(order[:number]))
+    return sorted(order[number:]), sorted(order[:number])
 
 
 def _labelled(part: _Part, labels: LabelSet, weights: list[float]) -> Labelled:

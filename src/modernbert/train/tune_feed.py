@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from modernbert.data.chunks import Rows
-from modernbert.data.rows import ExampleStream
+from modernbert.data.rows import ExampleStream, Micro
 from modernbert.optim.schedule import Schedule
-from modernbert.tasks.classify import Classify, LabelledBatch
+from modernbert.tasks.base import Task
 from modernbert.train.tune_config import TuneConfig
 from modernbert.train.tune_data import TuneData
 
@@ -19,8 +20,8 @@ class TuneWork:
     """From 1."""
     epoch: float
     """Epochs that are over once the step is taken."""
-    task: Classify
-    batches: tuple[LabelledBatch, ...]
+    task: Task[Micro, Any]
+    batches: tuple[Any, ...]
     rows: tuple[Rows, ...]
     num_tokens: int
     """Over all ranks."""

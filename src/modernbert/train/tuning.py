@@ -8,7 +8,7 @@ OUT/model/             the best model so far
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from modernbert.base.records import from_plain, to_plain
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.kernels.attention import backend_for
 from modernbert.model import folder as model_folder
-from modernbert.model.config import HeadConfig
 from modernbert.model.init import with_head
 from modernbert.model.model import Model
 from modernbert.optim.groups import depth_of, layered_groups
@@ -34,7 +33,8 @@ from modernbert.train.description import NAME, read_description
 from modernbert.train.feed import Progress
 from modernbert.train.rows import EVALUATIONS, steps_in, truncate
 from modernbert.train.tune_config import TuneConfig
-from modernbert.train.tune_data import TuneData, read_data
+from modernbert.train.tune_data import TuneData, read_labels
+from modernbert.train.tune_tags import read_tags
 
 _LR_OF_BASE, _BASE_DIM = 5e-5, 768
 
@@ -63,8 +63,25 @@ class Tuning:
         checkpoint.retire(place, 1)
 
 
-def create(config: TuneConfig, start: Path, folder: Path) -> Tuning:
-    """Read the model in `start` and all examples, and begin a folder.
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a fine-tuning begins with."""
+
+    task: str
+    """What is learned: a key of `READERS`."""
+    model: str
+    """Folder of the model."""
+
+
+READERS: dict[str, Callable[[TuneConfig, Tokenizer, int], TuneData]] = {
+    "classify": read_labels,
+    "tokens": read_tags,
+}
+"""How the examples of a task are read."""
+
+
+def create(config: TuneConfig, start: Start, folder: Path) -> Tuning:
+    """Read the model and all examples, and begin a folder.
 
     Raises:
         ConfigError: the folder holds something, or a number does not fit the model.
@@ -74,10 +91,12 @@ def create(config: TuneConfig, start: Path, folder: Path) -> Tuning:
     """
     if folder.is_dir() and any(folder.iterdir()):
         raise ConfigError(f"{folder} is not empty: give another folder for the run")
-    tokenizer, model = Tokenizer.load(start), model_folder.read(start)
+    place = Path(start.model)
+    tokenizer, model = Tokenizer.load(place), model_folder.read(place)
     config = _decided(config, model)
-    data = read_data(config, tokenizer, config.max_length)
-    tuning = _assembled(config, folder, data, _with_head(model, config, data), tokenizer)
+    data = READERS[start.task](config, tokenizer, config.max_length)
+    model = with_head(model, data.head, config.seed)
+    tuning = _assembled(config, folder, data, model, tokenizer)
     files.make_folder(folder)
     files.write_json(folder / NAME, _description(config, start, data))
     return tuning
@@ -94,16 +113,17 @@ def resume(folder: Path) -> Tuning:
     if "start" not in told:
         raise CheckpointError(f"{folder} holds no fine-tuning: give the folder of one")
     config = from_plain(TuneConfig, told.get("config"), f"{folder}: config")
-    start = Path(str(told["start"]))
+    start = from_plain(Start, told["start"], f"{folder}: start")
     saved = checkpoint.found(folder / "checkpoints")
-    model = model_folder.read(saved[-1] if saved else start)
-    tokenizer = Tokenizer.load(start)
-    data = read_data(config, tokenizer, config.max_length)
+    model = model_folder.read(saved[-1] if saved else Path(start.model))
+    tokenizer = Tokenizer.load(Path(start.model))
+    data = READERS[start.task](config, tokenizer, config.max_length)
     if data.fingerprint != told.get("data_fingerprint"):
         raise DataError(
             f"the examples are not those that {folder} began with: put those back, or begin anew"
         )
-    tuning = _assembled(config, folder, data, _with_head(model, config, data), tokenizer)
+    model = with_head(model, data.head, config.seed)
+    tuning = _assembled(config, folder, data, model, tokenizer)
     if saved:
         state = checkpoint.read_state(saved[-1])
         checkpoint.check(saved[-1], state)
@@ -121,17 +141,6 @@ def _recall(tuning: Tuning) -> None:
         tuning.num_worse = 0 if row["is_best"] else tuning.num_worse + 1
         name = next(iter(tuning.data.dev.task.measures))
         tuning.best = max(tuning.best, row[name])
-
-
-def _with_head(model: Model, config: TuneConfig, data: TuneData) -> Model:
-    head = HeadConfig(
-        kind="sequence",
-        labels=data.labels.names,
-        pooling=config.pooling,
-        problem=data.labels.problem,
-        dropout=config.dropout,
-    )
-    return with_head(model, head, config.seed)
 
 
 def _decided(config: TuneConfig, model: Model) -> TuneConfig:
@@ -181,13 +190,13 @@ def _assembled(
     return Tuning(folder, config, data, model, tokenizer, optimizer, autocast)
 
 
-def _description(config: TuneConfig, start: Path, data: TuneData) -> Mapping[str, Any]:
+def _description(config: TuneConfig, start: Start, data: TuneData) -> Mapping[str, Any]:
     return {
         "format": FORMAT,
-        "start": str(start),
+        "start": to_plain(start),
         "config": to_plain(config),
         "data_fingerprint": data.fingerprint,
-        "labels": to_plain(data.labels),
+        "labels": list(data.head.labels),
         "versions": machine.versions(),
         "machine": machine.machine(),
         "command": machine.command(),

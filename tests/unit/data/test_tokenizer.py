@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from modernbert.base.errors import DataError
-from modernbert.data import tokenizer as module
+from modernbert.data import pieces as module
 from modernbert.data.tokenizer import Tokenizer
 from tests.corpora import SHARED, needs_shared_data, texts, tokenizer
 
@@ -144,7 +144,7 @@ def check_cut(tokenizer, size, monkeypatch):
     text = awkward_text()
     (whole,) = tokenizer.encode_many([text])
     monkeypatch.setattr(module, "PIECE_CHARS", size)
-    pieces = list(tokenizer._cut(text))
+    pieces = list(module.pieces_of(text, is_cuttable=tokenizer._is_cuttable))
     assert "".join(pieces) == text
     assert len(pieces) > 5
     assert max(map(len, pieces)) < 2 * size
@@ -154,7 +154,7 @@ def check_cut(tokenizer, size, monkeypatch):
 def test_a_text_without_a_place_to_cut_is_cut_all_the_same(monkeypatch):
     monkeypatch.setattr(module, "PIECE_CHARS", 10)
     text = "日本語テスト" * 40
-    assert max(map(len, tokenizer()._cut(text))) == 20
+    assert max(map(len, module.pieces_of(text, is_cuttable=True))) == 20
     assert tokenizer().decode(tokenizer().encode_many([text])[0]) == text
 
 
@@ -182,3 +182,25 @@ def test_the_real_tokenizer_is_understood(real):
     assert not real.special_ids & set(ids.tolist())
     assert real.encode_many(["|||IP_ADDRESS|||", "x    y"])[0].tolist() == [0]
     assert real._is_cuttable
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("the packed", ["the", "packed"]),
+        ("two  blanks\tand a tab", None),
+        ("na\u00efve caf\u00e9 \U0001f600\U0001f44d\U0001f3fd", None),
+        ("\u65b0\u3057\u3044 \u6771\u4eac a\u200bb", None),
+        ("", []),
+    ],
+)
+def test_offsets_are_of_the_text_without_blanks(text, expected):
+    ((ids, offsets),) = tokenizer().encode_with_offsets([text])
+    assert np.array_equal(ids, tokenizer().encode_many([text])[0])
+    assert offsets.shape == (len(ids), 2)
+    parts = [text[start:stop] for start, stop in offsets.tolist()]
+    assert all(part == part.strip() or not part.strip() for part in parts)
+    covered = {place for start, stop in offsets.tolist() for place in range(start, stop)}
+    assert covered >= {place for place, char in enumerate(text) if not char.isspace()}
+    if expected is not None:
+        assert "".join(parts) == "".join(expected)

@@ -88,11 +88,13 @@ def test_correct_rows_are_counted_and_measured():
     found = model(batch.packed).argmax(-1)
     assert task.loss(model, batch).num_correct == (found == batch.targets).sum()
     perfect = F.one_hot(task.targets).float()
-    assert task.measure(perfect) == {"accuracy": 1.0, "f1": 1.0, "matthews": 1.0}
+    assert task.measure(list(perfect)) == {"accuracy": 1.0, "f1": 1.0, "matthews": 1.0}
     several, _, _ = made("multi_label")
-    assert several.measure(several.targets - 0.5) == {"f1_micro": 1.0, "accuracy": 1.0}
+    assert several.measure(list(several.targets - 0.5)) == {"f1_micro": 1.0, "accuracy": 1.0}
     values, _, _ = made("regression")
-    assert values.measure(values.targets[:, None]) == pytest.approx({"spearman": 1.0, "pearson": 1})
+    assert values.measure(list(values.targets[:, None])) == pytest.approx(
+        {"spearman": 1.0, "pearson": 1}
+    )
 
 
 def test_a_label_that_training_has_not_is_named():

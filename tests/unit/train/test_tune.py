@@ -13,9 +13,9 @@ from modernbert.base.errors import CheckpointError, ConfigError, DataError, Trai
 from modernbert.infer.pretrained import Pretrained, load
 from modernbert.model.config import HeadConfig
 from modernbert.model.init import build, with_head
-from modernbert.train.tune import scores_of, tune
+from modernbert.train.tune import outputs_of, tune
 from modernbert.train.tune_config import TuneConfig
-from modernbert.train.tuning import create, resume
+from modernbert.train.tuning import Start, create, resume
 from tests.corpora import tokenizer
 from tests.nets import config_of
 from tests.runs import has_rows, rows_of
@@ -50,7 +50,7 @@ def start(tmp_path_factory):
     config = config_of(vocab_size=tokens.vocab_size, max_length=64, **ids)
     place = tmp_path_factory.mktemp("start") / "model"
     Pretrained(build(config, 0), tokens).save(place)
-    return place
+    return Start("classify", str(place))
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_what_words_say_is_learned_and_the_best_model_is_kept(config, start, tmp
     best = load(tmp_path / "out" / "model")
     assert best.head.config.labels == ("land", "sea")
     data = create(config, start, tmp_path / "again").data
-    again = data.dev.task.measure(scores_of(best.model, data.dev, tuned_autocast()))
+    again = data.dev.task.measure(outputs_of(best.model, data.dev, tuned_autocast()))
     assert again["accuracy"] == max(row["accuracy"] for row in measured)
 
 
@@ -107,7 +107,7 @@ def test_training_stops_when_nothing_improves(config, start, tmp_path):
 
 
 def test_frozen_layers_stay_and_lower_layers_move_less(config, start, tmp_path):
-    before = load(start).model.state_dict()
+    before = load(start.model).model.state_dict()
     tuning = tuned(dataclasses.replace(config, epochs=1, frozen_layers=2), start, tmp_path / "a")
     for name, weight in tuning.model.encoder.state_dict().items():
         is_frozen = name.startswith(("embeddings.", "layers.0.", "layers.1."))
@@ -131,7 +131,7 @@ def test_without_dev_a_tenth_is_held_out(config, start, tmp_path, capsys):
 
 
 def test_the_old_head_s_dense_layer_is_kept(start):
-    old = load(start).model
+    old = load(start.model).model
     head = HeadConfig(kind="sequence", labels=("a", "b"))
     made = with_head(old, head, 0)
     assert torch.equal(made.head.dense.weight, old.head.dense.weight)
