@@ -148,4 +148,6 @@ def test_false_documents_are_noticed():
 def test_paths_of_machines_are_noticed():
     assert MACHINE.search("open('/ho" + "me/ann/x')")
     assert MACHINE.search("cd /t" + "mp/x")
-    assert not MACHINE.search("../work/x, docs/tmp/x, https://example.org/opt/x, /us" + "r/bin/env")
+    assert not MACHINE.search(
+        "../wo" + "rk/x, docs/t" + "mp/x, https://example.org/o" + "pt/x, /us" + "r/bin/env"
+    )

@@ -42,14 +42,13 @@ def predict(
     """
     from modernbert.base.files import whole_file
     from modernbert.data.columns import Columns
-    from modernbert.data.table import open_table
+    from modernbert.data.table import HAS_HEADER, open_table
     from modernbert.infer.predict import Writer, form_of
     from modernbert.infer.predict import predict as predictions
     from modernbert.infer.pretrained import load
 
     form = "jsonl" if options.out is None else form_of(options.out)
-    has_header = {"auto": None, "yes": True, "no": False}[options.header]
-    table = open_table(file, "test", has_header=has_header)
+    table = open_table(file, "test", has_header=HAS_HEADER[options.header])
     columns = Columns(options.text, options.pair)
     rows = predictions(load(model), table, columns, gives_all=options.probabilities)
     if options.out is None:

@@ -34,8 +34,6 @@ _LABELS = (
     *("label", "labels", "class", "category", "target", "gold_label", "sentiment", "topic"),
     *("score", "similarity", "rating", "stars", "quality", "is_duplicate", "intent", "y"),
 )
-_LOOKED_AT = 1000
-"""Rows that a guess by content rests on."""
 _MOST_LABELS = 100
 
 
@@ -101,10 +99,10 @@ def _by_repetition(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> t
     """Take the column with the fewest values, all said, two or more, that come again and again."""
     counts = {}
     for name in names:
-        values = [str(row.get(name) or "").strip() for row in rows[:_LOOKED_AT]]
+        values = [str(row.get(name) or "").strip() for row in rows]
         if all(values):
             counts[name] = len({*values})
-    most = min(_MOST_LABELS, len(rows[:_LOOKED_AT]) // 2)
+    most = min(_MOST_LABELS, len(rows) // 2)
     fit = {name: count for name, count in counts.items() if 2 <= count <= most}
     return (min(fit, key=lambda name: fit[name]),) if fit else ()
 
@@ -112,7 +110,7 @@ def _by_repetition(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> t
 def _by_length(names: set[str], rows: Sequence[Mapping[str, Any]]) -> str:
     """Take the column with the longest texts."""
     lengths = {
-        name: sum(len(row[name]) for row in rows[:_LOOKED_AT] if isinstance(row.get(name), str))
+        name: sum(len(row[name]) for row in rows if isinstance(row.get(name), str))
         for name in names
     }
     longest = max(lengths, key=lambda name: (lengths[name], name), default="")

@@ -16,6 +16,7 @@ from modernbert.data.tokenizer import Ids, Tokenizer
 _AT_ONCE = 1000
 """Texts that are encoded together."""
 _LOOKED_AT = 1000
+"""Rows that a guess of columns rests on."""
 
 
 @dataclass(frozen=True, slots=True)

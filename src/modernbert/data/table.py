@@ -17,6 +17,9 @@ from modernbert.base.errors import DataError, reason_of
 from modernbert.data.formats import Unpacked, arrow_rows, parquet_rows
 from modernbert.data.table_files import Names, Part, kind_of, part_of
 
+HAS_HEADER: dict[str, bool | None] = {"auto": None, "yes": True, "no": False}
+"""What an option says of the first line, as `open_table` takes it."""
+
 _DELIMITERS = (",", ";", "\t", "|")
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 

@@ -16,7 +16,7 @@ from modernbert.data.examples import first_rows, read_texts, said_in, texts_in
 from modernbert.data.labels import LabelSet, Said, gaps, learn
 from modernbert.data.order import permuted
 from modernbert.data.rows import ExampleSet, Micro
-from modernbert.data.table import Table, open_table
+from modernbert.data.table import HAS_HEADER, Table, open_table
 from modernbert.data.table_files import Part
 from modernbert.data.tokenizer import Ids, Tokenizer
 from modernbert.model.config import HeadConfig
@@ -93,8 +93,7 @@ def read_labels(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> Tu
 
 
 def _table(config: TuneConfig, path: str, part: Part) -> Table:
-    has_header = {"auto": None, "yes": True, "no": False}[config.header]
-    return open_table(Path(path), part, has_header=has_header)
+    return open_table(Path(path), part, has_header=HAS_HEADER[config.header])
 
 
 def _columns(config: TuneConfig, table: Table) -> Columns:
