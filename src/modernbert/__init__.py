@@ -5,19 +5,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modernbert.batch import Layout, PackedBatch, pack
     from modernbert.bridge.accelerate import accelerate, restore
-    from modernbert.infer.classify import Label, classify
+    from modernbert.infer.answer import Answer
+    from modernbert.infer.classify import Label
+    from modernbert.infer.engine import Engine
     from modernbert.infer.fill import Guess, fill
     from modernbert.infer.pretrained import Pretrained, load
+    from modernbert.infer.tag import Entity
 
 __version__ = "0.1.0.dev0"
 __all__ = [
+    "Answer",
+    "Engine",
+    "Entity",
     "Guess",
     "Label",
     "Layout",
     "PackedBatch",
     "Pretrained",
     "accelerate",
-    "classify",
     "fill",
     "load",
     "pack",
@@ -25,13 +30,15 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Answer": "modernbert.infer.answer",
+    "Engine": "modernbert.infer.engine",
+    "Entity": "modernbert.infer.tag",
     "Guess": "modernbert.infer.fill",
     "Label": "modernbert.infer.classify",
     "Layout": "modernbert.batch",
     "PackedBatch": "modernbert.batch",
     "Pretrained": "modernbert.infer.pretrained",
     "accelerate": "modernbert.bridge.accelerate",
-    "classify": "modernbert.infer.classify",
     "fill": "modernbert.infer.fill",
     "load": "modernbert.infer.pretrained",
     "pack": "modernbert.batch",

@@ -13,13 +13,14 @@ from modernbert.train.tune_config import TuneConfig
 
 _INTERRUPTED = 130
 _EXAMPLES = """
-Teach an encoder to label texts, or words in them, from a file of examples.
+Teach an encoder to label texts or words in them, or to answer questions, from a file of examples.
 
 Examples:
   modernbert finetune classify run/model --train train.csv --dev dev.csv --out labels
   modernbert finetune classify run/model --train reviews.jsonl --out stars --problem regression
   modernbert finetune classify run/model --train pairs.tsv --out same --text first --pair second
   modernbert finetune tokens run/model --train train.conll --dev dev.conll --out names
+  modernbert finetune spans run/model --train train.json --dev dev.json --out answers
 
 Columns are guessed by their names and contents, and said. The best model on the dev examples is in
 OUT/model, where transformers, sentence-transformers and servers open it.
@@ -30,8 +31,9 @@ OUT/model, where transformers, sentence-transformers and servers open it.
 class Finetune:
     """What the command takes."""
 
-    task: tyro.conf.Positional[Literal["classify", "tokens"]] = "classify"
-    """What is learned: labels or numbers for texts or pairs (classify), spans in texts (tokens)."""
+    task: tyro.conf.Positional[Literal["classify", "tokens", "spans"]] = "classify"
+    """What is learned: labels or numbers for texts or pairs (classify), tagged words or spans in
+    texts (tokens), answers to questions in texts (spans)."""
     start: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")] = ""
     """Folder of the model to start from, or its name on the hub."""
     out: Path | None = None

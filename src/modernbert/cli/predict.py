@@ -17,13 +17,15 @@ class PredictOptions:
     out: Path | None = None
     """File to write, .jsonl or .csv; without it rows are printed as .jsonl."""
     text: str = ""
-    """Column of the texts; guessed and said where it is left out."""
+    """Column of the texts, or of the contexts of questions; guessed and said where left out."""
     pair: str = ""
-    """Column of the second texts, where the model compares two."""
+    """Column of the second texts, where the model compares two, or of the questions."""
     header: Literal["auto", "yes", "no"] = "auto"
     """Whether the first line of a .csv or .tsv names the columns."""
     probabilities: bool = False
-    """Add every label with its probability."""
+    """Add every label, word or likely answer with its probability."""
+    can_be_none: bool = False
+    """Let a question have no answer in its text."""
 
 
 def predict(
@@ -33,24 +35,32 @@ def predict(
     *,
     options: Annotated[PredictOptions, tyro.conf.arg(name="")],
 ) -> int:
-    """Label the texts of a file, some rows at a time, so that its size does not matter.
+    """Label, tag or answer the rows of a file, some at a time, so that its size does not matter.
 
     Args:
-        model: Folder of a model that labels texts, or its name on the hub.
-        file: .csv, .tsv, .jsonl, .json or .parquet, also packed, or a folder of datasets.
+        model: Folder of a fine-tuned model, or its name on the hub.
+        file: .csv, .tsv, .jsonl, .json or .parquet, also packed, a folder of datasets, or words to
+            tag in columns (.conll).
         options: What is read and written.
     """
     from modernbert.base.files import whole_file
     from modernbert.data.columns import Columns
     from modernbert.data.table import HAS_HEADER, open_table
+    from modernbert.data.tagged import WordTable, is_of_words
     from modernbert.infer.predict import Writer, form_of
     from modernbert.infer.predict import predict as predictions
     from modernbert.infer.pretrained import load
+    from modernbert.infer.sayings import Wishes
 
     form = "jsonl" if options.out is None else form_of(options.out)
-    table = open_table(file, "test", has_header=HAS_HEADER[options.header])
+    opened = load(model)
+    head = opened.model.head_config
+    is_tagged = head is not None and head.kind == "tokens" and is_of_words(file)
+    has_header = HAS_HEADER[options.header]
+    table = WordTable(file) if is_tagged else open_table(file, "test", has_header=has_header)
     columns = Columns(options.text, options.pair)
-    rows = predictions(load(model), table, columns, gives_all=options.probabilities)
+    wishes = Wishes(gives_all=options.probabilities, can_be_none=options.can_be_none)
+    rows = predictions(opened, table, columns, wishes)
     if options.out is None:
         Writer(sys.stdout, form).write(rows)
         return 0

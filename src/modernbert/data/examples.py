@@ -10,7 +10,7 @@ import numpy as np
 from modernbert.base.errors import DataError
 from modernbert.data.columns import Columns
 from modernbert.data.labels import Said
-from modernbert.data.table import Row, Table
+from modernbert.data.table import Row, RowFiles
 from modernbert.data.tokenizer import Ids, Tokenizer
 
 _AT_ONCE = 1000
@@ -29,7 +29,7 @@ class Read:
     """Tokens that were left out for length."""
 
 
-def first_rows(table: Table) -> list[Row]:
+def first_rows(table: RowFiles) -> list[Row]:
     """Return the rows that columns are guessed by.
 
     Raises:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, final
+from typing import IO, Any, Protocol, final
 
 from modernbert.base.errors import DataError, reason_of
 from modernbert.data.formats import Unpacked, arrow_rows, parquet_rows
@@ -31,6 +31,25 @@ class Row:
     values: Mapping[str, Any]
     where: str
     """File and number of line or row, for sentences about it."""
+
+
+class RowFiles(Protocol):
+    """Rows in files, read as often as asked."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Where they stand."""
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of the files, as they lie on disk, that were read since iteration began."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the files, as they lie on disk."""
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield every row."""
 
 
 @final

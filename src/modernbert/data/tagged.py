@@ -7,7 +7,7 @@ table with `tokens` and `tags`, or with `text` and `spans`.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 from modernbert.base.errors import DataError
 from modernbert.data.formats import Unpacked
@@ -74,24 +74,71 @@ def in_one_scheme(given: Sequence[Tagged]) -> list[Tagged]:
     ]
 
 
+@final
+class WordTable:
+    """Rows of `tokens`, and `tags` where they are told, from a file of words in columns."""
+
+    def __init__(self, path: Path) -> None:
+        self.files = (path,)
+        self.bytes_read = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the file, as it lies on disk."""
+        return self.files[0].stat().st_size
+
+    def __iter__(self) -> Iterator[Row]:
+        unpacked = Unpacked(self.files[0])
+        for first, lines in _grouped(unpacked, self.files[0], fewest=1):
+            self.bytes_read = unpacked.position()
+            values = {"tokens": [cells[0] for cells in lines]}
+            if len(lines[0]) > 1:
+                values["tags"] = [cells[-1].strip() for cells in lines]
+            yield Row(values, f"{self.files[0]}, line {first}")
+
+
+def words_in(row: Row) -> list[str] | None:
+    """Return the words of a row that was cut already, None where it was not."""
+    name = _first(row, _WORDS)
+    words = row.values[name] if name else None
+    return [str(word) for word in words] if isinstance(words, list) else None
+
+
+def is_of_words(path: Path) -> bool:
+    """Return whether a file has a word a line, and is no .tsv whose first line names its texts."""
+    name = path.name.lower().removesuffix(".gz")
+    if not path.is_file() or not name.endswith(COLUMN_FILES):
+        return False
+    if not name.endswith(".tsv"):
+        return True
+    with Unpacked(path) as file:
+        first = next(text_lines(file, path), "")
+    return not {*first.strip().lower().split("\t")} & {"text", "sentence", *_WORDS}
+
+
 def _sentences(path: Path) -> Iterator[Tagged]:
-    words: list[str] = []
-    tags: list[str] = []
+    for first, lines in _grouped(Unpacked(path), path, fewest=2):
+        words, tags = [cells[0] for cells in lines], [cells[-1].strip() for cells in lines]
+        yield from_words(words, tags, f"{path}, line {first}")
+
+
+def _grouped(file: Unpacked, path: Path, *, fewest: int) -> Iterator[tuple[int, list[list[str]]]]:
+    """Yield the lines of each sentence, cut into columns, with the number of the first."""
+    lines: list[list[str]] = []
     first = 0
-    for number, cells in _cells(path):
+    for number, cells in _cells(file, path, fewest):
         if cells:
-            first = first if words else number
-            words.append(cells[0])
-            tags.append(cells[-1].strip())
-        elif words:
-            yield from_words(words, tags, f"{path}, line {first}")
-            words, tags = [], []
+            first = first if lines else number
+            lines.append(cells)
+        elif lines:
+            yield first, lines
+            lines = []
 
 
-def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _cells(unpacked: Unpacked, path: Path, fewest: int) -> Iterator[tuple[int, list[str]]]:
     """Yield the columns of each line, none where a sentence ends and behind the last one."""
     columns = number = 0
-    with Unpacked(path) as file:
+    with unpacked as file:
         for number, line in enumerate(text_lines(file, path), start=1):
             cells = line.rstrip("\r\n").split("\t") if "\t" in line else line.split()
             is_comment = line.startswith("# ") and len(cells) != columns  # as CoNLL-U has them
@@ -99,16 +146,16 @@ def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
                 yield number, []
             elif not is_comment:
                 columns = columns or len(cells)
-                _check(cells, columns, f"{path}, line {number}")
+                _check(cells, max(columns, fewest), f"{path}, line {number}")
                 yield number, cells
-    yield number, []
+        yield number, []
 
 
 def _check(cells: list[str], columns: int, where: str) -> None:
-    if len(cells) < 2 or len(cells) != columns or not cells[0] or not cells[-1].strip():
+    if len(cells) != columns or not cells[0] or not cells[-1].strip():
         raise DataError(
-            f"{where} has {len(cells)} columns and the first line {columns}: a line is a word, "
-            "then its tag behind it, as in all others"
+            f"{where} has {len(cells)} columns, not {columns}: a line is a word, then its tag "
+            "behind it, as in all others"
         )
 
 

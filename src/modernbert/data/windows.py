@@ -37,15 +37,39 @@ def windows(
     near the edge of a window is said in the one where it has more around it.
     """
     room = max_length - 2
-    overlap = int(_OVERLAP * room) // 2 * 2
-    starts = [0] if len(ids) <= room else range(0, len(ids) - overlap, room - overlap)
-    for number, start in enumerate(starts):
-        stop = min(start + room, len(ids))
-        first = start + (overlap // 2 if number else 0)
-        last = stop if stop == len(ids) else stop - overlap // 2
+    for start, stop in _cuts(len(ids), room):
+        first = start + (_overlap(room) // 2 if start else 0)
+        last = stop if stop == len(ids) else stop - _overlap(room) // 2
         units = np.flatnonzero((firsts >= first) & (firsts < last))
         body = np.array([tokenizer.cls_id, *ids[start:stop], tokenizer.sep_id], dtype=np.int64)
         yield Window(body, firsts[units] - start + 1, units, text)
+
+
+def question_windows(
+    text: int, question: Ids, ids: Ids, tokenizer: Tokenizer, max_length: int
+) -> Iterator[Window]:
+    """Cut a text into windows behind a question: [CLS] question [SEP] text [SEP].
+
+    Units are the text's tokens, and those near an edge are in two windows, so that an answer is
+    whole in one. A question that takes more than half of a window is cut there.
+    """
+    question = question[: (max_length - 3) // 2]
+    before = np.array([tokenizer.cls_id, *question, tokenizer.sep_id], dtype=np.int64)
+    for start, stop in _cuts(len(ids), max_length - len(before) - 1):
+        places = np.arange(stop - start) + len(before)
+        body = np.concatenate([before, ids[start:stop], np.array([tokenizer.sep_id])])
+        yield Window(body, places, np.arange(start, stop), text)
+
+
+def _cuts(count: int, room: int) -> Iterator[tuple[int, int]]:
+    """Yield where windows of so many tokens begin and end; each overlaps the one before it."""
+    overlap = _overlap(room)
+    for start in [0] if count <= room else range(0, count - overlap, room - overlap):
+        yield start, min(start + room, count)
+
+
+def _overlap(room: int) -> int:
+    return int(_OVERLAP * room) // 2 * 2
 
 
 def first_tokens(offsets: Offsets, words: Sequence[tuple[int, int]]) -> Ints:

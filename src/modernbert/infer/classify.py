@@ -8,12 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from modernbert.base.errors import ConfigError, DataError
-from modernbert.batch import pack
 from modernbert.data.examples import read_texts
-from modernbert.infer.batching import plan
-from modernbert.infer.embed import BATCH_TOKENS
-from modernbert.infer.encode import encode
 from modernbert.infer.pretrained import Pretrained
+from modernbert.infer.reading import check_list
+from modernbert.infer.scores import scores_of
 from modernbert.model.config import HeadConfig
 
 Text = str | tuple[str, ...]
@@ -40,7 +38,7 @@ def classify(model: Pretrained, texts: Sequence[Text]) -> list[list[Label]]:
         DataError: a text holds what is no character, or texts and pairs are mixed.
     """
     head = head_of(model)
-    scores = probabilities(scores_of(model, texts), head).tolist()
+    scores = probabilities(label_scores(model, texts), head).tolist()
     return [sorted(map(Label, head.labels, row), key=lambda label: -label.score) for row in scores]
 
 
@@ -58,23 +56,17 @@ def head_of(model: Pretrained) -> HeadConfig:
     return head
 
 
-@torch.no_grad()
-def scores_of(model: Pretrained, texts: Sequence[Text]) -> Float[Tensor, "S N"]:
+def label_scores(model: Pretrained, texts: Sequence[Text]) -> Float[Tensor, "S N"]:
     """Return the head's scores of texts or pairs before any activation, on the CPU."""
     head_of(model)
+    check_list(texts)
     pairs = [(text,) if isinstance(text, str) else tuple(text) for text in texts]
     if not pairs:
         raise DataError("there is no text to read: give at least one")
     if len({len(pair) for pair in pairs}) > 1:
         raise DataError("some of the texts are pairs and some are not: give them apart")
     read = [each.ids for each in read_texts(pairs, model.tokenizer, model.config.max_length)]
-    device = next(model.parameters()).device
-    found: dict[int, Tensor] = {}
-    for numbers in plan([len(ids) for ids in read], BATCH_TOKENS):
-        batch = pack([read[number].tolist() for number in numbers]).to(device)
-        scores = model.model.scores(encode(model.encoder, batch), batch.layout)
-        found |= dict(zip(numbers, scores.float().cpu(), strict=True))
-    return torch.stack([found[number] for number in range(len(read))])
+    return torch.stack(scores_of(model, read))
 
 
 def probabilities(scores: Float[Tensor, "S N"], head: HeadConfig) -> Float[Tensor, "S N"]:

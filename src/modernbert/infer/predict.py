@@ -8,57 +8,39 @@ from pathlib import Path
 from typing import IO, Any, final
 
 from modernbert.base.errors import ConfigError
-from modernbert.base.log import meter, say
-from modernbert.data.columns import Columns, guess
-from modernbert.data.examples import first_rows, texts_in
-from modernbert.data.table import Row, Table
-from modernbert.infer.classify import Label, classify, head_of
+from modernbert.base.log import meter
+from modernbert.data.columns import Columns
+from modernbert.data.table import Row, RowFiles
 from modernbert.infer.pretrained import Pretrained
+from modernbert.infer.sayings import Wishes, saying_of
 
 _AT_ONCE = 512
 """Rows that are read, labelled and written together: memory holds no more."""
-_LIKELY = 0.5
 
 
 def predict(
-    model: Pretrained, table: Table, given: Columns, *, gives_all: bool
+    model: Pretrained, table: RowFiles, given: Columns, wishes: Wishes
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of a file with what a model says of them, in their order, at bounded memory.
 
-    `prediction` is the likeliest label, the list of those above one half, or the number, and
-    `probability` how sure the model is; `gives_all` adds `probabilities`, of every label.
+    What is said is in the columns `prediction` and `probability`, and in more if it is wished.
 
     Raises:
-        ConfigError: the model does not label texts.
+        ConfigError: the model has no head that says something of a row.
         DataError: the file cannot be read, or a row has no text.
     """
-    head = head_of(model)
-    columns = guess(given, [row.values for row in first_rows(table)], str(table.files[0]))
-    say(f"{table.files[0]}: texts from {' and '.join(columns.texts)}")
-    with meter("labelling", max(table.size_bytes, 1)) as bar:
-        for rows in _groups(table):
-            found = classify(model, [texts_in(row, columns) for row in rows])
-            for row, labels in zip(rows, found, strict=True):
-                yield {**row.values, **_said(labels, head.problem, gives_all=gives_all)}
+    saying = saying_of(model, table, given, wishes)
+    with meter("predicting", max(table.size_bytes, 1)) as bar:
+        for rows in _groups(saying.rows):
+            for row, said in zip(rows, saying.say(rows), strict=True):
+                yield {**row.values, **said}
             bar.at(table.bytes_read)
 
 
-def _groups(table: Table) -> Iterator[list[Row]]:
+def _groups(table: Iterable[Row]) -> Iterator[list[Row]]:
     rows = iter(table)
     while group := list(islice(rows, _AT_ONCE)):
         yield group
-
-
-def _said(labels: list[Label], problem: str, *, gives_all: bool) -> dict[str, Any]:
-    everything = {label.name: label.score for label in labels}
-    more = {"probabilities": everything} if gives_all else {}
-    if problem == "regression":
-        return {"prediction": labels[0].score}
-    if problem == "multi_label":
-        likely = [label for label in labels if label.score > _LIKELY]
-        scores = [label.score for label in likely]
-        return {"prediction": [each.name for each in likely], "probability": scores, **more}
-    return {"prediction": labels[0].name, "probability": labels[0].score, **more}
 
 
 @final

@@ -27,8 +27,7 @@ def with_ends(
     Raises:
         DataError: texts are none or a single one, one is no text or holds what is no character.
     """
-    if isinstance(texts, str):
-        raise DataError("texts is a single text: give a list of texts")
+    check_list(texts)
     if not len(texts):
         raise DataError("there is no text to read: give at least one")
     for number, text in enumerate(texts):
@@ -39,6 +38,16 @@ def with_ends(
         np.array([tokenizer.cls_id, *ids[:room], tokenizer.sep_id], dtype=np.int64)
         for ids in tokenizer.encode_texts(texts, prompt)
     ]
+
+
+def check_list(texts: object) -> None:
+    """Refuse one text where a list of them belongs: its characters would be taken for texts.
+
+    Raises:
+        DataError: it is one.
+    """
+    if isinstance(texts, str):
+        raise DataError("texts is a single text: give a list of texts")
 
 
 def prompt_named(config: SentenceConfig, name: str | None) -> str:

@@ -34,6 +34,7 @@ from modernbert.train.feed import Progress
 from modernbert.train.rows import EVALUATIONS, steps_in, truncate
 from modernbert.train.tune_config import TuneConfig
 from modernbert.train.tune_data import TuneData, read_labels
+from modernbert.train.tune_questions import read_answers
 from modernbert.train.tune_tags import read_tags
 
 _LR_OF_BASE, _BASE_DIM = 5e-5, 768
@@ -76,6 +77,7 @@ class Start:
 READERS: dict[str, Callable[[TuneConfig, Tokenizer, int], TuneData]] = {
     "classify": read_labels,
     "tokens": read_tags,
+    "spans": read_answers,
 }
 """How the examples of a task are read."""
 

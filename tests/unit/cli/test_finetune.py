@@ -11,6 +11,10 @@ from tests.runs import rows_of
 
 FAST = ["--device", "cpu", "--precision", "float32", "--epochs", "2", "--batch-size", "4"]
 ROWS = [{"text": f"{word} batch", "label": word} for word in ("packed", "every", "packed") * 4]
+ASKED = [
+    {"context": f"every {word} batch", "question": "which batch", "answers": [word]}
+    for word in ("packed", "token", "packed") * 4
+]
 CONLL = "every\tO\nplace\tB-X\n\npacked\tO\nbatch\tI-X\n\n" * 4
 
 
@@ -23,6 +27,8 @@ def place(tmp_path):
     Pretrained(build(config, 0), tokens).save(tmp_path / "model")
     lines = "".join(json.dumps(row) + "\n" for row in ROWS)
     (tmp_path / "train.jsonl").write_text(lines)
+    asked = "".join(json.dumps(row) + "\n" for row in ASKED)
+    (tmp_path / "asked.jsonl").write_text(asked)
     (tmp_path / "train.conll").write_text(CONLL)
     return tmp_path
 
@@ -33,7 +39,10 @@ def run(*arguments):
     return caught.value.code or 0
 
 
-@pytest.mark.parametrize(("task", "name"), [("classify", "train.jsonl"), ("tokens", "train.conll")])
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [("classify", "train.jsonl"), ("tokens", "train.conll"), ("spans", "asked.jsonl")],
+)
 def test_a_task_is_learned_and_gone_on_with(place, task, name, capsys):
     out = place / "out"
     given = ["finetune", task, place / "model", "--train", place / name, "--out", out]
@@ -54,6 +63,21 @@ def test_predictions_follow(place, capsys):
     assert [row["text"] for row in printed] == [row["text"] for row in ROWS]
     assert run("predict", out / "model", place / "train.jsonl", "--out", place / "a.csv") == 0
     assert (place / "a.csv").read_text().startswith("text,label,prediction,probability\n")
+
+
+def test_tags_and_answers_are_predicted_too(place, capsys):
+    for task, name in (("tokens", "train.conll"), ("spans", "asked.jsonl")):
+        given = ["finetune", task, place / "model", "--train", place / name, "--out", place / task]
+        assert run(*given, *FAST) == 0
+    capsys.readouterr()
+    assert run("predict", place / "tokens" / "model", place / "train.conll") == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["tokens"] for row in rows] == [["every", "place"], ["packed", "batch"]] * 4
+    assert [len(row["word_tags"]) for row in rows] == [2] * 8
+    asked = ["predict", place / "spans" / "model", place / "asked.jsonl", "--out", place / "a.csv"]
+    assert run(*asked) == 0
+    first = (place / "a.csv").read_text().splitlines()[0]
+    assert first == "context,question,answers,prediction,start,end,probability"
 
 
 @pytest.mark.parametrize(

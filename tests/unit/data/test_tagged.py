@@ -59,8 +59,8 @@ def test_rows_of_texts_with_spans(tmp_path, spans):
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("t.conll", "EU B-ORG\nrejects\n", "line 2 has 1 columns and the first line 2: a line is"),
-        ("t.conll", "EU\n", "line 1 has 1 columns and the first line 1: a line is a word, then"),
+        ("t.conll", "EU B-ORG\nrejects\n", "line 2 has 1 columns, not 2: a line is a word"),
+        ("t.conll", "EU\n", "line 1 has 1 columns, not 2: a line is a word, then"),
         ("t.jsonl", {"text": "a"}, "has text: give `tokens` and `tags`, or `text` and `spans`"),
         ("t.jsonl", {"tokens": ["a"], "tags": []}, "'tokens' and its tags are no two lists of one"),
         (

@@ -8,8 +8,9 @@ from modernbert.base.errors import ConfigError, DataError
 from modernbert.batch import pack
 from modernbert.data.columns import Columns
 from modernbert.data.table import open_table
-from modernbert.infer.classify import classify, scores_of
+from modernbert.infer.classify import classify, label_scores
 from modernbert.infer.predict import Writer, form_of, predict
+from modernbert.infer.sayings import Wishes
 from modernbert.model.config import HeadConfig
 from tests.sentence_folders import made
 
@@ -23,7 +24,7 @@ def model(problem="single_label", labels=LABELS):
 
 def test_scores_are_the_model_s_own_and_keep_their_order():
     ours = model()
-    found = scores_of(ours, TEXTS)
+    found = label_scores(ours, TEXTS)
     for text, row in zip(TEXTS, found, strict=True):
         with torch.no_grad():
             alone = ours(pack([ours.tokenizer.encode(text).tolist()]))
@@ -31,19 +32,21 @@ def test_scores_are_the_model_s_own_and_keep_their_order():
 
 
 def test_the_likeliest_label_comes_first():
-    for labels, scores in zip(classify(model(), TEXTS), scores_of(model(), TEXTS), strict=True):
+    for labels, scores in zip(classify(model(), TEXTS), label_scores(model(), TEXTS), strict=True):
         assert labels[0].name == LABELS[scores.argmax()]
         assert sum(label.score for label in labels) == pytest.approx(1)
     several = classify(model("multi_label"), TEXTS)[0]
-    right = scores_of(model("multi_label"), TEXTS)[0].sigmoid().sort(descending=True)
+    right = label_scores(model("multi_label"), TEXTS)[0].sigmoid().sort(descending=True)
     assert [label.score for label in several] == pytest.approx(right.values.tolist())
     (value,) = classify(model("regression", ("stars",)), TEXTS)[0]
-    assert value.score == pytest.approx(scores_of(model("regression", ("stars",)), TEXTS)[0].item())
+    assert value.score == pytest.approx(
+        label_scores(model("regression", ("stars",)), TEXTS)[0].item()
+    )
 
 
 def test_pairs_are_read_as_in_training():
     ours = model()
-    (scores,) = scores_of(ours, [("the packed batch", "every token")])
+    (scores,) = label_scores(ours, [("the packed batch", "every token")])
     tokens = ours.tokenizer
     one, two = (ids.tolist() for ids in tokens.encode_many(["the packed batch", "every token"]))
     ids = [tokens.cls_id, *one, tokens.sep_id, *two, tokens.sep_id]
@@ -68,7 +71,7 @@ def table_of(path, count=700):
 
 def test_rows_come_back_in_order_with_what_is_said_of_them(tmp_path):
     table, rows = table_of(tmp_path / "t.jsonl")
-    found = list(predict(model(), table, Columns(), gives_all=True))
+    found = list(predict(model(), table, Columns(), Wishes(gives_all=True)))
     assert [{key: row[key] for key in rows[0]} for row in found] == rows
     labels = classify(model(), [row["text"] for row in rows])
     assert [row["prediction"] for row in found] == [each[0].name for each in labels]
@@ -80,17 +83,17 @@ def test_rows_come_back_in_order_with_what_is_said_of_them(tmp_path):
 
 def test_rows_are_read_as_they_are_asked_for(tmp_path):
     table, _ = table_of(tmp_path / "t.jsonl", count=5000)
-    first = next(iter(predict(model(), table, Columns(), gives_all=False)))
+    first = next(iter(predict(model(), table, Columns(), Wishes())))
     assert first["id"] == 0
     assert table.bytes_read < table.size_bytes
 
 
 def test_several_labels_are_a_list_and_numbers_are_numbers(tmp_path):
     table, _ = table_of(tmp_path / "t.jsonl", count=9)
-    for row in predict(model("multi_label"), table, Columns(), gives_all=False):
+    for row in predict(model("multi_label"), table, Columns(), Wishes()):
         assert all(share > 0.5 for share in row["probability"])
         assert len(row["prediction"]) == len(row["probability"])
-    for row in predict(model("regression", ("stars",)), table, Columns(), gives_all=True):
+    for row in predict(model("regression", ("stars",)), table, Columns(), Wishes(gives_all=True)):
         assert isinstance(row["prediction"], float)
         assert "probability" not in row
 

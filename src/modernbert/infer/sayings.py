@@ -1,0 +1,151 @@
+"""Rows of a table in, what a model says of them out: one way for each kind of head."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from modernbert.base.errors import ConfigError
+from modernbert.base.log import say
+from modernbert.data.columns import Columns, guess
+from modernbert.data.examples import first_rows, texts_in
+from modernbert.data.questions import asked_columns, question_rows
+from modernbert.data.table import Row, RowFiles
+from modernbert.data.tagged import words_in
+from modernbert.data.tags import is_chunked
+from modernbert.infer.answer import answer
+from modernbert.infer.classify import Label, classify
+from modernbert.infer.classify import head_of as labels_head
+from modernbert.infer.pretrained import Pretrained
+from modernbert.infer.tag import Untagged, WordTags, word_tags
+from modernbert.infer.tag import head_of as tags_head
+
+_LIKELY = 0.5
+_ANSWERS = 5
+"""Answers that are listed where all are asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a caller wants to be told."""
+
+    gives_all: bool = False
+    """Every label, word or likely answer with its probability."""
+    can_be_none: bool = False
+    """That a question may have no answer in its text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """What is said of which rows."""
+
+    rows: Iterable[Row]
+    say: Callable[[Sequence[Row]], list[dict[str, Any]]]
+
+
+def saying_of(model: Pretrained, table: RowFiles, given: Columns, wishes: Wishes) -> Saying:
+    """Choose by the model's head what is said, and by the first rows what it is said of.
+
+    Raises:
+        ConfigError: the model has no head, or one that says nothing of rows.
+        DataError: a column is not there, or none is seen to hold texts.
+    """
+    head = model.model.head_config
+    kind = head.kind if head else "none"
+    if kind not in _KINDS:
+        raise ConfigError(
+            f"this model has no head that says something of rows (its head: {kind}): make one with "
+            "`modernbert finetune`"
+        )
+    return _KINDS[kind](model, table, given, wishes)
+
+
+def _labels(model: Pretrained, table: RowFiles, given: Columns, wishes: Wishes) -> Saying:
+    """Say the likeliest label, the list of those above one half, or the number."""
+    head = labels_head(model)
+    columns = guess(given, [row.values for row in first_rows(table)], str(table.files[0]))
+    say(f"{table.files[0]}: texts from {' and '.join(columns.texts)}")
+
+    def label(rows: Sequence[Row]) -> list[dict[str, Any]]:
+        found = classify(model, [texts_in(row, columns) for row in rows])
+        return [_labelled(labels, head.problem, wishes) for labels in found]
+
+    return Saying(table, label)
+
+
+def _labelled(labels: list[Label], problem: str, wishes: Wishes) -> dict[str, Any]:
+    everything = {label.name: label.score for label in labels}
+    more = {"probabilities": everything} if wishes.gives_all else {}
+    if problem == "regression":
+        return {"prediction": labels[0].score}
+    if problem == "multi_label":
+        likely = [label for label in labels if label.score > _LIKELY]
+        scores = [label.score for label in likely]
+        return {"prediction": [each.name for each in likely], "probability": scores, **more}
+    return {"prediction": labels[0].name, "probability": labels[0].score, **more}
+
+
+def _tags(model: Pretrained, table: RowFiles, given: Columns, wishes: Wishes) -> Saying:
+    """Say the spans of a text; of words that were cut already, their tags too."""
+    chunked = is_chunked(tags_head(model).labels)
+    first = first_rows(table)
+    has_words = not given.text and words_in(first[0]) is not None
+    columns = given if has_words else _one_text(given, first, table)
+    say(f"{table.files[0]}: {'words' if has_words else f'texts from {columns.text}'}")
+
+    def text_of(row: Row) -> Untagged:
+        return texts_in(row, columns)[0] if not has_words else words_in(row) or [""]
+
+    def tag(rows: Sequence[Row]) -> list[dict[str, Any]]:
+        found = word_tags(model, [text_of(row) for row in rows])
+        return [
+            {
+                "prediction": [asdict(each) for each in words.entities(is_chunked=chunked)],
+                **({"word_tags": list(words.tags)} if has_words else {}),
+                **({"probabilities": _words(words)} if wishes.gives_all else {}),
+            }
+            for words in found
+        ]
+
+    return Saying(table, tag)
+
+
+def _words(found: WordTags) -> list[dict[str, Any]]:
+    rows = zip(found.places, found.tags, found.scores, strict=True)
+    return [
+        {"start": begin, "end": end, "tag": tag, "score": score}
+        for (begin, end), tag, score in rows
+    ]
+
+
+def _one_text(given: Columns, first: list[Row], table: RowFiles) -> Columns:
+    guessed = guess(given, [row.values for row in first], str(table.files[0]))
+    return Columns(guessed.text)
+
+
+def _answers(model: Pretrained, table: RowFiles, given: Columns, wishes: Wishes) -> Saying:
+    """Say the likeliest answer to a question and where it stands; "" is none."""
+    columns = asked_columns(given, next(question_rows(first_rows(table))))
+    say(f"{table.files[0]}: contexts from {columns.text}, questions from {columns.pair}")
+    number = _ANSWERS if wishes.gives_all else 1
+
+    def reply(rows: Sequence[Row]) -> list[dict[str, Any]]:
+        asked = [(question, text) for text, question in (texts_in(row, columns) for row in rows)]
+        return [
+            {
+                "prediction": found[0].text,
+                "start": found[0].start,
+                "end": found[0].end,
+                "probability": found[0].score,
+                **({"probabilities": [asdict(each) for each in found]} if wishes.gives_all else {}),
+            }
+            for found in answer(model, asked, number=number, can_be_none=wishes.can_be_none)
+        ]
+
+    return Saying(question_rows(table), reply)
+
+
+_KINDS: dict[str, Callable[[Pretrained, RowFiles, Columns, Wishes], Saying]] = {
+    "sequence": _labels,
+    "tokens": _tags,
+    "spans": _answers,
+}

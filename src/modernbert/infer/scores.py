@@ -1,0 +1,32 @@
+"""Token ids of documents in, what a head says of each out: packed, in batches of a budget."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from modernbert.batch import pack, split
+from modernbert.data.tokenizer import Ids
+from modernbert.infer.batching import plan
+from modernbert.infer.embed import BATCH_TOKENS
+from modernbert.infer.encode import encode
+from modernbert.infer.pretrained import Pretrained
+
+
+@torch.no_grad()
+def scores_of(model: Pretrained, documents: Sequence[Ids]) -> list[Float[Tensor, "..."]]:
+    """Return the head's scores before any activation, in the documents' order, on the CPU.
+
+    A row [N] for each document where the head reads documents, else a row a token [T N].
+    """
+    head = model.model.head_config
+    is_per_document = head is not None and head.reads_documents
+    device = next(model.parameters()).device
+    found: dict[int, Tensor] = {}
+    for numbers in plan([len(ids) for ids in documents], BATCH_TOKENS):
+        batch = pack([documents[number].tolist() for number in numbers]).to(device)
+        scores = model.model.scores(encode(model.encoder, batch), batch.layout).float().cpu()
+        rows = scores if is_per_document else split(scores, batch.layout)
+        found |= dict(zip(numbers, rows, strict=True))
+    return [found[number] for number in range(len(documents))]

@@ -1,0 +1,129 @@
+"""Texts or lists of words in, the spans that a head of tags finds in them out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from modernbert.base.errors import ConfigError, DataError
+from modernbert.data.tagged import from_words
+from modernbert.data.tags import OUTSIDE, TagSpan, is_chunked, spans_of
+from modernbert.data.windows import Window, first_tokens, windows
+from modernbert.data.words import words_of
+from modernbert.infer.pretrained import Pretrained
+from modernbert.infer.reading import check_list
+from modernbert.infer.scores import scores_of
+from modernbert.model.config import HeadConfig
+
+Untagged = str | Sequence[str]
+"""A text, or its words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A span of a text, of one kind."""
+
+    label: str
+    start: int
+    """Its first character in the text; of a list of words, in these joined by blanks."""
+    end: int
+    """The character behind its last one."""
+    text: str
+    score: float
+    """Mean probability of the tags of its words, from 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class WordTags:
+    """The words of a text, and the likeliest tag of each."""
+
+    text: str
+    places: tuple[tuple[int, int], ...]
+    """Where each word begins and ends, in characters."""
+    tags: tuple[str, ...]
+    scores: tuple[float, ...]
+    """Probability of each tag."""
+
+    def entities(self, *, is_chunked: bool) -> list[Entity]:
+        """Join the words of each span; tags that begin no spans stand for a word each."""
+        spans = spans_of(self.tags) if is_chunked else self._alone()
+        return [
+            Entity(
+                span.kind,
+                self.places[span.start][0],
+                self.places[span.stop - 1][1],
+                self.text[self.places[span.start][0] : self.places[span.stop - 1][1]],
+                float(np.mean(self.scores[span.start : span.stop])),
+            )
+            for span in spans
+        ]
+
+    def _alone(self) -> list[TagSpan]:
+        tags = enumerate(self.tags)
+        return [TagSpan(at, at + 1, tag) for at, tag in tags if tag != OUTSIDE]
+
+
+def tag(model: Pretrained, texts: Sequence[Untagged]) -> list[list[Entity]]:
+    """Return the spans found in each text, in the order in which they stand there.
+
+    A text is cut into words where it has blanks, and punctuation around them is apart; texts that
+    are cut already are lists of words. Longer texts than the model reads are read in windows.
+
+    Raises:
+        ConfigError: the model has no head that tags words.
+        DataError: a text holds what is no character.
+    """
+    chunked = is_chunked(head_of(model).labels)
+    return [each.entities(is_chunked=chunked) for each in word_tags(model, texts)]
+
+
+def word_tags(model: Pretrained, texts: Sequence[Untagged]) -> list[WordTags]:
+    """Return the words of each text with their tags; see `tag`."""
+    head = head_of(model)
+    check_list(texts)
+    given = [_cut(each) for each in texts]
+    encoded = model.tokenizer.encode_with_offsets([text for text, _ in given])
+    read: list[Window] = []
+    for number, ((ids, offsets), (_, places)) in enumerate(zip(encoded, given, strict=True)):
+        firsts = first_tokens(offsets, places)
+        read += windows(number, ids, firsts, model.tokenizer, model.config.max_length)
+    tags = [[OUTSIDE] * len(places) for _, places in given]
+    sure = [[0.0] * len(places) for _, places in given]
+    for window, unit, number, score in _best(model, read):
+        tags[window.text][unit], sure[window.text][unit] = head.labels[number], score
+    return [
+        WordTags(text, tuple(places), tuple(tags[n]), tuple(sure[n]))
+        for n, (text, places) in enumerate(given)
+    ]
+
+
+def head_of(model: Pretrained) -> HeadConfig:
+    """Return what the head reads out.
+
+    Raises:
+        ConfigError: it does not tag words.
+    """
+    head = model.model.head_config
+    if head is None or head.kind != "tokens":
+        raise ConfigError(
+            "this model has no head that tags words: make one with `modernbert finetune tokens`"
+        )
+    return head
+
+
+def _cut(given: Untagged) -> tuple[str, list[tuple[int, int]]]:
+    if isinstance(given, str):
+        return given, words_of(given)
+    words = [*given]
+    if not all(isinstance(word, str) for word in words):
+        raise DataError(f"{str(words)[:60]} is neither a text nor a list of words: give either")
+    joined = from_words(words, [], "")
+    return joined.text, list(joined.words or ())
+
+
+def _best(model: Pretrained, read: Sequence[Window]) -> Iterator[tuple[Window, int, int, float]]:
+    """Yield of each word in each window its likeliest tag, by number, and how likely it is."""
+    for window, scores in zip(read, scores_of(model, [w.ids for w in read]), strict=True):
+        values, numbers = scores[window.places].softmax(-1).max(-1)
+        found = zip(window.units.tolist(), numbers.tolist(), values.tolist(), strict=True)
+        yield from ((window, unit, number, score) for unit, number, score in found)

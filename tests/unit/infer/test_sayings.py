@@ -1,0 +1,71 @@
+import json
+
+import pytest
+
+from modernbert.base.errors import ConfigError, DataError
+from modernbert.data.columns import Columns
+from modernbert.data.table import open_table
+from modernbert.data.tagged import WordTable, is_of_words
+from modernbert.infer.answer import answer
+from modernbert.infer.predict import predict
+from modernbert.infer.sayings import Wishes
+from modernbert.infer.tag import tag, word_tags
+from modernbert.model.config import HeadConfig
+from tests.sentence_folders import made
+
+TAGS = HeadConfig(kind="tokens", labels=("O", "B-X", "I-X"))
+ASKED = {"context": "the packed batch keeps every token", "question": "which batch"}
+
+
+def table_of(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return open_table(path, "test")
+
+
+def test_texts_are_tagged(tmp_path):
+    ours, text = made(TAGS), "the packed batch"
+    (row,) = predict(ours, table_of(tmp_path / "t.jsonl", [{"text": text}]), Columns(), Wishes())
+    assert [each["start"] for each in row["prediction"]] == [e.start for e in tag(ours, [text])[0]]
+    assert row.keys() == {"text", "prediction"}
+
+
+def test_words_are_tagged_one_by_one(tmp_path):
+    ours, words = made(TAGS), ["the", "packed", "batch"]
+    table = table_of(tmp_path / "t.jsonl", [{"words": words}])
+    (row,) = predict(ours, table, Columns(), Wishes(gives_all=True))
+    (found,) = word_tags(ours, [words])
+    assert row["word_tags"] == list(found.tags)
+    assert [each["score"] for each in row["probabilities"]] == list(found.scores)
+
+
+def test_words_in_columns_are_rows(tmp_path):
+    (tmp_path / "t.conll").write_text("the\npacked\n\nbatch\n")
+    assert [row.values for row in WordTable(tmp_path / "t.conll")] == [
+        {"tokens": ["the", "packed"]},
+        {"tokens": ["batch"]},
+    ]
+    (tmp_path / "a.tsv").write_text("id\ttext\n1\tthe batch\n")
+    (tmp_path / "b.tsv").write_text("the\tO\n")
+    found = [is_of_words(tmp_path / name) for name in ("t.conll", "a.tsv", "b.tsv", "none.conll")]
+    assert found == [True, False, True, False]
+
+
+def test_questions_are_answered(tmp_path):
+    ours = made(HeadConfig(kind="spans"))
+    article = {"paragraphs": [{"context": ASKED["context"], "qas": [{"question": "which batch"}]}]}
+    (right,) = answer(ours, [(ASKED["question"], ASKED["context"])], number=5, can_be_none=True)
+    for rows in ([ASKED], [article]):
+        table = table_of(tmp_path / "t.jsonl", rows)
+        (row,) = predict(ours, table, Columns(), Wishes(gives_all=True, can_be_none=True))
+        assert (row["prediction"], row["start"]) == (right[0].text, right[0].start)
+        assert [each["text"] for each in row["probabilities"]] == [each.text for each in right]
+
+
+def test_what_says_nothing_is_said(tmp_path):
+    table = table_of(tmp_path / "t.jsonl", [ASKED])
+    with pytest.raises(
+        ConfigError, match=r"no head that says something of rows \(its head: masked_"
+    ):
+        next(predict(made(), table, Columns(), Wishes()))
+    with pytest.raises(DataError, match="holds no row"):
+        next(predict(made(TAGS), table_of(tmp_path / "e.jsonl", []), Columns(), Wishes()))
