@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modernbert.batch import Layout, PackedBatch, pack
     from modernbert.bridge.accelerate import accelerate, restore
+    from modernbert.infer.choose import Option, choose
     from modernbert.infer.classify import Label, classify
     from modernbert.infer.fill import Guess, fill
     from modernbert.infer.pretrained import Pretrained, load
@@ -14,9 +15,11 @@ __all__ = [
     "Guess",
     "Label",
     "Layout",
+    "Option",
     "PackedBatch",
     "Pretrained",
     "accelerate",
+    "choose",
     "classify",
     "fill",
     "load",
@@ -28,9 +31,11 @@ _HOMES = {
     "Guess": "modernbert.infer.fill",
     "Label": "modernbert.infer.classify",
     "Layout": "modernbert.batch",
+    "Option": "modernbert.infer.choose",
     "PackedBatch": "modernbert.batch",
     "Pretrained": "modernbert.infer.pretrained",
     "accelerate": "modernbert.bridge.accelerate",
+    "choose": "modernbert.infer.choose",
     "classify": "modernbert.infer.classify",
     "fill": "modernbert.infer.fill",
     "load": "modernbert.infer.pretrained",

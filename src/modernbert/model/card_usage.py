@@ -56,9 +56,8 @@ _CHOICE = """
 import modernbert
 
 model = modernbert.load(".")
-question, *choices = map(model.tokenizer.encode, ("The sky is", "blue", "a fruit"))
-pairs = [[*question.tolist(), *choice.tolist()[1:]] for choice in choices]
-print(model(modernbert.pack(pairs)).squeeze(1).tolist())  # a score a choice
+for option in modernbert.choose(model, ["The sky is"], [["blue", "a fruit"]])[0]:
+    print(option.text, option.score)  # the likeliest comes first
 """
 _PIPELINE = """
 from transformers import pipeline
