@@ -153,7 +153,12 @@ def _say_labels(labels: LabelSet) -> None:
     kind = "one of" if labels.problem == "single_label" else "any of"
     shown = ", ".join(labels.names[:12]) + (", ..." if len(labels.names) > 12 else "")
     say(f"a text has {kind} {len(labels.names)} labels: {shown}")
-    if missing := gaps(labels.names):
+    say_gaps(labels.names)
+
+
+def say_gaps(names: Sequence[str]) -> None:
+    """Say which whole numbers are missing between labels that are whole numbers."""
+    if missing := gaps(names):
         say(f"between these, no row has {', '.join(map(str, missing[:12]))}")
 
 
