@@ -4,22 +4,27 @@ import dataclasses
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 import torch
 
 from modernbert.base.files import digest
+from modernbert.infer.pretrained import Pretrained
 from modernbert.model.config import EncoderConfig
+from modernbert.model.init import build
 from modernbert.optim.schedule import Schedule
 from modernbert.train import run as runs
 from modernbert.train.config import Phase, RunConfig
 from modernbert.train.loop import train
 from modernbert.train.run import Run
-from tests.corpora import make_corpus
+from tests.corpora import make_corpus, tokenizer
+from tests.nets import config_of
 
 MODEL = EncoderConfig(
     vocab_size=512,
@@ -136,6 +141,27 @@ def struck(process: subprocess.Popen, number: int, when: Callable[[], bool]) -> 
     process.send_signal(number)
     said = process.communicate(timeout=60)[1]
     return process.returncode, said
+
+
+def interrupt_after(folder: Path, many: int) -> None:
+    """Press Ctrl-C in this process as soon as a run has written so many steps."""
+    is_under_way = has_rows(folder, many)
+
+    def interrupt() -> None:
+        while not is_under_way():
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    Thread(target=interrupt).start()
+
+
+def untrained(folder: Path) -> Path:
+    """Write a small model that has learned nothing, with its tokenizer."""
+    tokens = tokenizer()
+    ids = {"pad_id": tokens.pad_id, "cls_id": tokens.cls_id, "sep_id": tokens.sep_id}
+    config = config_of(vocab_size=tokens.vocab_size, max_length=64, **ids)
+    Pretrained(build(config, 0), tokens).save(folder)
+    return folder
 
 
 def has_rows(folder: Path, many: int) -> Callable[[], bool]:

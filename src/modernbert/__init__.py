@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from modernbert.batch import Layout, PackedBatch, pack
     from modernbert.bridge.accelerate import accelerate, restore
     from modernbert.infer.answer import Answer
+    from modernbert.infer.choose import Option
     from modernbert.infer.classify import Label
     from modernbert.infer.engine import Engine
     from modernbert.infer.fill import Guess, fill
@@ -20,6 +21,7 @@ __all__ = [
     "Guess",
     "Label",
     "Layout",
+    "Option",
     "PackedBatch",
     "Pretrained",
     "accelerate",
@@ -36,6 +38,7 @@ _HOMES = {
     "Guess": "modernbert.infer.fill",
     "Label": "modernbert.infer.classify",
     "Layout": "modernbert.batch",
+    "Option": "modernbert.infer.choose",
     "PackedBatch": "modernbert.batch",
     "Pretrained": "modernbert.infer.pretrained",
     "accelerate": "modernbert.bridge.accelerate",

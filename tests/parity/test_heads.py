@@ -9,15 +9,18 @@ from transformers import (
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
+    AutoTokenizer,
 )
 
 from modernbert.batch import pack
+from modernbert.infer.choose import choice_scores
 from modernbert.model import folder
 from modernbert.model.config import HeadConfig
 from tests.nets import config_of, documents_of, lively
 from tests.parity.lines import sayable
 from tests.parity.test_transformers import grid_of
 from tests.parity.tolerance import assert_all_as_accurate, assert_as_accurate, distance
+from tests.sentence_folders import made
 
 LABELS = ("no", "maybe", "yes")
 HEADS = {
@@ -104,6 +107,22 @@ def test_bfloat16_is_as_accurate_as_theirs(head, tmp_path):
             )
             found.append([model.to(torch.bfloat16)(pack(documents)), naive, truth])
     assert_as_accurate(*map(torch.cat, zip(*found, strict=True)), slack=1.5)
+
+
+def test_choices_are_theirs_from_the_texts_on(tmp_path):
+    """The same pairs, cut alike, get the same scores from both."""
+    model = made(HeadConfig(kind="choice"), max_length=32)
+    model.save(tmp_path)
+    theirs = AutoModelForMultipleChoice.from_pretrained(tmp_path).eval()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    question, options = "the packed batch " * 9, ["every token", "documents apart " * 12, "place"]
+    pairs = ([question] * 3, options)
+    how = {"truncation": "longest_first", "max_length": 32, "padding": True}
+    grid = tokenizer(*pairs, return_tensors="pt", **how)
+    with torch.no_grad():
+        right = theirs(**{name: x[None] for name, x in grid.items()}).logits[0]
+    (ours,) = choice_scores(model, [question], [options])
+    torch.testing.assert_close(ours, right, rtol=1e-4, atol=1e-5)
 
 
 def test_a_long_mean_keeps_its_last_tokens_in_bfloat16(tmp_path):

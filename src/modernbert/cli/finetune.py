@@ -21,6 +21,7 @@ Examples:
   modernbert finetune classify run/model --train pairs.tsv --out same --text first --pair second
   modernbert finetune tokens run/model --train train.conll --dev dev.conll --out names
   modernbert finetune spans run/model --train train.json --dev dev.json --out answers
+  modernbert finetune choice run/model --train swag.csv --dev dev.csv --out endings
 
 Columns are guessed by their names and contents, and said. The best model on the dev examples is in
 OUT/model, where transformers, sentence-transformers and servers open it.
@@ -31,9 +32,10 @@ OUT/model, where transformers, sentence-transformers and servers open it.
 class Finetune:
     """What the command takes."""
 
-    task: tyro.conf.Positional[Literal["classify", "tokens", "spans"]] = "classify"
+    task: tyro.conf.Positional[Literal["classify", "tokens", "spans", "choice"]] = "classify"
     """What is learned: labels or numbers for texts or pairs (classify), tagged words or spans in
-    texts (tokens), answers to questions in texts (spans)."""
+    texts (tokens), answers to questions in texts (spans), which of some options is right
+    (choice)."""
     start: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")] = ""
     """Folder of the model to start from, or its name on the hub."""
     out: Path | None = None

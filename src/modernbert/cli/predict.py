@@ -22,6 +22,8 @@ class PredictOptions:
     """Column of the second texts, where the model compares two, or of the questions."""
     header: Literal["auto", "yes", "no"] = "auto"
     """Whether the first line of a .csv or .tsv names the columns."""
+    choices: tuple[str, ...] = ()
+    """Column of the options to choose from, or one column for each."""
     probabilities: bool = False
     """Add every label, word or likely answer with its probability."""
     can_be_none: bool = False
@@ -35,7 +37,7 @@ def predict(
     *,
     options: Annotated[PredictOptions, tyro.conf.arg(name="")],
 ) -> int:
-    """Label, tag or answer the rows of a file, some at a time, so that its size does not matter.
+    """Say what a model finds in each row of a file, some at a time: its size does not matter.
 
     Args:
         model: Folder of a fine-tuned model, or its name on the hub.
@@ -58,7 +60,7 @@ def predict(
     is_tagged = head is not None and head.kind == "tokens" and is_of_words(file)
     has_header = HAS_HEADER[options.header]
     table = WordTable(file) if is_tagged else open_table(file, "test", has_header=has_header)
-    columns = Columns(options.text, options.pair)
+    columns = Columns(options.text, options.pair, options.choices)
     wishes = Wishes(gives_all=options.probabilities, can_be_none=options.can_be_none)
     rows = predictions(opened, table, columns, wishes)
     if options.out is None:

@@ -60,11 +60,7 @@ def guess(given: Columns, rows: Sequence[Mapping[str, Any]], where: str) -> Colu
         DataError: a named column is not there, or nothing says which column is meant.
     """
     names = tuple(rows[0])
-    for name in (given.text, given.pair, *given.label):
-        if name and name not in names:
-            raise DataError(
-                f"{where} has no column {name!r} (it has {', '.join(names)}): name one of these"
-            )
+    check_named((given.text, given.pair, *given.label), names, where)
     label = given.label or _label(given, names, rows)
     if given.text:
         return Columns(given.text, given.pair, label)
@@ -74,6 +70,19 @@ def guess(given: Columns, rows: Sequence[Mapping[str, Any]], where: str) -> Colu
             f"{where} has the columns {', '.join(names)}, and none is seen to hold texts: name it"
         )
     return Columns(text, given.pair or pair, label)
+
+
+def check_named(given: Sequence[str], names: Sequence[str], where: str) -> None:
+    """Refuse names of columns that are not there; an empty name is none.
+
+    Raises:
+        DataError: a named column is not there.
+    """
+    for name in given:
+        if name and name not in names:
+            raise DataError(
+                f"{where} has no column {name!r} (it has {', '.join(names)}): name one of these"
+            )
 
 
 def _by_name(names: Sequence[str]) -> tuple[str, str] | None:

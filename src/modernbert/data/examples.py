@@ -47,7 +47,7 @@ def said_in(row: Row, columns: Columns) -> Said:
     Raises:
         DataError: it lacks the column.
     """
-    values = {name: _value(row, name) for name in columns.label}
+    values = {name: value_in(row, name) for name in columns.label}
     value = next(iter(values.values())) if len(values) == 1 else values
     return Said(value, row.where)
 
@@ -58,7 +58,7 @@ def texts_in(row: Row, columns: Columns) -> tuple[str, ...]:
     Raises:
         DataError: a column is not there, empty, or no text.
     """
-    return tuple(_text(row, name) for name in columns.texts)
+    return tuple(text_in(row, name) for name in columns.texts)
 
 
 def read_texts(
@@ -72,10 +72,11 @@ def read_texts(
     while group := list(islice(rest, _AT_ONCE)):
         sides = [tokenizer.encode_texts(side) for side in zip(*group, strict=True)]
         for parts in zip(*sides, strict=True):
-            yield _joined(parts, tokenizer, max_length)
+            yield joined(parts, tokenizer, max_length)
 
 
-def _joined(parts: Sequence[Ids], tokenizer: Tokenizer, max_length: int) -> Read:
+def joined(parts: Sequence[Ids], tokenizer: Tokenizer, max_length: int) -> Read:
+    """Put marks around one or two encoded texts, cut to a length in tokens."""
     lengths = shortened([len(ids) for ids in parts], max_length - 1 - len(parts))
     ids = [np.array([tokenizer.cls_id])]
     for part, length in zip(parts, lengths, strict=True):
@@ -95,16 +96,34 @@ def shortened(lengths: Sequence[int], room: int) -> list[int]:
     return [room - short, short] if is_first_longer else [short, room - short]
 
 
-def _value(row: Row, name: str) -> Any:
+def value_in(row: Row, name: str) -> Any:
+    """Return what stands in a column.
+
+    Raises:
+        DataError: the row lacks it.
+    """
     if name not in row.values:
         raise DataError(f"{row.where} has no {name!r}: complete it, or leave the row out")
     return row.values[name]
 
 
-def _text(row: Row, name: str) -> str:
-    value = _value(row, name)
+def text_in(row: Row, name: str) -> str:
+    """Return the text that stands in a column.
+
+    Raises:
+        DataError: the row lacks it, or it is empty, or no text.
+    """
+    return checked_text(value_in(row, name), name, row.where)
+
+
+def checked_text(value: Any, name: str, where: str) -> str:
+    """Return a value that must be a text with something in it.
+
+    Raises:
+        DataError: it is not.
+    """
     if not isinstance(value, str):
-        raise DataError(f"{row.where}: {name!r} is {value!r}, not a text: complete it")
+        raise DataError(f"{where}: {name!r} is {value!r}, not a text: complete it")
     if not value.strip():
-        raise DataError(f"{row.where}: {name!r} is empty: complete it, or leave the row out")
+        raise DataError(f"{where}: {name!r} is empty: complete it, or leave the row out")
     return value

@@ -95,6 +95,7 @@ def learn(
         names = named or tuple(columns) or _ordered(found)
     else:
         found = Counter(_spelled(row, named) for row in rows)
+        _check_gaps(found, rows)
         names = named or _ordered(found)
     _check(found, column, problem)
     return LabelSet(problem, names, named)
@@ -108,6 +109,19 @@ def gaps(names: Sequence[str]) -> list[int]:
     if max(present) > _MOST_CLASSES:
         return []
     return [number for number in range(max(present)) if number not in present and number >= 0]
+
+
+def _check_gaps(found: Counter[str], rows: Sequence[Said]) -> None:
+    """Refuse `nan` between numbers: there it is a gap, between words it may be a word."""
+    gaps = {name for name in found if name.lower() == "nan"}
+    if gaps and all(name.isdecimal() for name in found if name not in gaps):
+        raise _unlabelled(next(row for row in rows if str(row.value).strip() in gaps))
+
+
+def _unlabelled(said: Said) -> DataError:
+    return DataError(
+        f"{said.where} has no label ({said.value!r}): complete it, or leave the row out"
+    )
 
 
 def _check(found: Counter[str], column: str, problem: Problem) -> None:
@@ -176,7 +190,7 @@ def _spelled(said: Said, class_names: Sequence[str]) -> str:
         return class_names[value]
     name = "" if value is None else str(value).strip()
     if not name or isinstance(value, float):
-        raise DataError(f"{said.where} has no label ({value!r}): complete it, or leave the row out")
+        raise _unlabelled(said)
     return name
 
 

@@ -19,10 +19,17 @@ Ints = NDArray[np.int64]
 
 @final
 class ExampleSet:
-    """Documents of token ids by number, in memory: 4 bytes a token."""
+    """Examples of token ids by number, in memory: 4 bytes a token.
 
-    def __init__(self, documents: Iterable[Ids], where: Sequence[str]) -> None:
-        """Keep documents with where each stands, for messages.
+    An example is a document, or some documents that must not be parted.
+    """
+
+    def __init__(
+        self, documents: Iterable[Ids], where: Sequence[str], counts: Sequence[int] = ()
+    ) -> None:
+        """Keep documents with where each example stands, for messages.
+
+        `counts` are the documents of each example, in order; empty, each has one.
 
         Raises:
             DataError: there is none.
@@ -30,28 +37,40 @@ class ExampleSet:
         kept = [ids.astype(np.uint32) for ids in documents]
         if not kept:
             raise DataError("there is no example: give at least one")
-        self.lengths: Ints = np.array([len(ids) for ids in kept], dtype=np.int64)
         self.where = tuple(where)
         self._ids = np.concatenate(kept)
-        self._starts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(self.lengths)])
+        self._documents = np.array([len(ids) for ids in kept], dtype=np.int64)
+        self._counts = np.array(counts or [1] * len(kept), dtype=np.int64)
+        self._firsts = _starts(self._counts)
+        self._starts = _starts(self._documents)[self._firsts]
+        self.lengths: Ints = np.diff(self._starts)
+        """Tokens of each example."""
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def rows(self, numbers: Ints, samples: Ints) -> Rows:
-        """Lay documents end to end; `samples` are the addresses of their randomness."""
+        """Lay examples end to end; `samples` are the addresses of their randomness."""
         parts = [self._ids[self._starts[i] : self._starts[i + 1]] for i in numbers.tolist()]
-        lengths = tuple(self.lengths[numbers].tolist())
-        return Rows(np.concatenate(parts).astype(np.int64), lengths, samples)
+        lengths = [self._documents[self._firsts[i] : self._firsts[i + 1]] for i in numbers.tolist()]
+        return Rows(
+            np.concatenate(parts).astype(np.int64),
+            tuple(np.concatenate(lengths).tolist()),
+            np.repeat(samples, self._counts[numbers]),
+        )
+
+
+def _starts(sizes: Ints) -> Ints:
+    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Micro:
-    """One micro-batch: documents end to end, and which they are."""
+    """One micro-batch: examples end to end, and which they are."""
 
     rows: Rows
     numbers: Ints
-    """Number of each document in its set."""
+    """Number of each example in its set."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,12 +4,14 @@ Words in columns (CoNLL: the word first, its tag last, a blank line after a sent
 table with `tokens` and `tags`, or with `text` and `spans`.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 from modernbert.base.errors import DataError
+from modernbert.data.examples import checked_text
 from modernbert.data.formats import Unpacked
 from modernbert.data.table import Row, open_table, text_lines
 from modernbert.data.table_files import Part
@@ -152,11 +154,15 @@ def _cells(unpacked: Unpacked, path: Path, fewest: int) -> Iterator[tuple[int, l
 
 
 def _check(cells: list[str], columns: int, where: str) -> None:
-    if len(cells) != columns or not cells[0] or not cells[-1].strip():
+    if len(cells) != columns:
         raise DataError(
             f"{where} has {len(cells)} columns, not {columns}: a line is a word, then its tag "
             "behind it, as in all others"
         )
+    if not cells[0]:
+        raise DataError(f"{where} has a tag without a word: complete it, or remove the line")
+    if columns > 1:
+        _check_tag(cells[-1], where)
 
 
 def _of_row(row: Row, class_names: Mapping[str, Sequence[str]]) -> Tagged:
@@ -173,6 +179,7 @@ def _of_row(row: Row, class_names: Mapping[str, Sequence[str]]) -> Tagged:
     spans = [_span(each, text, row.where) for each in listed] if isinstance(listed, list) else None
     if spans is None:
         raise DataError(f"{row.where}: {name!r} is no list of spans")
+    checked_text(text, "text", row.where)
     return Tagged(text, None, (), tuple(sorted(spans)), row.where)
 
 
@@ -183,7 +190,9 @@ def _of_words(row: Row, name: str, class_names: Mapping[str, Sequence[str]]) -> 
         raise DataError(f"{row.where}: {name!r} and its tags are no two lists of one length")
     names = class_names.get(tags_name or "", ())
     spelled = [_spelled(tag, names, row.where) for tag in tags]
-    return from_words([str(word) for word in words], spelled, row.where)
+    found = from_words([str(word) for word in words], spelled, row.where)
+    checked_text(found.text, name, row.where)
+    return found
 
 
 def _spelled(tag: Any, names: Sequence[str], where: str) -> str:
@@ -191,9 +200,15 @@ def _spelled(tag: Any, names: Sequence[str], where: str) -> str:
         if not 0 <= tag < len(names):
             raise DataError(f"{where} has label {tag}, and the folder names {len(names)}")
         return names[tag]
-    if tag is None or not str(tag).strip():
-        raise DataError(f"{where} has a word without a tag: complete it, {OUTSIDE} is none")
+    _check_tag(tag, where)
     return str(tag).strip()
+
+
+def _check_tag(tag: Any, where: str) -> None:
+    """Refuse a gap, NaN among them: tables have it where nothing was."""
+    is_nan = isinstance(tag, float) and math.isnan(tag)
+    if tag is None or is_nan or not str(tag).strip():
+        raise DataError(f"{where} has a word without a tag: complete it, {OUTSIDE} is none")
 
 
 def _span(given: Any, text: str, where: str) -> TagSpan:
@@ -203,7 +218,8 @@ def _span(given: Any, text: str, where: str) -> TagSpan:
         given = [given.get("start"), given.get("end"), label]
     is_known = isinstance(given, list) and len(given) == 3
     is_whole = is_known and all(type(place) is int for place in given[:2])
-    if not is_whole or not given[2] or not 0 <= given[0] < given[1] <= len(text):
+    is_named = is_known and isinstance(given[2], str | int) and str(given[2]).strip()
+    if not is_whole or not is_named or not 0 <= given[0] < given[1] <= len(text):
         raise DataError(
             f"{where} has the span {given!r}: give start, end and label, places in the text's "
             f"{len(text)} characters"

@@ -28,7 +28,7 @@ def vectors_of_texts(
     """Return one float32 vector a document, in their order, on the model's device."""
     is_sparse = sentence.config.is_sparse
     found: dict[int, Tensor] = {}
-    for numbers, batch in _batches(
+    for numbers, batch in batches(
         model, documents, _SPARSE_BATCH_TOKENS if is_sparse else BATCH_TOKENS
     ):
         x = encode(model.encoder, batch)
@@ -46,7 +46,7 @@ def vectors_of_tokens(
     late = sentence.config.late
     is_attended = late is None or late.expansion is None or late.expansion.is_attended
     found: dict[int, Tensor] = {}
-    for numbers, batch in _batches(model, [text.ids for text in texts], BATCH_TOKENS):
+    for numbers, batch in batches(model, [text.ids for text in texts], BATCH_TOKENS):
         counts = [texts[number].num_read for number in numbers]
         if is_attended or sum(counts) == len(batch.ids):
             x = encode(model.encoder, batch)
@@ -57,7 +57,7 @@ def vectors_of_tokens(
     return [found[number] for number in range(len(texts))]
 
 
-def _batches(
+def batches(
     model: Model, documents: Sequence[Ids], budget: int
 ) -> Iterator[tuple[list[int], PackedBatch]]:
     """Yield batches on the model's device, each with the numbers of its documents."""

@@ -6,6 +6,7 @@ from typing import final
 
 from modernbert.base.device import choose_device
 from modernbert.infer.answer import Answer, answer
+from modernbert.infer.choose import Option, choose
 from modernbert.infer.classify import Label, Text, classify
 from modernbert.infer.pretrained import Pretrained, load
 from modernbert.infer.tag import Entity, Untagged, tag
@@ -83,3 +84,17 @@ class Engine:
         return answer(
             self.model, asked, number=number, can_be_none=can_be_none, max_tokens=max_tokens
         )
+
+    def choose(
+        self, questions: Sequence[Text], options: Sequence[Sequence[str]]
+    ) -> list[list[Option]]:
+        """Return for each question its options with their scores, the likeliest first.
+
+        A question may have two parts: the second one then begins each option. Numbers of options
+        may differ.
+
+        Raises:
+            ConfigError: the model has no head that chooses.
+            DataError: questions and options are not as many, one is empty, or has fewer than two.
+        """
+        return choose(self.model, questions, options)

@@ -6,6 +6,8 @@ from typing import Any
 
 from modernbert.base.errors import ConfigError
 from modernbert.base.log import say
+from modernbert.data.choice_columns import ChoiceColumns, guess_choices
+from modernbert.data.choices import choice_in
 from modernbert.data.columns import Columns, guess
 from modernbert.data.examples import first_rows, texts_in
 from modernbert.data.questions import asked_columns, question_rows
@@ -13,6 +15,7 @@ from modernbert.data.table import Row, RowFiles
 from modernbert.data.tagged import words_in
 from modernbert.data.tags import is_chunked
 from modernbert.infer.answer import answer
+from modernbert.infer.choose import choose
 from modernbert.infer.classify import Label, classify
 from modernbert.infer.classify import head_of as labels_head
 from modernbert.infer.pretrained import Pretrained
@@ -144,8 +147,39 @@ def _answers(model: Pretrained, table: RowFiles, given: Columns, wishes: Wishes)
     return Saying(question_rows(table), reply)
 
 
+def _choices(model: Pretrained, table: RowFiles, given: Columns, wishes: Wishes) -> Saying:
+    """Say which option is the likeliest."""
+    named = ChoiceColumns(given.text, given.pair, given.label)
+    rows = [row.values for row in first_rows(table)]
+    columns = guess_choices(named, rows, str(table.files[0]), needs_label=False)
+    say(
+        f"{table.files[0]}: questions from {' and '.join(columns.texts)}, options from "
+        f"{', '.join(columns.options)}"
+    )
+
+    def decide(rows: Sequence[Row]) -> list[dict[str, Any]]:
+        asked = [choice_in(row, columns)[0] for row in rows]
+        found = choose(model, [each.texts for each in asked], [each.options for each in asked])
+        return [
+            {
+                "prediction": options[0].text,
+                "number": options[0].number,
+                "probability": options[0].score,
+                **(
+                    {"probabilities": [asdict(each) for each in options]}
+                    if wishes.gives_all
+                    else {}
+                ),
+            }
+            for options in found
+        ]
+
+    return Saying(table, decide)
+
+
 _KINDS: dict[str, Callable[[Pretrained, RowFiles, Columns, Wishes], Saying]] = {
     "sequence": _labels,
     "tokens": _tags,
     "spans": _answers,
+    "choice": _choices,
 }

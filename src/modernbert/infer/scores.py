@@ -6,10 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from modernbert.batch import pack, split
+from modernbert.batch import split
 from modernbert.data.tokenizer import Ids
-from modernbert.infer.batching import plan
-from modernbert.infer.embed import BATCH_TOKENS
+from modernbert.infer.embed import BATCH_TOKENS, batches
 from modernbert.infer.encode import encode
 from modernbert.infer.pretrained import Pretrained
 
@@ -22,10 +21,8 @@ def scores_of(model: Pretrained, documents: Sequence[Ids]) -> list[Float[Tensor,
     """
     head = model.model.head_config
     is_per_document = head is not None and head.reads_documents
-    device = next(model.parameters()).device
     found: dict[int, Tensor] = {}
-    for numbers in plan([len(ids) for ids in documents], BATCH_TOKENS):
-        batch = pack([documents[number].tolist() for number in numbers]).to(device)
+    for numbers, batch in batches(model.model, documents, BATCH_TOKENS):
         scores = model.model.scores(encode(model.encoder, batch), batch.layout).float().cpu()
         rows = scores if is_per_document else split(scores, batch.layout)
         found |= dict(zip(numbers, rows, strict=True))

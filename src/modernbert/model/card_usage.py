@@ -38,27 +38,30 @@ for guess in modernbert.fill(model, MASKED, top=5)[0]:
 _SCORES = """
 import modernbert
 
-model = modernbert.load(".")
-batch = modernbert.pack([model.tokenizer.encode("A text to be read.").tolist()])
-for scores in model(batch):  # a row a ROW
-    print(dict(zip(model.head.config.labels, scores.tolist())))
+engine = modernbert.Engine.load(".")
+for label in engine.classify(["A text to be read."])[0]:
+    print(label.name, label.score)  # the likeliest comes first
+"""
+_TAGS = """
+import modernbert
+
+engine = modernbert.Engine.load(".")
+for entity in engine.tag(["A text to be read."])[0]:
+    print(entity.label, entity.start, entity.end, entity.text, entity.score)
 """
 _SPANS = """
 import modernbert
 
-model = modernbert.load(".")
-question, text = map(model.tokenizer.encode, ("Who reads?", "The model reads the text."))
-ids = [*question.tolist(), *text.tolist()[1:]]
-start, end = model(modernbert.pack([ids])).unbind(1)  # a score a token
-print(model.tokenizer.decode(ids[int(start.argmax()) : int(end.argmax()) + 1]))
+engine = modernbert.Engine.load(".")
+for answer in engine.answer([("Who reads?", "The model reads the text.")], number=3)[0]:
+    print(answer.text, answer.start, answer.end, answer.score)  # the likeliest comes first
 """
 _CHOICE = """
 import modernbert
 
-model = modernbert.load(".")
-question, *choices = map(model.tokenizer.encode, ("The sky is", "blue", "a fruit"))
-pairs = [[*question.tolist(), *choice.tolist()[1:]] for choice in choices]
-print(model(modernbert.pack(pairs)).squeeze(1).tolist())  # a score a choice
+engine = modernbert.Engine.load(".")
+for option in engine.choose(["The sky is"], [["blue", "a fruit"]])[0]:
+    print(option.text, option.score)  # the likeliest comes first
 """
 _PIPELINE = """
 from transformers import pipeline
@@ -160,8 +163,8 @@ def _ours(facts: CardFacts) -> str:
         "masked_lm": _FILL.replace("MASKED", masked),
         "late": _LATE,
         "sparse": _EMBED.replace("PROMPT", _prompt(facts, "prompt")),
-        "sequence": _SCORES.replace("ROW", "text"),
-        "tokens": _SCORES.replace("ROW", "token"),
+        "sequence": _SCORES,
+        "tokens": _TAGS,
         "spans": _SPANS,
         "choice": _CHOICE,
     }[facts.kind]

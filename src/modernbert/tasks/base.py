@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -46,3 +47,8 @@ class MeasuredTask(Task[Given, Batch], Protocol[Given, Batch]):
 
     def measure(self, outputs: Sequence[Tensor]) -> dict[str, float]:
         """Say how good the outputs of all examples are, in their order."""
+
+
+def widened(scores: Tensor) -> Tensor:
+    """Return scores in float32 at least: sums over many rows need it."""
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))

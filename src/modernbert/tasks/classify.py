@@ -15,7 +15,7 @@ from modernbert.data.labels import LabelSet, Problem, Said
 from modernbert.data.rows import Micro
 from modernbert.model.model import Model
 from modernbert.tasks import metrics
-from modernbert.tasks.base import Loss
+from modernbert.tasks.base import Loss, widened
 
 _MEASURES: dict[Problem, tuple[str, ...]] = {
     "single_label": ("accuracy", "f1", "matthews"),
@@ -69,13 +69,14 @@ class Classify:
 
     def loss(self, model: Model, batch: LabelledBatch) -> Loss:
         """Return cross-entropy, binary cross-entropy or squared error, summed over documents."""
-        scores = model(batch.packed).float()
+        scores = widened(model(batch.packed))
         if self.labels.problem == "single_label":
             weights = None if self._weights is None else self._weights.to(scores)
             total = F.cross_entropy(scores, batch.targets, weights, reduction="sum")
             return Loss(total, (scores.argmax(-1) == batch.targets).sum())
         if self.labels.problem == "multi_label":
-            each = F.binary_cross_entropy_with_logits(scores, batch.targets, reduction="none")
+            marks = batch.targets.to(scores)
+            each = F.binary_cross_entropy_with_logits(scores, marks, reduction="none")
             is_right = ((scores > 0) == (batch.targets > 0.5)).all(-1)
             return Loss(each.mean(-1).sum(), is_right.sum())
         off = (scores[:, 0] - batch.targets).square()
@@ -83,7 +84,7 @@ class Classify:
 
     def outputs(self, model: Model, batch: LabelledBatch) -> list[Float[Tensor, "N"]]:
         """Return the scores of each document."""
-        return list(model(batch.packed).float())
+        return list(widened(model(batch.packed)))
 
     def measure(self, outputs: Sequence[Float[Tensor, "N"]]) -> dict[str, float]:
         """Say how good the scores of all examples are, by the names of `measures`."""

@@ -18,7 +18,7 @@ from modernbert.data.questions import Question
 from modernbert.data.rows import Micro
 from modernbert.data.windows import Window
 from modernbert.model.model import Model
-from modernbert.tasks.base import Loss
+from modernbert.tasks.base import Loss, widened
 
 MAX_ANSWER_TOKENS = 64
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -106,7 +106,7 @@ class FindSpans:
 
         Its [CLS] comes first, then the tokens of its text; its question is no candidate.
         """
-        scores = model(batch.packed).float()
+        scores = widened(model(batch.packed))
         return [scores.index_select(0, place).log_softmax(0) for place in batch.places]
 
     def measure(self, outputs: Sequence[Float[Tensor, "_ 2"]]) -> dict[str, float]:
@@ -139,7 +139,7 @@ class FindSpans:
 def text_log_probabilities(scores: Float[Tensor, "L 2"], window: Window) -> Float[Tensor, "_ 2"]:
     """Return how likely [CLS] and each token of the text begin and end an answer, by logarithm."""
     places = torch.from_numpy(np.concatenate([[0], window.places]))
-    return scores.float().index_select(0, places.to(scores.device)).log_softmax(0)
+    return widened(scores).index_select(0, places.to(scores.device)).log_softmax(0)
 
 
 def target_of(

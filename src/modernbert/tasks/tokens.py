@@ -16,7 +16,7 @@ from modernbert.data.tags import OUTSIDE, spans_of
 from modernbert.data.windows import Window
 from modernbert.model.heads import ClassifierHead
 from modernbert.model.model import Model
-from modernbert.tasks.base import Loss
+from modernbert.tasks.base import Loss, widened
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,7 @@ class TagTokens:
     def _scores(self, model: Model, batch: TaggedBatch) -> Float[Tensor, "M N"]:
         assert isinstance(model.head, ClassifierHead), "only a head of tokens has this loss"
         x = model.encoder(batch.packed).index_select(0, batch.places)
-        scores: Tensor = model.head(x, batch.packed.layout)
-        return scores.float()
+        return widened(model.head(x, batch.packed.layout))
 
     def _targets(self, number: int) -> list[int]:
         window = self._windows[number]

@@ -32,7 +32,8 @@ def not_finite(
     guilty, where = met or (None, "the sum of the rows' gradients")
     rows = work.rows if guilty is None else [work.rows[guilty]]
     place = "" if guilty is None else f", row {guilty + 1} of {len(work.rows)}"
-    samples = [sample for row in rows for sample in row.samples.tolist()]
+    # Documents of one example share its sample.
+    samples = list(dict.fromkeys(sample for row in rows for sample in row.samples.tolist()))
     documents = [name_of(sample) for sample in samples[:_NAMED]]
     more = f" and {len(samples) - _NAMED} more" if len(samples) > _NAMED else ""
     return TrainingError(

@@ -23,6 +23,8 @@ class TuneConfig:
     """Column of the second texts, where two are compared."""
     label: tuple[str, ...] = ()
     """Column of the labels, or one column of 0 and 1 for each of several labels."""
+    choices: tuple[str, ...] = ()
+    """Column of lists of options to choose from, or one column for each option."""
     header: Literal["auto", "yes", "no"] = "auto"
     """Whether the first line of a .csv or .tsv names the columns."""
     problem: Literal["auto", "single_label", "multi_label", "regression"] = "auto"

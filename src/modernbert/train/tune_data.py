@@ -63,7 +63,7 @@ def read_labels(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> Tu
     Raises:
         DataError: a file cannot be read, a row lacks something, or there is nothing to learn.
     """
-    table = _table(config, config.train, "train")
+    table = table_of(config, config.train, "train")
     columns = _columns(config, table)
     part = _read(table, columns, tokenizer, max_length)
     problem = None if config.problem == "auto" else config.problem
@@ -71,7 +71,7 @@ def read_labels(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> Tu
     labels = learn(part.said, columns.label[0], problem, names)
     _say_labels(labels)
     if config.dev:
-        dev = _read(_table(config, config.dev, "dev"), columns, tokenizer, max_length)
+        dev = _read(table_of(config, config.dev, "dev"), columns, tokenizer, max_length)
     else:
         part, dev = _held_out(part, config.seed)
     _say_sizes(config, part, dev, max_length)
@@ -92,7 +92,8 @@ def read_labels(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> Tu
     )
 
 
-def _table(config: TuneConfig, path: str, part: Part) -> Table:
+def table_of(config: TuneConfig, path: str, part: Part) -> Table:
+    """Open a file or folder of examples as the options say."""
     return open_table(Path(path), part, has_header=HAS_HEADER[config.header])
 
 
@@ -152,7 +153,12 @@ def _say_labels(labels: LabelSet) -> None:
     kind = "one of" if labels.problem == "single_label" else "any of"
     shown = ", ".join(labels.names[:12]) + (", ..." if len(labels.names) > 12 else "")
     say(f"a text has {kind} {len(labels.names)} labels: {shown}")
-    if missing := gaps(labels.names):
+    say_gaps(labels.names)
+
+
+def say_gaps(names: Sequence[str]) -> None:
+    """Say which whole numbers are missing between labels that are whole numbers."""
+    if missing := gaps(names):
         say(f"between these, no row has {', '.join(map(str, missing[:12]))}")
 
 

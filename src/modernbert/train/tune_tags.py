@@ -18,7 +18,7 @@ from modernbert.data.windows import Window, first_tokens, windows
 from modernbert.model.config import HeadConfig
 from modernbert.tasks.tokens import TagTokens
 from modernbert.train.tune_config import TuneConfig
-from modernbert.train.tune_data import Labelled, TuneData, held_out
+from modernbert.train.tune_data import Labelled, TuneData, held_out, say_gaps
 
 _AT_ONCE = 1000
 
@@ -42,6 +42,7 @@ def read_tags(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> Tune
         f"{len(train)} texts of {count(tokens)} tokens to learn from, {len(dev)} to measure on; "
         f"tags: {', '.join(names[:13])}{', ...' if len(names) > 13 else ''}"
     )
+    say_gaps(names)
     return TuneData(
         parts[0].labelled(),
         parts[1].labelled(),

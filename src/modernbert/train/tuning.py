@@ -32,6 +32,7 @@ from modernbert.train.checkpoint import FORMAT, TrainerState
 from modernbert.train.description import NAME, read_description
 from modernbert.train.feed import Progress
 from modernbert.train.rows import EVALUATIONS, steps_in, truncate
+from modernbert.train.tune_choice import read_choices
 from modernbert.train.tune_config import TuneConfig
 from modernbert.train.tune_data import TuneData, read_labels
 from modernbert.train.tune_questions import read_answers
@@ -78,6 +79,7 @@ READERS: dict[str, Callable[[TuneConfig, Tokenizer, int], TuneData]] = {
     "classify": read_labels,
     "tokens": read_tags,
     "spans": read_answers,
+    "choice": read_choices,
 }
 """How the examples of a task are read."""
 

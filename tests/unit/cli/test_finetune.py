@@ -3,11 +3,7 @@ import json
 import pytest
 
 from modernbert.cli.main import main
-from modernbert.infer.pretrained import Pretrained
-from modernbert.model.init import build
-from tests.corpora import tokenizer
-from tests.nets import config_of
-from tests.runs import rows_of
+from tests.runs import rows_of, untrained
 
 FAST = ["--device", "cpu", "--precision", "float32", "--epochs", "2", "--batch-size", "4"]
 ROWS = [{"text": f"{word} batch", "label": word} for word in ("packed", "every", "packed") * 4]
@@ -15,21 +11,20 @@ ASKED = [
     {"context": f"every {word} batch", "question": "which batch", "answers": [word]}
     for word in ("packed", "token", "packed") * 4
 ]
+CSV = "question,A,B,answer\n" + "packed,batch,place,A\nevery,batch,place,B\n" * 4
 CONLL = "every\tO\nplace\tB-X\n\npacked\tO\nbatch\tI-X\n\n" * 4
 
 
 @pytest.fixture
 def place(tmp_path):
     """A folder with a model, and files to learn from."""
-    tokens = tokenizer()
-    ids = {"pad_id": tokens.pad_id, "cls_id": tokens.cls_id, "sep_id": tokens.sep_id}
-    config = config_of(vocab_size=tokens.vocab_size, max_length=64, **ids)
-    Pretrained(build(config, 0), tokens).save(tmp_path / "model")
+    untrained(tmp_path / "model")
     lines = "".join(json.dumps(row) + "\n" for row in ROWS)
     (tmp_path / "train.jsonl").write_text(lines)
     asked = "".join(json.dumps(row) + "\n" for row in ASKED)
     (tmp_path / "asked.jsonl").write_text(asked)
     (tmp_path / "train.conll").write_text(CONLL)
+    (tmp_path / "train.csv").write_text(CSV)
     return tmp_path
 
 
@@ -41,7 +36,12 @@ def run(*arguments):
 
 @pytest.mark.parametrize(
     ("task", "name"),
-    [("classify", "train.jsonl"), ("tokens", "train.conll"), ("spans", "asked.jsonl")],
+    [
+        ("classify", "train.jsonl"),
+        ("tokens", "train.conll"),
+        ("spans", "asked.jsonl"),
+        ("choice", "train.csv"),
+    ],
 )
 def test_a_task_is_learned_and_gone_on_with(place, task, name, capsys):
     out = place / "out"

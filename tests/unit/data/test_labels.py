@@ -63,6 +63,8 @@ def test_labels_become_what_a_model_learns():
         (("a", "a"), None, "label says 'a' in all rows: there is nothing to tell apart"),
         (("a", ""), None, r"t.csv, line 3 has no label \(''\): complete it"),
         (("a", None), None, r"t.csv, line 3 has no label \(None\): complete it"),
+        (("0", "1", "NaN"), None, r"t.csv, line 4 has no label \('NaN'\): complete it"),
+        (("a", float("nan")), None, r"t.csv, line 3 has no label \(nan\): complete it"),
         (("a", 1.5), "single_label", r"line 3 has no label \(1.5\)"),
         (("a", ["b"]), "single_label", r"line 3 has several labels \(\[\"b\"\]\), and one is le"),
         (("1.5", "x"), "regression", "line 3 has the value 'x', which is no finite number"),
@@ -77,6 +79,10 @@ def test_labels_become_what_a_model_learns():
 def test_labels_that_cannot_be_learned_are_named(values, problem, sentence):
     with pytest.raises(DataError, match=sentence):
         learned(*values, problem=problem)
+
+
+def test_nan_between_words_is_a_word():
+    assert learned("nan", "zho", "nan").names == ("nan", "zho")
 
 
 def test_labels_that_training_has_not_are_named():

@@ -60,6 +60,29 @@ def test_samples_are_addresses_that_never_repeat():
     assert sorted(samples.tolist()) == list(range(2 * 23))
 
 
+def test_documents_of_an_example_are_never_parted():
+    rng = np.random.default_rng(1)
+    counts = rng.integers(1, 5, 23).tolist()
+    groups = [[rng.integers(0, 99, rng.integers(1, 12)) for _ in range(n)] for n in counts]
+    where = [f"line {n}" for n in range(23)]
+    found = ExampleSet([ids for group in groups for ids in group], where, counts)
+    assert len(found) == 23
+    assert found.lengths.tolist() == [sum(map(len, group)) for group in groups]
+    source = stream(found)
+    steps = range(source.steps_per_epoch)
+    shared = [m for rank in range(2) for m in taken(source, steps, rank=rank, world_size=2)]
+    for micros in (taken(source, steps), shared, list(in_order(found, 64))):
+        assert sorted(numbers(micros)) == list(range(23))
+        for micro in micros:
+            chosen = [groups[number] for number in micro.numbers]
+            assert micro.rows.lengths == tuple(len(ids) for group in chosen for ids in group)
+            together = np.concatenate([ids for group in chosen for ids in group])
+            assert np.array_equal(micro.rows.ids, together)
+            assert len(together) <= 64
+            assert len(micro.rows.samples) == len(micro.rows.lengths)
+            assert len({*micro.rows.samples.tolist()}) == len(chosen)
+
+
 def test_an_example_longer_than_a_row_is_one():
     found = ExampleSet([np.arange(100), np.arange(3)], ["a", "b"])
     assert [len(m.rows.ids) for m in taken(stream(found), [0])] in ([100, 3], [3, 100])

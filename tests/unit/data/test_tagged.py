@@ -1,4 +1,5 @@
 import json
+import math
 
 import numpy as np
 import pytest
@@ -61,6 +62,13 @@ def test_rows_of_texts_with_spans(tmp_path, spans):
     [
         ("t.conll", "EU B-ORG\nrejects\n", "line 2 has 1 columns, not 2: a line is a word"),
         ("t.conll", "EU\n", "line 1 has 1 columns, not 2: a line is a word, then"),
+        ("t.conll", "EU B-ORG\n\tO\n", "line 2 has a tag without a word: complete it, or remove"),
+        ("t.conll", "EU\tO\nis\t\n", "line 2 has a word without a tag: complete it, O is none"),
+        ("t.jsonl", {"tokens": [], "tags": []}, "'tokens' is empty: complete it, or leave the row"),
+        ("t.jsonl", {"tokens": [" "], "tags": ["O"]}, "'tokens' is empty: complete it, or leave"),
+        ("t.jsonl", {"tokens": ["a"], "tags": [math.nan]}, "has a word without a tag"),
+        ("t.jsonl", {"text": " ", "spans": []}, "'text' is empty: complete it, or leave the row"),
+        ("t.jsonl", {"text": "ab", "spans": [[0, 1, math.nan]]}, r"has the span \[0, 1, nan\]"),
         ("t.jsonl", {"text": "a"}, "has text: give `tokens` and `tags`, or `text` and `spans`"),
         ("t.jsonl", {"tokens": ["a"], "tags": []}, "'tokens' and its tags are no two lists of one"),
         (

@@ -75,11 +75,12 @@ def test_the_engine_asks_the_head_that_is_there(tmp_path):
         "classify": (HeadConfig(kind="sequence", labels=("a", "b")), ["every token"]),
         "tag": (HeadConfig(kind="tokens", labels=("O", "B-X")), ["every token"]),
         "answer": (HeadConfig(kind="spans"), [("which", "every token")]),
+        "choose": (HeadConfig(kind="choice"), ["which"], [["every", "token"]]),
     }
-    for name, (head, given) in heads.items():
+    for name, (head, *given) in heads.items():
         made(head).save(tmp_path / name)
         engine = Engine.load(tmp_path / name, device="cpu")
-        assert len(getattr(engine, name)(given)) == 1
+        assert len(getattr(engine, name)(*given)) == 1
         for other in heads.keys() - {name}:
             with pytest.raises(ConfigError, match="make one with `modernbert finetune"):
-                getattr(engine, other)(heads[other][1])
+                getattr(engine, other)(*heads[other][1:])

@@ -7,6 +7,7 @@ from modernbert.data.columns import Columns
 from modernbert.data.table import open_table
 from modernbert.data.tagged import WordTable, is_of_words
 from modernbert.infer.answer import answer
+from modernbert.infer.engine import Engine
 from modernbert.infer.predict import predict
 from modernbert.infer.sayings import Wishes
 from modernbert.infer.tag import tag, word_tags
@@ -59,6 +60,15 @@ def test_questions_are_answered(tmp_path):
         (row,) = predict(ours, table, Columns(), Wishes(gives_all=True, can_be_none=True))
         assert (row["prediction"], row["start"]) == (right[0].text, right[0].start)
         assert [each["text"] for each in row["probabilities"]] == [each.text for each in right]
+
+
+def test_options_are_chosen(tmp_path):
+    ours, options = made(HeadConfig(kind="choice")), ["a batch", "a place"]
+    table = table_of(tmp_path / "t.jsonl", [{"question": "which", "choices": options}])
+    (row,) = predict(ours, table, Columns(), Wishes(gives_all=True))
+    (right,) = Engine(ours).choose(["which"], [options])
+    assert (row["prediction"], row["number"]) == (right[0].text, right[0].number)
+    assert [each["score"] for each in row["probabilities"]] == [each.score for each in right]
 
 
 def test_what_says_nothing_is_said(tmp_path):

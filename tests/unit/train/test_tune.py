@@ -1,24 +1,18 @@
 import dataclasses
 import json
-import os
-import signal
-import time
-from threading import Thread
 
 import numpy as np
 import pytest
 import torch
 
 from modernbert.base.errors import CheckpointError, ConfigError, DataError, TrainingError
-from modernbert.infer.pretrained import Pretrained, load
+from modernbert.infer.pretrained import load
 from modernbert.model.config import HeadConfig
-from modernbert.model.init import build, with_head
+from modernbert.model.init import with_head
 from modernbert.train.tune import outputs_of, tune
 from modernbert.train.tune_config import TuneConfig
 from modernbert.train.tuning import Start, create, resume
-from tests.corpora import tokenizer
-from tests.nets import config_of
-from tests.runs import has_rows, rows_of
+from tests.runs import interrupt_after, rows_of, untrained
 
 WORDS = {"sea": ("the", "packed", "batch"), "land": ("documents", "every", "token")}
 FAST = {"device": "cpu", "precision": "float32", "threads": 1, "peak_lr": 3e-3, "batch_size": 8}
@@ -45,12 +39,7 @@ def written(path, found):
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
     """A folder of a model that has learned nothing."""
-    tokens = tokenizer()
-    ids = {"pad_id": tokens.pad_id, "cls_id": tokens.cls_id, "sep_id": tokens.sep_id}
-    config = config_of(vocab_size=tokens.vocab_size, max_length=64, **ids)
-    place = tmp_path_factory.mktemp("start") / "model"
-    Pretrained(build(config, 0), tokens).save(place)
-    return Start("classify", str(place))
+    return Start("classify", str(untrained(tmp_path_factory.mktemp("start") / "model")))
 
 
 @pytest.fixture
@@ -154,14 +143,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_never_was(config, start, tmp_pa
     config = dataclasses.replace(config, epochs=6, frozen_layers=1, dropout=0.1, patience=0)
     tuned(config, start, tmp_path / "through")
     stopped = create(config, start, tmp_path / "stopped")
-    is_under_way = has_rows(tmp_path / "stopped", 7)
-
-    def interrupt():
-        while not is_under_way():
-            time.sleep(0.001)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    Thread(target=interrupt).start()
+    interrupt_after(tmp_path / "stopped", 7)
     assert not tune(stopped)
     again = resume(tmp_path / "stopped")
     assert 7 <= again.progress.step < 60

@@ -1,0 +1,82 @@
+"""Questions with options in, the options with their probabilities out, the likeliest first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from modernbert.base.errors import ConfigError, DataError
+from modernbert.data.choices import Choice, checked_options, read_options
+from modernbert.data.examples import checked_text
+from modernbert.infer.classify import Text
+from modernbert.infer.pretrained import Pretrained
+from modernbert.infer.reading import check_list
+from modernbert.infer.scores import scores_of
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option, and how sure a model is of it."""
+
+    text: str
+    number: int
+    """Its place among the options as they were given, from 0."""
+    score: float
+    """Probability from 0 to 1; those of a question sum to 1."""
+
+
+def choose(
+    model: Pretrained, questions: Sequence[Text], options: Sequence[Sequence[str]]
+) -> list[list[Option]]:
+    """Return for each question its options with their scores, the likeliest first.
+
+    A question may have two parts, such as an article and what is asked of it: the second one then
+    begins each option, as in training. Numbers of options may differ. Longer ones than the model
+    reads are cut; order stays.
+
+    Raises:
+        ConfigError: the model has no head that chooses.
+        DataError: questions and options are not as many, one is empty, or has fewer than two.
+    """
+    found = choice_scores(model, questions, options)
+    return [_ranked(*each) for each in zip(options, found, strict=True)]
+
+
+def choice_scores(
+    model: Pretrained, questions: Sequence[Text], options: Sequence[Sequence[str]]
+) -> list[Float[Tensor, "_"]]:
+    """Return the head's scores of each question's options before any activation, on the CPU."""
+    head = model.model.head_config
+    if head is None or head.kind != "choice":
+        raise ConfigError(
+            "this model has no head that chooses: make one with `modernbert finetune choice`"
+        )
+    check_list(questions)
+    asked = _asked(questions, options)
+    read = read_options(asked, model.tokenizer, model.config.max_length)
+    documents = [option.ids for question in read for option in question]
+    scores = torch.cat(scores_of(model, documents)) if documents else torch.empty(0)
+    return list(scores.split([len(question.options) for question in asked]))
+
+
+def _ranked(texts: Sequence[str], scores: Float[Tensor, "_"]) -> list[Option]:
+    shares = scores.softmax(-1).tolist()
+    return sorted(map(Option, texts, range(len(texts)), shares), key=lambda option: -option.score)
+
+
+def _asked(questions: Sequence[Text], options: Sequence[Sequence[str]]) -> list[Choice]:
+    if len(questions) != len(options):
+        raise DataError(
+            f"there are {len(questions)} questions and {len(options)} lists of options: give one "
+            "list for each question"
+        )
+    asked = []
+    for number, (texts, given) in enumerate(zip(questions, options, strict=True)):
+        where = f"question {number}"
+        parts = (texts,) if isinstance(texts, str) else tuple(texts)
+        names = [f"option {place}" for place in range(len(given))]
+        texts = tuple(checked_text(part, "text", where) for part in parts)
+        asked.append(Choice(texts, checked_options(given, names, where)))
+    return asked
