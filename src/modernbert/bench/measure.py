@@ -42,16 +42,18 @@ def compare(ours: Callable[[], None], theirs: Callable[[], None], rounds: int) -
     )
 
 
-def interleaved(works: Mapping[str, Callable[[], float | None]], rounds: int) -> Seconds:
+def interleaved(
+    works: Mapping[str, Callable[[], float | None]], rounds: int, *, warms_up: bool = True
+) -> Seconds:
     """Run every work once a round and gather the seconds that each says it took.
 
-    The first round warms up and is left out. The order turns from round to round, so that no
+    A round before the first warms up, unless works do that themselves. The order turns from round to round, so that no
     work always meets the caches that the same other one left. One that says None has failed, and
     is left out from then on.
     """
     assert rounds >= 2
     found: Seconds = {name: [] for name in works}
-    for number in range(rounds + 1):
+    for number in range(0 if warms_up else 1, rounds + 1):
         names = [*found]
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
