@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from modernbert.base.machine import peak_bytes, resident_bytes, start_peak
+from modernbert.base.machine import resident_bytes
 from modernbert.bench.cases import ForwardCase, batches_of
+from modernbert.bench.measure import peak_above
 from modernbert.bench.runtimes import RUNTIMES, Encode, rows_of
 from modernbert.bench.worker import Answers
 from modernbert.model import folder as model_folder
@@ -42,14 +43,10 @@ def answers(name: str, folder: Path, case: ForwardCase) -> Answers:
         found = (rows_of(encode(batch), batch) for batch in batches)
         return [each.float().numpy() for each in found]
 
-    def peak() -> int | None:
-        if before is None or not start_peak():
-            return None
-        _encode_all(encode, batches)
-        highest = peak_bytes()
-        return None if highest is None else highest - before
+    def seconds() -> float:
+        return _encode_all(encode, batches)
 
-    return {"rows": rows, "seconds": lambda: _encode_all(encode, batches), "peak": peak}
+    return {"rows": rows, "seconds": seconds, "peak": lambda: peak_above(before, seconds)}
 
 
 def _encode_all(encode: Encode, batches: list[list[Tensor]]) -> float:
