@@ -36,6 +36,24 @@ ACCELERATED = (
     "ratio (quartiles)",
     "machine",
 )
+FINETUNED = (
+    "model",
+    "weights",
+    "examples",
+    "tokens an example (quartiles)",
+    "epochs x batch",
+    "precision",
+    "beside",
+    "score",
+    "here, mean (lowest to highest seed)",
+    "there",
+    "tokens/s here",
+    "tokens/s there",
+    "ratio (quartiles)",
+    "text in their grids",
+    "peak MiB above the weights, here / there",
+    "machine",
+)
 RUNTIMES = (
     "modernbert compiled",
     "transformers",
@@ -72,6 +90,14 @@ def accelerate_table(rows: Sequence[dict[str, Any]]) -> str:
     if not rows:
         return NOTHING.format("accelerate --model run/model")
     return _table(ACCELERATED, map(_accelerated_cells, rows))
+
+
+def finetuning_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Lay rows of `modernbert bench finetuning` out, a line for each way of using Trainer."""
+    if not rows:
+        return NOTHING.format("finetuning run/model --train FILE")
+    pairs = ((row, name) for row in rows for name in row["sides"] if name != "modernbert")
+    return _table(FINETUNED, (_finetuned_cells(row, name) for row, name in pairs))
 
 
 def latest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -137,6 +163,34 @@ def _accelerated_cells(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+def _finetuned_cells(row: dict[str, Any], name: str) -> tuple[str, ...]:
+    here, there = row["sides"]["modernbert"], row["sides"][name]
+    is_there = "failed" not in there
+    return (
+        row["model"],
+        f"{row['weights'] / 1e6:.1f}M",
+        f"{row['examples']} of {row['train']}",
+        ", ".join(map(str, row["length_quartiles"])),
+        f"{row['epochs']} x {row['batch_size']}",
+        row["precision"],
+        name,
+        row["measure"],
+        _scores(here),
+        _scores(there) if is_there else "-",
+        f"{here['tokens_per_second']:.0f}",
+        f"{there['tokens_per_second']:.0f}" if is_there else "-",
+        _ratio(there),
+        f"{there['real_share']:.0%}" if is_there else "-",
+        f"{_mebibytes(here)} / {_mebibytes(there)}",
+        _machine(row),
+    )
+
+
+def _scores(found: dict[str, Any]) -> str:
+    low, high = min(found["scores"]), max(found["scores"])
+    return f"{found['score']:.3f} ({low:.3f} to {high:.3f})"
+
+
 def _machine(row: dict[str, Any]) -> str:
     host = row["machine"]
     return f"{host['processor']}, {host['cores']} cores, torch {row['versions']['torch']}"
@@ -172,6 +226,7 @@ TABLES = {
     "training": training_table,
     "forward": forward_table,
     "accelerate": accelerate_table,
+    "finetuning": finetuning_table,
 }
 
 

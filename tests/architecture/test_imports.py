@@ -18,6 +18,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 # Where a package comes in; nobody else may import it. torch, numpy and jaxtyping are everywhere.
 DOORS = {
+    # transformers' Trainer imports it.
+    "accelerate": ("bench/trainer.py",),
     "pyarrow": ("data/formats.py",),
     "zstandard": ("data/formats.py",),
     "sentence_transformers": ("bench/peers.py",),
@@ -30,7 +32,7 @@ DOORS = {
     "rich": ("base/log.py", "cli/", "train/metrics.py"),
     "safetensors": ("model/stored.py", "train/checkpoint.py"),
     "tokenizers": ("data/",),
-    "transformers": ("bench/peers.py", "bench/runtimes.py", "bridge/"),
+    "transformers": ("bench/peers.py", "bench/runtimes.py", "bench/trainer.py", "bridge/"),
     "tyro": ("cli/",),
     "yaml": ("model/config_file.py",),
 }

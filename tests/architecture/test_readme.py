@@ -6,6 +6,7 @@ import re
 import pytest
 from benchmarks.tables import (
     accelerate_table,
+    finetuning_table,
     forward_table,
     latest,
     replaced,
@@ -114,6 +115,40 @@ def test_rows_of_accelerated_models_become_lines():
     assert line == (
         "| tiny | 2.7M | 96 of a.jsonl | 40, 200, 512 | sorted | 93% | float32 | 3000 | 1000 | "
         "3.00 (2.90 to 3.10) | P, 2 cores, torch 2.13.0 |"
+    )
+
+
+def test_rows_of_fine_tunings_become_lines():
+    side = {
+        "scores": [0.9, 0.8],
+        "score": 0.85,
+        "tokens_per_second": 3000.4,
+        "ours_is_faster": 1.0,
+        "quartiles": [1.0, 1.0],
+        "real_share": 1.0,
+        "peak_bytes": 2 << 20,
+    }
+    other = side | {"ours_is_faster": 1.5, "quartiles": [1.4, 1.6], "real_share": 0.6}
+    row = ROW | {
+        "weights": 2_655_360,
+        "train": "RTE/train.tsv",
+        "examples": 320,
+        "length_quartiles": [40, 50, 60],
+        "epochs": 3,
+        "batch_size": 32,
+        "precision": "float32",
+        "measure": "accuracy",
+        "sides": {"modernbert": side, "transformers": other, "x": {"failed": "no memory"}},
+    }
+    *_, line, failed = finetuning_table([row]).splitlines()
+    common = "| tiny | 2.7M | 320 of RTE/train.tsv | 40, 50, 60 | 3 x 32 | float32 |"
+    assert line == (
+        f"{common} transformers | accuracy | 0.850 (0.800 to 0.900) | 0.850 (0.800 to 0.900) | "
+        "3000 | 3000 | 1.50 (1.40 to 1.60) | 60% | 2 / 2 | P, 2 cores, torch 2.13.0 |"
+    )
+    assert failed == (
+        f"{common} x | accuracy | 0.850 (0.800 to 0.900) | - | 3000 | - | failed: no memory | - | "
+        "2 / - | P, 2 cores, torch 2.13.0 |"
     )
 
 

@@ -31,6 +31,47 @@ class TrainingCase:
             )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinetuningCase:
+    """Examples and a budget, for this package and for Hugging Face's Trainer alike."""
+
+    task: Literal["classify", "tokens"] = "classify"
+    """What is learned: labels or numbers for texts or pairs, or spans in texts."""
+    train: str
+    """File or folder with examples to learn from."""
+    dev: str = ""
+    """File or folder with examples to measure on; without it a tenth of the others is held out."""
+    text: str = ""
+    """Column of the texts; guessed where it is left out, as the others are."""
+    pair: str = ""
+    label: tuple[str, ...] = ()
+    header: Literal["auto", "yes", "no"] = "auto"
+    """Whether the first line of a .csv or .tsv names the columns."""
+    max_length: int = 0
+    """Tokens at which texts are cut; 0 takes what the model reads."""
+    epochs: int = 3
+    batch_size: int = 32
+    """Examples in one optimizer step."""
+    peak_lr: float = 0.0
+    """Highest learning rate, of both; 0 takes what `modernbert finetune` would take."""
+    weight_decay: float = 5e-6
+    """Share of a weight that a step at the highest rate takes away."""
+    warmup: float = 0.06
+    """Share of the steps over which the rate climbs; then it falls in a line to 0."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    seed: int = 0
+    """The first one."""
+    seeds: int = 3
+    """Times that every side learns, each with a seed of its own."""
+    sides: tuple[str, ...] = ()
+    """Ways of using Trainer to measure beside this package; empty for all."""
+
+    def __post_init__(self) -> None:
+        """Reject what gives no spread."""
+        if self.seeds < 2:
+            raise ConfigError(f"seeds is {self.seeds}: a spread needs 2 or more")
+
+
 CaseName = Literal["queries", "short", "short-fixed", "long", "long-fixed"]
 Precision = Literal["float32", "bfloat16"]
 

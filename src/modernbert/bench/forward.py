@@ -17,9 +17,10 @@ from modernbert.base.errors import ConfigError, MachineError
 from modernbert.base.log import say
 from modernbert.base.records import nearest
 from modernbert.bench.cases import ForwardCase, batches_of
+from modernbert.bench.encoding import Rows, answers
 from modernbert.bench.measure import Seconds, interleaved, ratio
 from modernbert.bench.runtimes import BY_PRECISION, OURS, PRODUCTS, READ_GRAPHS, write_graph
-from modernbert.bench.worker import Failure, Rows, Worker, apart
+from modernbert.bench.worker import Failure, Worker, apart
 from modernbert.model import folder as model_folder
 from modernbert.model.config import EncoderConfig
 from modernbert.model.count import forward_flops
@@ -53,7 +54,7 @@ def measure(case: ForwardCase) -> Row:
             apart(write_graph, folder)
         workers: dict[str, Worker] = {}
         for name in names:
-            worker = Worker(name, folder, case, torch.get_num_threads())
+            worker = Worker(partial(answers, name, folder, case), torch.get_num_threads())
             workers[name] = stack.enter_context(worker)
         facts = _checked(workers, case)
         able = [name for name in facts if "failed" not in facts[name]]

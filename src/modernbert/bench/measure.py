@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from modernbert.base.machine import peak_bytes, start_peak
+
 Seconds = dict[str, list[float]]
 """What each work took in each round."""
 
@@ -42,16 +44,18 @@ def compare(ours: Callable[[], None], theirs: Callable[[], None], rounds: int) -
     )
 
 
-def interleaved(works: Mapping[str, Callable[[], float | None]], rounds: int) -> Seconds:
+def interleaved(
+    works: Mapping[str, Callable[[], float | None]], rounds: int, *, warms_up: bool = True
+) -> Seconds:
     """Run every work once a round and gather the seconds that each says it took.
 
-    The first round warms up and is left out. The order turns from round to round, so that no
-    work always meets the caches that the same other one left. One that says None has failed, and
-    is left out from then on.
+    A round before the first warms up, unless works do that themselves. The order turns from round
+    to round, so that no work always meets the caches that the same other one left. One that says
+    None has failed, and is left out from then on.
     """
     assert rounds >= 2
     found: Seconds = {name: [] for name in works}
-    for number in range(rounds + 1):
+    for number in range(0 if warms_up else 1, rounds + 1):
         names = [*found]
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
@@ -68,6 +72,14 @@ def ratio(slower: list[float], faster: list[float]) -> Ratio:
     ratios = [one / other for one, other in zip(slower, faster, strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4)
     return Ratio(middle, low, high)
+
+
+def peak_above(before: int | None, work: Callable[[], object]) -> int | None:
+    """Do a work and return the bytes it needed above those held; None if the system cannot say."""
+    is_counted = before is not None and start_peak()
+    work()
+    highest = peak_bytes()
+    return highest - before if is_counted and before is not None and highest is not None else None
 
 
 def _timed(work: Callable[[], None]) -> Callable[[], float]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from modernbert.bench.cases import AccelerateCase, ForwardCase, TrainingCase
+from modernbert.bench.cases import AccelerateCase, FinetuningCase, ForwardCase, TrainingCase
 
 Out = Path("benchmarks")
 
@@ -18,6 +18,7 @@ def bench(arguments: Sequence[str]) -> int:
         "training": training,
         "forward": forward,
         "accelerate": accelerate,
+        "finetuning": finetuning,
     }
     found = tyro.extras.subcommand_cli_from_dict(
         verbs,
@@ -82,6 +83,30 @@ def accelerate(
     from modernbert.bench.accelerate import measure
 
     return _kept(out, "accelerate", measure(model, texts, case))
+
+
+def finetuning(
+    model: Annotated[str, tyro.conf.Positional],
+    /,
+    *,
+    case: Annotated[FinetuningCase, tyro.conf.arg(name="")],
+    out: Path = Out,
+) -> int:
+    """Fine-tune beside Hugging Face's Trainer: speed, memory and the score on the dev examples.
+
+    The same model, examples, epochs, batch size and rates, each side in a process of its own, in
+    turns, with several seeds.
+
+    Args:
+        model: Folder of a model, or its name on the hub.
+        case: Examples and budget.
+        out: Folder of the rows.
+    """
+    from modernbert.bench.finetuning import measure
+    from modernbert.infer.hub import folder_of
+    from modernbert.model.sentence_reader import model_place
+
+    return _kept(out, "finetuning", measure(model_place(folder_of(model)), case))
 
 
 def _kept(out: Path, what: str, row: dict[str, Any]) -> int:

@@ -49,9 +49,13 @@ class ExampleSet:
     def __len__(self) -> int:
         return len(self.lengths)
 
+    def ids(self, number: int) -> NDArray[np.uint32]:
+        """Return the tokens of one example."""
+        return self._ids[self._starts[number] : self._starts[number + 1]]
+
     def rows(self, numbers: Ints, samples: Ints) -> Rows:
         """Lay examples end to end; `samples` are the addresses of their randomness."""
-        parts = [self._ids[self._starts[i] : self._starts[i + 1]] for i in numbers.tolist()]
+        parts = [self.ids(number) for number in numbers.tolist()]
         lengths = [self._documents[self._firsts[i] : self._firsts[i + 1]] for i in numbers.tolist()]
         return Rows(
             np.concatenate(parts).astype(np.int64),

@@ -1,10 +1,16 @@
 """StableAdamW: AdamW whose step is shortened where its own estimate is out of date."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, overload
 
 import torch
 from torch import Tensor
+from torch.optim.adamw import adamw
+
+_FUSIBLE = (torch.float32, torch.float64)
+_ENDLESS = 1e9
+"""Steps after which no beta is debiased any more."""
 
 
 class StableAdamW(torch.optim.Optimizer):
@@ -59,6 +65,9 @@ class StableAdamW(torch.optim.Optimizer):
             state["exp_avg_sq"] = torch.zeros_like(weight)
         mean, square = state["exp_avg"], state["exp_avg_sq"]
         beta1, beta2 = (_debiased(beta, group["step"]) for beta in group["betas"])
+        if _is_fusible(weight, grad):
+            _move_fused((weight, grad, mean, square), (beta1, beta2), group)
+            return
         mean.lerp_(grad, 1.0 - beta1)
         square.mul_(beta2).addcmul_(grad, grad, value=1.0 - beta2)
         ratio = grad.square().div_(square.clamp_min(group["eps"] ** 2))
@@ -69,6 +78,41 @@ class StableAdamW(torch.optim.Optimizer):
             weight.mul_(1.0 - shrink * decay)
         update = torch.div(mean, torch.sqrt(square, out=ratio).add_(group["eps"]), out=ratio)
         weight.sub_(update.mul_(shrink * group["lr"]))
+
+
+def _is_fusible(weight: Tensor, grad: Tensor) -> bool:
+    """Return whether torch has a kernel on a CPU that reads and writes all in one pass."""
+    is_plain = weight.is_contiguous() and grad.is_contiguous() and grad.dtype == weight.dtype
+    return weight.device.type == "cpu" and weight.dtype in _FUSIBLE and is_plain
+
+
+def _move_fused(
+    tensors: tuple[Tensor, Tensor, Tensor, Tensor],
+    betas: tuple[float, float],
+    group: dict[str, Any],
+) -> None:
+    """Move by torch's AdamW, whose own debiasing is over: its count of steps is endless."""
+    weight, grad, mean, square = tensors
+    scaled = torch.mul(square, betas[1]).addcmul_(grad, grad, value=1.0 - betas[1])
+    torch.div(grad, scaled.clamp_min_(group["eps"] ** 2), out=scaled)
+    rms = math.sqrt(float(torch.dot(scaled.view(-1), grad.view(-1))) / grad.numel())
+    rate = group["lr"] / max(1.0, rms)
+    adamw(
+        [weight],
+        [grad],
+        [mean],
+        [square],
+        max_exp_avg_sqs=[],
+        state_steps=[torch.tensor(_ENDLESS)],
+        fused=True,
+        amsgrad=False,
+        beta1=betas[0],
+        beta2=betas[1],
+        lr=rate,
+        weight_decay=group["weight_decay"] / group["peak_lr"],
+        eps=group["eps"],
+        maximize=False,
+    )
 
 
 def _debiased(beta: float, step: int) -> float:

@@ -7,7 +7,7 @@ from typing import final
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from modernbert.batch import Layout, PackedBatch
@@ -88,22 +88,24 @@ class Classify:
 
     def measure(self, outputs: Sequence[Float[Tensor, "N"]]) -> dict[str, float]:
         """Say how good the scores of all examples are, by the names of `measures`."""
-        scores = torch.stack(list(outputs))
-        right, number = self.targets.numpy(), len(self.labels.names)
-        measured: tuple[float, ...]
-        if self.labels.problem == "regression":
-            values, truth = scores[:, 0].double().numpy(), right.astype(np.float64)
-            measured = (metrics.spearman(values, truth), metrics.pearson(values, truth))
-        elif self.labels.problem == "multi_label":
-            marks, wanted = (scores > 0).long().numpy(), right.astype(np.int64)
-            measured = (metrics.micro_f1(marks, wanted), metrics.accuracy(marks, wanted))
-        else:
-            found = scores.argmax(-1).numpy()
-            is_binary = number == 2
-            f1 = metrics.f1(found, right) if is_binary else metrics.macro_f1(found, right, number)
-            agreement = metrics.matthews(found, right, number)
-            measured = (metrics.accuracy(found, right), f1, agreement)
+        measured = quality(self.labels, torch.stack(list(outputs)), self.targets)
         return dict(zip(self.measures, measured, strict=True))
+
+
+def quality(
+    labels: LabelSet, scores: Float[Tensor, "S N"], targets: Shaped[Tensor, "S ..."]
+) -> tuple[float, ...]:
+    """Say how good scores are, the decisive measure first."""
+    right, number = targets.numpy(), len(labels.names)
+    if labels.problem == "regression":
+        values, truth = scores[:, 0].double().numpy(), right.astype(np.float64)
+        return metrics.spearman(values, truth), metrics.pearson(values, truth)
+    if labels.problem == "multi_label":
+        marks, wanted = (scores > 0).long().numpy(), right.astype(np.int64)
+        return metrics.micro_f1(marks, wanted), metrics.accuracy(marks, wanted)
+    found = scores.argmax(-1).numpy()
+    f1 = metrics.f1(found, right) if number == 2 else metrics.macro_f1(found, right, number)
+    return metrics.accuracy(found, right), f1, metrics.matthews(found, right, number)
 
 
 def balanced(labels: LabelSet, said: Sequence[Said]) -> list[float]:

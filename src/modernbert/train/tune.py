@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import time
 from collections.abc import Generator
 from contextlib import closing
 from typing import Any
@@ -67,15 +68,16 @@ def tune(tuning: Tuning) -> bool:
 
 
 def _take(tuning: Tuning, work: TuneWork, bar: Meter) -> None:
-    seed = tuning.config.seed
+    seed, start = tuning.config.seed, time.perf_counter()
     result = accumulate(tuning.model, work, tuning.autocast, seed)
     if not result.is_finite:
         where = tuning.data.train.examples.where
         size = len(where)
         raise not_finite(tuning.model, work, lambda n: where[n % size], tuning.autocast, seed)
     move(tuning.optimizer, work.lr)
+    seconds = time.perf_counter() - start
     tuning.progress = Progress(work.step, tuning.progress.tokens + work.num_tokens)
-    files.append(tuning.folder / METRICS, json.dumps(_row(work, result)) + "\n")
+    files.append(tuning.folder / METRICS, json.dumps(_row(work, result, seconds)) + "\n")
     bar.at(work.step, f"epoch {work.epoch:.2f} loss {result.loss:.3f}")
 
 
@@ -128,7 +130,7 @@ def _works(tuning: Tuning) -> Generator[TuneWork, None, None]:
     return prefetch(feed(tuning.config, tuning.data, tuning.progress.step, *place), _AHEAD)
 
 
-def _row(work: TuneWork, result: StepResult) -> dict[str, Any]:
+def _row(work: TuneWork, result: StepResult, seconds: float) -> dict[str, Any]:
     return {
         "step": work.step,
         "epoch": work.epoch,
@@ -138,4 +140,5 @@ def _row(work: TuneWork, result: StepResult) -> dict[str, Any]:
         "grad_norm": result.grad_norm,
         "tokens": work.num_tokens,
         "examples": work.num_examples,
+        "seconds": seconds,
     }

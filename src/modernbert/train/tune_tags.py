@@ -29,12 +29,7 @@ def read_tags(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> Tune
     Raises:
         DataError: a file cannot be read, a tag is unknown, or there is nothing to learn.
     """
-    train = _read(config.train, "train")
-    if config.dev:
-        dev = _read(config.dev, "dev")
-    else:
-        learned, measured = held_out(len(train), config.seed)
-        train, dev = [train[n] for n in learned], [train[n] for n in measured]
+    train, dev = read_parts(config)
     names = _names(train)
     parts = [_Windows(part, names, tokenizer, max_length) for part in (train, dev)]
     tokens = sum(map(len, (window.ids for window in parts[0].windows)))
@@ -49,6 +44,19 @@ def read_tags(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> Tune
         HeadConfig(kind="tokens", labels=names, dropout=config.dropout),
         digest("".join(part.fingerprint for part in parts).encode()),
     )
+
+
+def read_parts(config: TuneConfig) -> tuple[list[Tagged], list[Tagged]]:
+    """Read the texts to learn from and those to measure on, with tags in one scheme.
+
+    Raises:
+        DataError: a file cannot be read, or is empty.
+    """
+    train = _read(config.train, "train")
+    if config.dev:
+        return train, _read(config.dev, "dev")
+    learned, measured = held_out(len(train), config.seed)
+    return [train[n] for n in learned], [train[n] for n in measured]
 
 
 class _Windows:

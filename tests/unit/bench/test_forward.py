@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from modernbert.base.errors import ConfigError, MachineError
 from modernbert.bench import forward
 from modernbert.bench.cases import ForwardCase
+from modernbert.bench.encoding import answers
 from modernbert.bench.runtimes import OURS, PRODUCTS, RUNTIMES
 from modernbert.bench.worker import Failure, Worker
 from modernbert.cli.main import run
@@ -58,7 +60,7 @@ def test_every_other_runtime_gives_the_same_vectors():
 @pytest.mark.slow
 def test_a_runtime_that_dies_fails_alone(tmp_path):
     folder.write(build(PRESETS["tiny"], 0, None), tmp_path)
-    with Worker(OURS, tmp_path, SMALL, threads=1) as worker:
+    with Worker(partial(answers, OURS, tmp_path, SMALL), threads=1) as worker:
         assert len(worker.ask("rows")) == 1
         worker._process.kill()
         worker._process.join()
@@ -72,7 +74,7 @@ def test_a_runtime_that_dies_fails_alone(tmp_path):
 
 @pytest.mark.slow
 def test_a_runtime_that_cannot_start_says_why(tmp_path):
-    with Worker(OURS, tmp_path / "absent", SMALL, threads=1) as worker:
+    with Worker(partial(answers, OURS, tmp_path / "absent", SMALL), threads=1) as worker:
         found = worker.ask("rows")
     assert isinstance(found, Failure)
     assert "CheckpointError" in found.reason
