@@ -18,6 +18,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 # Where a package comes in; nobody else may import it. torch, numpy and jaxtyping are everywhere.
 DOORS = {
+    "peft": ("train/lora.py",),
     "pyarrow": ("data/formats.py",),
     "zstandard": ("data/formats.py",),
     "sentence_transformers": ("bench/peers.py",),

@@ -24,14 +24,21 @@ DTYPES = {
 """What weights may be stored as, by safetensors' names."""
 
 
-def write_tensors(tensors: Mapping[str, Tensor], folder: Path) -> None:
-    """Write model.safetensors as transformers marks it.
+def write_tensors(
+    tensors: Mapping[str, Tensor],
+    folder: Path,
+    name: str = WEIGHTS,
+    notes: Mapping[str, str] | None = None,
+) -> None:
+    """Write model.safetensors, or a file of another name, as transformers marks it.
+
+    `notes` are kept in its header, where only those look who know of them.
 
     Raises:
         MachineError: the disk is full or the folder cannot be written.
     """
-    with whole_file(folder / WEIGHTS) as aside:
-        save_file(dict(tensors), aside, metadata={"format": "pt"})
+    with whole_file(folder / name) as aside:
+        save_file(dict(tensors), aside, metadata={"format": "pt", **(notes or {})})
 
 
 def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:

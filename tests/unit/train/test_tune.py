@@ -10,14 +10,12 @@ import pytest
 import torch
 
 from modernbert.base.errors import CheckpointError, ConfigError, DataError, TrainingError
-from modernbert.infer.pretrained import Pretrained, load
+from modernbert.infer.pretrained import load
 from modernbert.model.config import HeadConfig
-from modernbert.model.init import build, with_head
+from modernbert.model.init import with_head
 from modernbert.train.tune import outputs_of, tune
 from modernbert.train.tune_config import TuneConfig
-from modernbert.train.tuning import Start, create, resume
-from tests.corpora import tokenizer
-from tests.nets import config_of
+from modernbert.train.tuning import create, resume
 from tests.runs import has_rows, rows_of
 
 WORDS = {"sea": ("the", "packed", "batch"), "land": ("documents", "every", "token")}
@@ -40,17 +38,6 @@ def rows(count, seed=0):
 def written(path, found):
     path.write_text("".join(json.dumps(row) + "\n" for row in found))
     return str(path)
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    """A folder of a model that has learned nothing."""
-    tokens = tokenizer()
-    ids = {"pad_id": tokens.pad_id, "cls_id": tokens.cls_id, "sep_id": tokens.sep_id}
-    config = config_of(vocab_size=tokens.vocab_size, max_length=64, **ids)
-    place = tmp_path_factory.mktemp("start") / "model"
-    Pretrained(build(config, 0), tokens).save(place)
-    return Start("classify", str(place))
 
 
 @pytest.fixture
@@ -150,11 +137,9 @@ def test_numbers_that_break_are_named(config, start, tmp_path):
         tune(tuning)
 
 
-def test_a_run_that_was_stopped_goes_on_as_if_it_never_was(config, start, tmp_path):
-    config = dataclasses.replace(config, epochs=6, frozen_layers=1, dropout=0.1, patience=0)
-    tuned(config, start, tmp_path / "through")
-    stopped = create(config, start, tmp_path / "stopped")
-    is_under_way = has_rows(tmp_path / "stopped", 7)
+def interrupted(tuning, steps):
+    """Fine-tune until so many steps are taken."""
+    is_under_way = has_rows(tuning.folder, steps)
 
     def interrupt():
         while not is_under_way():
@@ -162,7 +147,14 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_never_was(config, start, tmp_pa
         os.kill(os.getpid(), signal.SIGINT)
 
     Thread(target=interrupt).start()
-    assert not tune(stopped)
+    assert not tune(tuning)
+
+
+def test_a_run_that_was_stopped_goes_on_as_if_it_never_was(config, start, tmp_path):
+    config = dataclasses.replace(config, epochs=6, frozen_layers=1, dropout=0.1, patience=0)
+    tuned(config, start, tmp_path / "through")
+    stopped = create(config, start, tmp_path / "stopped")
+    interrupted(stopped, 7)
     again = resume(tmp_path / "stopped")
     assert 7 <= again.progress.step < 60
     assert tune(again)
