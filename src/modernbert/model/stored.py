@@ -1,6 +1,7 @@
 """Files of a model folder: JSON and safetensors in, objects and tensors out."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +54,31 @@ def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
 
 def _files(folder: Path) -> Iterator[Any]:
     for path in weight_files(folder):
-        try:
-            with safe_open(path, framework="pt") as file:
-                yield file
-        except FileNotFoundError as error:
-            raise CheckpointError(f"{path} is missing: {INDEX} names it") from error
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(
-                f"{path} is broken ({reason_of(error)}): copy or download it again"
-            ) from error
+        with _opened(path) as file:
+            yield file
+
+
+def read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read the tensors of one file, and the notes in its header.
+
+    Raises:
+        CheckpointError: it is broken.
+    """
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing: {INDEX} names it") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is broken ({reason_of(error)}): copy or download it again"
+        ) from error
 
 
 def weight_files(folder: Path) -> list[Path]:

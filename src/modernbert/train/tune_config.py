@@ -61,6 +61,8 @@ class TuneConfig:
     """How a document becomes one vector."""
     dropout: float = 0.0
     """Dropout before the classifier."""
+    calibrate: bool = False
+    """Divide the best model's scores by what makes its probabilities honest on --dev."""
     evaluations: int = 1
     """Times an epoch that the examples of --dev are measured; the best model is kept."""
     patience: int = 3

@@ -5,6 +5,7 @@ OUT/metrics.jsonl      a row a step
 OUT/evaluations.jsonl  a row an evaluation
 OUT/checkpoints/       the newest step, with a trainer's state
 OUT/model/             the best model so far
+OUT/calibration.json   how honest probabilities were made, where that was asked for
 OUT/adapter/           what was trained of it, where that is LoRA's adapters
 """
 
@@ -25,6 +26,7 @@ from modernbert.data.tokenizer import Tokenizer
 from modernbert.kernels.attention import backend_for
 from modernbert.model import folder as model_folder
 from modernbert.model import stored
+from modernbert.model.config import HeadConfig
 from modernbert.model.init import with_head
 from modernbert.model.model import Model
 from modernbert.optim.groups import depth_of, layered_groups
@@ -99,6 +101,8 @@ def create(config: TuneConfig, start: Start, folder: Path) -> Tuning:
     tokenizer, model = Tokenizer.load(place), model_folder.read(place)
     config = _decided(config, model)
     data = READERS[start.task](config, tokenizer, config.max_length)
+    if config.calibrate:
+        _check_answers(data.head)
     model = _prepared(model, config, data, start)
     tuning = _assembled(config, folder, data, model, tokenizer)
     files.make_folder(folder)
@@ -139,6 +143,14 @@ def resume(folder: Path) -> Tuning:
     _recall(tuning)
     say(f"resuming {folder} after step {tuning.progress.step}")
     return tuning
+
+
+def _check_answers(head: HeadConfig) -> None:
+    if head.kind not in ("sequence", "tokens") or head.problem == "regression":
+        raise ConfigError(
+            "calibrate makes probabilities of labels honest, and here no labels are learned: "
+            "leave it out"
+        )
 
 
 def _prepared(model: Model, config: TuneConfig, data: TuneData, start: Start) -> Model:
