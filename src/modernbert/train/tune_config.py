@@ -38,8 +38,7 @@ class TuneConfig:
     row_tokens: int = 8192
     """Most tokens of a forward pass: a step's examples are packed into as few as that allows."""
     peak_lr: float = 0.0
-    """Highest learning rate; 0 takes 5e-5 for a width of 768, more for narrower models, and ten
-    times as much with --lora-rank."""
+    """Highest rate; 0 takes 5e-5 for a width of 768, more for narrower, and for LoRA ten times."""
     weight_decay: float = 5e-6
     warmup: float = 0.06
     """Share of the steps over which the rate climbs; then it falls in a line to 0."""
@@ -50,11 +49,11 @@ class TuneConfig:
     lora_rank: int = 0
     """Rank of the matrices that are trained beside frozen ones (LoRA); 0 trains all weights."""
     lora_alpha: int = 0
-    """How much they count, over their rank; 0 takes twice the rank."""
+    """How much LoRA's matrices count, over their rank; 0 takes twice the rank."""
     lora_dropout: float = 0.0
-    """Dropout before them."""
+    """Dropout before LoRA's matrices."""
     lora_modules: tuple[LoraModule, ...] = ("attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo")
-    """What they stand beside in each layer that is not frozen."""
+    """Matrices that get LoRA's beside them, in each layer that is not frozen."""
     class_weights: Literal["equal", "balanced"] = "equal"
     """Whether rows of rare labels count for more, so that all labels count alike."""
     pooling: Literal["mean", "cls"] = "mean"
