@@ -25,6 +25,8 @@ from modernbert.model.sentence_config import (
 )
 from modernbert.model.sentence_writer import files_of
 from modernbert.optim.schedule import BatchWarmup, Schedule
+from modernbert.tasks.calibration import Bin, Honesty
+from modernbert.train.calibrate import Calibration
 from modernbert.train.checkpoint import TrainerState
 from modernbert.train.config import Phase, RunConfig
 from modernbert.train.evaluate import Evaluation
@@ -40,6 +42,7 @@ PARTS = {
         *(RunConfig, Phase, Schedule, BatchWarmup, EncoderConfig, RopeScaling),
         *(StepRow, Evaluation),
     ),
+    "Fine-tuning folder": (Calibration, Honesty, Bin),
     "Model and checkpoint folders": (
         *(TrainerState, Progress, StreamState),
         *(Facts, TokenizerFacts, Opening),

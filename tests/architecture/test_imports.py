@@ -20,6 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 DOORS = {
     # transformers' Trainer imports it.
     "accelerate": ("bench/trainer.py",),
+    "peft": ("train/lora.py",),
     "pyarrow": ("data/formats.py",),
     "zstandard": ("data/formats.py",),
     "sentence_transformers": ("bench/peers.py",),

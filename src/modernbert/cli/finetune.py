@@ -57,8 +57,10 @@ def finetune(given: Sequence[str]) -> int:
             "a fine-tuning needs a task and a model, --train FILE and --out DIR; to go on with "
             "one, give --resume DIR"
         )
+    from modernbert.evals.reliability import draw
     from modernbert.infer.hub import folder_of
     from modernbert.model.sentence_reader import model_place
+    from modernbert.train.calibrate import calibrate
     from modernbert.train.tune import tune
     from modernbert.train.tuning import Start, create, resume
 
@@ -70,5 +72,7 @@ def finetune(given: Sequence[str]) -> int:
         tuning = create(parsed.config, start, parsed.out or Path())
     if not tune(tuning):
         return _INTERRUPTED
+    if tuning.config.calibrate:
+        draw(calibrate(tuning), tuning.folder / "calibration.svg")
     say(f"the best model is in {tuning.folder / 'model'}")
     return 0

@@ -5,7 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from modernbert.evals.style import PICTURE
+
 WIDTH, HEIGHT = 720, 240
+_SIDE, _ABOVE, _LINE = 440, 12, 18
+"""Of a picture: the square with the chart, the edge, and a line of text."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 12, 22, 26
 _MOST_POINTS = 600
 _LEAST_ROOM = 0.01
@@ -58,14 +62,38 @@ def chart(
     )
 
 
+def picture(title: str, series: Sequence[Series], across: str, up: str) -> str:
+    """Draw shares against shares as a file of its own, which brings its colours."""
+    top = _ABOVE + _LINE * (len(series) + 1)
+    frame = _Frame.around(series, (), most=1.0, size=(_SIDE, _SIDE))
+    names = [(title, "title"), *((_named(each), f"s{i}") for i, each in enumerate(series))]
+    lines = "".join(
+        f'<text x="{_ABOVE}" y="{_ABOVE + _LINE * (i + 0.5):.0f}" class="{kind}">{name}</text>'
+        for i, (name, kind) in enumerate(names)
+    )
+    height = top + _SIDE + _LINE
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_SIDE} {height}" role="img" '
+        f'aria-label="{escape(title)}"><style>{PICTURE}</style>'
+        f'<rect width="{_SIDE}" height="{height}"/>{lines}<g transform="translate(0 {top})">'
+        f"{frame.grid('')}{''.join(frame.mark(each, i) for i, each in enumerate(series))}"
+        f'<text x="{_LEFT}" y="{_TOP - 8}">{escape(up)}</text>'
+        f'<text x="{_SIDE - _RIGHT}" y="{_SIDE + _LINE // 2}" class="end">'
+        f"{escape(across)}</text>"
+        "</g></svg>\n"
+    )
+
+
+def _named(series: Series) -> str:
+    return f"{'●' if series.is_dots else '━'} {escape(series.name)}"
+
+
 def _legend(series: Sequence[Series]) -> str:
     """Name the series, where there is more than the one that the title names."""
     if len(series) < 2:
         return ""
     return " ".join(
-        f'<span class="key s{i}">{"●" if each.is_dots else "━"} {escape(each.name)}</span>'
-        for i, each in enumerate(series)
-        if each.x
+        f'<span class="key s{i}">{_named(each)}</span>' for i, each in enumerate(series) if each.x
     )
 
 
@@ -75,22 +103,30 @@ class _Frame:
     high_x: float
     low_y: float
     high_y: float
+    width: int
+    height: int
 
     @classmethod
-    def around(cls, series: Sequence[Series], bands: Sequence[Band], most: float) -> "_Frame":
+    def around(
+        cls,
+        series: Sequence[Series],
+        bands: Sequence[Band],
+        most: float,
+        size: tuple[int, int] = (WIDTH, HEIGHT),
+    ) -> "_Frame":
         xs = [x for each in series for x in each.x] + [b.end for b in bands]
         ys = [y for each in series for y in each.y if math.isfinite(y)]
         low, high = min(ys, default=0.0), max(ys, default=1.0)
         room = max((high - low) * 0.06, abs(high) * _LEAST_ROOM) or 1.0
         bottom = max(low - room, 0.0) if low >= 0 else low - room
-        return cls(0.0, max(xs, default=1.0), bottom, min(high + room, max(most, high)))
+        return cls(0.0, max(xs, default=1.0), bottom, min(high + room, max(most, high)), *size)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         across = (x - self.low_x) / (self.high_x - self.low_x or 1.0)
         up = (y - self.low_y) / (self.high_y - self.low_y or 1.0)
         return (
-            _LEFT + across * (WIDTH - _LEFT - _RIGHT),
-            HEIGHT - _BOTTOM - up * (HEIGHT - _TOP - _BOTTOM),
+            _LEFT + across * (self.width - _LEFT - _RIGHT),
+            self.height - _BOTTOM - up * (self.height - _TOP - _BOTTOM),
         )
 
     def mark(self, series: Series, number: int) -> str:
@@ -111,7 +147,7 @@ class _Frame:
             left, right = self.at(band.start, 0)[0], self.at(band.end, 0)[0]
             drawn.append(
                 f'<rect class="b{number % 2}" x="{left:.1f}" y="{_TOP}" '
-                f'width="{right - left:.1f}" height="{HEIGHT - _TOP - _BOTTOM}"/>'
+                f'width="{right - left:.1f}" height="{self.height - _TOP - _BOTTOM}"/>'
                 f'<text x="{middle:.1f}" y="{_TOP - 6}" class="middle">'
                 f"{escape(band.name)}</text>"
             )
@@ -125,12 +161,12 @@ class _Frame:
         for value, label in _labelled(_ticks(self.low_y, self.high_y)):
             x, y = self.at(self.low_x, value)
             lines.append(
-                f'<line x1="{x:.1f}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+                f'<line x1="{x:.1f}" x2="{self.width - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
                 f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" class="end">{label}{unit}</text>'
             )
         for value, label in _labelled(_ticks(self.low_x, self.high_x)):
             x = self.at(value, 0)[0]
-            lines.append(f'<text x="{x:.1f}" y="{HEIGHT - 8}" class="middle">{label}</text>')
+            lines.append(f'<text x="{x:.1f}" y="{self.height - 8}" class="middle">{label}</text>')
         return "".join(lines)
 
 

@@ -1,10 +1,20 @@
-"""The style sheet of the report's page: light and dark, wide and narrow."""
+"""The style sheets of the report's page and of a picture: light and dark, wide and narrow."""
 
-STYLE = """
+_COLOURS = """
 :root { color-scheme: light dark; --ink: #1c2430; --paper: #fdfdfc; --soft: #5f6a7a;
   --line: #d5dbe3; --band: #f1f4f8; --s0: #1a63d6; --s1: #c2451a; --s2: #237a4b; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e8ee; --paper: #14181f; --soft: #94a0b0;
   --line: #2b333f; --band: #1b212a; --s0: #6ea8fe; --s1: #ff9466; --s2: #6fcf97; } }
+"""
+_MARKS = """
+svg text { font-size: 11px; fill: var(--soft); } .middle { text-anchor: middle; }
+.end { text-anchor: end; } svg line { stroke: var(--line); }
+polyline { fill: none; stroke-width: 1.6; vector-effect: non-scaling-stroke; }
+polyline.s0 { stroke: var(--s0); } polyline.s1 { stroke: var(--s1); }
+polyline.s2 { stroke: var(--s2); }
+circle.s0 { fill: var(--s0); } circle.s1 { fill: var(--s1); } circle.s2 { fill: var(--s2); }
+"""
+_PAGE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
   max-width: 780px; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
@@ -15,13 +25,7 @@ th { vertical-align: bottom; } td.n, th.n { text-align: right; font-variant-nume
 td:nth-child(2):last-child { overflow-wrap: anywhere; }
 figure { margin: 1rem 0; } figcaption { font-weight: 600; }
 svg { width: 100%; height: auto; overflow: visible; }
-svg text { font-size: 11px; fill: var(--soft); } .middle { text-anchor: middle; }
-.end { text-anchor: end; } svg line { stroke: var(--line); }
-polyline { fill: none; stroke-width: 1.6; vector-effect: non-scaling-stroke; }
 .b0 { fill: var(--band); } .b1 { fill: none; }
-polyline.s0 { stroke: var(--s0); } polyline.s1 { stroke: var(--s1); }
-polyline.s2 { stroke: var(--s2); }
-circle.s0 { fill: var(--s0); } circle.s1 { fill: var(--s1); } circle.s2 { fill: var(--s2); }
 .key { font-weight: 400; margin-left: .8rem; white-space: nowrap; }
 .key.s0 { color: var(--s0); } .key.s1 { color: var(--s1); }
 .key.s2 { color: var(--s2); }
@@ -36,3 +40,14 @@ mark { background: var(--s0); color: var(--paper); border-radius: 3px; }
   td, th { padding: .25rem .3rem; } td:first-child { white-space: normal; }
   svg text { font-size: 16px; } circle { r: 6px; } }
 """
+
+STYLE = _COLOURS + _MARKS + _PAGE
+PICTURE = (
+    _COLOURS
+    + _MARKS
+    + """
+svg { font-family: system-ui, sans-serif; } rect { fill: var(--paper); }
+svg text.title { font-size: 14px; font-weight: 600; fill: var(--ink); }
+svg text.s0 { fill: var(--s0); } svg text.s1 { fill: var(--s1); } svg text.s2 { fill: var(--s2); }
+"""
+)

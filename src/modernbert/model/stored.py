@@ -1,6 +1,7 @@
 """Files of a model folder: JSON and safetensors in, objects and tensors out."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,21 @@ DTYPES = {
 """What weights may be stored as, by safetensors' names."""
 
 
-def write_tensors(tensors: Mapping[str, Tensor], folder: Path) -> None:
-    """Write model.safetensors as transformers marks it.
+def write_tensors(
+    tensors: Mapping[str, Tensor],
+    folder: Path,
+    name: str = WEIGHTS,
+    notes: Mapping[str, str] | None = None,
+) -> None:
+    """Write model.safetensors, or a file of another name, as transformers marks it.
+
+    `notes` are kept in its header, where only those look who know of them.
 
     Raises:
         MachineError: the disk is full or the folder cannot be written.
     """
-    with whole_file(folder / WEIGHTS) as aside:
-        save_file(dict(tensors), aside, metadata={"format": "pt"})
+    with whole_file(folder / name) as aside:
+        save_file(dict(tensors), aside, metadata={"format": "pt", **(notes or {})})
 
 
 def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
@@ -46,15 +54,31 @@ def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
 
 def _files(folder: Path) -> Iterator[Any]:
     for path in weight_files(folder):
-        try:
-            with safe_open(path, framework="pt") as file:
-                yield file
-        except FileNotFoundError as error:
-            raise CheckpointError(f"{path} is missing: {INDEX} names it") from error
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(
-                f"{path} is broken ({reason_of(error)}): copy or download it again"
-            ) from error
+        with _opened(path) as file:
+            yield file
+
+
+def read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read the tensors of one file, and the notes in its header.
+
+    Raises:
+        CheckpointError: it is broken.
+    """
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing: {INDEX} names it") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is broken ({reason_of(error)}): copy or download it again"
+        ) from error
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from modernbert.data.rows import Micro
 from modernbert.model.model import Model
 from modernbert.tasks import metrics
 from modernbert.tasks.base import Loss, widened
+from modernbert.tasks.calibration import Answers
 
 _MEASURES: dict[Problem, tuple[str, ...]] = {
     "single_label": ("accuracy", "f1", "matthews"),
@@ -90,6 +91,14 @@ class Classify:
         """Say how good the scores of all examples are, by the names of `measures`."""
         measured = quality(self.labels, torch.stack(list(outputs)), self.targets)
         return dict(zip(self.measures, measured, strict=True))
+
+    def answers(self, outputs: Sequence[Float[Tensor, "N"]]) -> Answers:
+        """Return the scores of all examples beside what is right; a number has none."""
+        scores = torch.stack(list(outputs)).double().numpy()
+        right = self.targets.numpy().astype(np.int64)
+        if self.labels.problem == "multi_label":
+            return Answers.of_marks(scores, right)
+        return Answers(scores, right)
 
 
 def quality(

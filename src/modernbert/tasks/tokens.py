@@ -17,6 +17,7 @@ from modernbert.data.windows import Window
 from modernbert.model.heads import ClassifierHead
 from modernbert.model.model import Model
 from modernbert.tasks.base import Loss, widened
+from modernbert.tasks.calibration import Answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,11 @@ class TagTokens:
             for unit, number in zip(window.units.tolist(), best, strict=True):
                 found[window.text][unit] = self.names[number]
         return dict(zip(self.measures, quality(found, self._tags), strict=True))
+
+    def answers(self, outputs: Sequence[Float[Tensor, "_ N"]]) -> Answers:
+        """Return the scores of the words of all windows beside what is right."""
+        right = [tag for number in range(len(self._windows)) for tag in self._targets(number)]
+        return Answers(torch.cat(list(outputs)).double().numpy(), np.array(right, dtype=np.int64))
 
     def _scores(self, model: Model, batch: TaggedBatch) -> Float[Tensor, "M N"]:
         assert isinstance(model.head, ClassifierHead), "only a head of tokens has this loss"

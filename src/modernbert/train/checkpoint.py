@@ -1,7 +1,8 @@
 """A run's state in, a folder out that `transformers` opens and this package resumes; and back.
 
 A checkpoint is a model folder with a `trainer` folder inside: moments as safetensors, the place
-in the run as JSON. Nothing is pickled. A checkpoint is whole or absent: see `base.files`.
+in the run as JSON. Where adapters are trained the model is merged, and what moves lies beside the
+moments. Nothing is pickled. A checkpoint is whole or absent: see `base.files`.
 """
 
 from collections.abc import Mapping
@@ -21,12 +22,13 @@ from modernbert.data.tokenizer import Tokenizer
 from modernbert.model import sentence_writer, stored
 from modernbert.model.model import Model
 from modernbert.optim.stable_adamw import StableAdamW
+from modernbert.train import lora
 from modernbert.train.feed import Progress
 
 FORMAT = 1
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 _OPTIMIZER = "trainer/optimizer.safetensors"
-_TENSORS = (stored.WEIGHTS, _OPTIMIZER)
+_TRAINED = "trainer/trained.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,15 @@ def save(
     """
     target = place(checkpoints, state.progress.step)
     with files.whole_folder(target) as aside:
-        sentence_writer.write(model, aside)
+        sentence_writer.write(lora.merged(model), aside)
         tokens.save(aside, max_length=model.config.max_length)
         (aside / "trainer").mkdir()
         save_file(_moments(model, optimizer), aside / _OPTIMIZER)
-        signed = replace(state, digests={name: files.digest_of(aside / name) for name in _TENSORS})
+        names = [stored.WEIGHTS, _OPTIMIZER]
+        if moving := lora.trained(model):
+            save_file(moving, aside / _TRAINED)
+            names.append(_TRAINED)
+        signed = replace(state, digests={name: files.digest_of(aside / name) for name in names})
         files.write_json(aside / "trainer" / "state.json", to_plain(signed))
     return target
 
@@ -123,11 +129,7 @@ def restore_moments(checkpoint: Path, model: nn.Module, optimizer: StableAdamW) 
     Raises:
         CheckpointError: the file is damaged, or belongs to another model.
     """
-    path = checkpoint / _OPTIMIZER
-    try:
-        moments = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    moments = _loaded(checkpoint / _OPTIMIZER)
     for name, weight in model.named_parameters():
         if not weight.requires_grad:
             continue  # frozen: nothing moves it
@@ -136,11 +138,36 @@ def restore_moments(checkpoint: Path, model: nn.Module, optimizer: StableAdamW) 
         group["step"] = read_state(checkpoint).optimizer_steps
 
 
+@torch.no_grad()
+def restore_trained(checkpoint: Path, model: nn.Module) -> None:
+    """Give a model with adapters the weights that a checkpoint holds beside the merged ones.
+
+    Raises:
+        CheckpointError: the file is damaged, or belongs to another model.
+    """
+    moved = _loaded(checkpoint / _TRAINED)
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            if name not in moved or moved[name].shape != weight.shape:
+                raise CheckpointError(
+                    f"{checkpoint / _TRAINED} has no {name} of shape {tuple(weight.shape)}: "
+                    "it belongs to another model"
+                )
+            weight.copy_(moved[name])
+
+
 def retire(checkpoints: Path, keep: int) -> None:
     """Delete all but the newest few; the ends of phases stay, since runs branch from them."""
     passing = [each for each in found(checkpoints) if not read_state(each).ends_phase]
     for old in passing[:-keep]:
         files.remove_folder(old)
+
+
+def _loaded(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
 
 
 def _moments(model: nn.Module, optimizer: StableAdamW) -> dict[str, Tensor]:

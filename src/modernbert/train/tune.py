@@ -4,7 +4,8 @@ import json
 import shlex
 import time
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from modernbert.data.prefetch import prefetch
 from modernbert.data.rows import in_order
 from modernbert.model import card, sentence_writer
 from modernbert.model.model import Model
-from modernbert.train import parallel
+from modernbert.train import lora, parallel
 from modernbert.train.diagnose import not_finite
 from modernbert.train.feed import Progress
 from modernbert.train.rows import EVALUATIONS, METRICS
@@ -103,11 +104,19 @@ def _is_over(tuning: Tuning, work: TuneWork) -> bool:
 
 
 def _keep(tuning: Tuning) -> None:
-    target = tuning.folder / "model"
-    with (files.filled_folder if target.is_dir() else files.whole_folder)(target) as aside:
-        sentence_writer.write(tuning.model, aside)
+    model = lora.merged(tuning.model)
+    with _replaced(tuning.folder / "model") as aside:
+        sentence_writer.write(model, aside)
         tuning.tokenizer.save(aside, max_length=tuning.config.max_length)
-        card.write(card.facts_of(tuning.model, tuning.tokenizer.mask_token), aside)
+        card.write(card.facts_of(model, tuning.tokenizer.mask_token), aside)
+    if tuning.config.lora_rank:
+        with _replaced(tuning.folder / lora.FOLDER) as aside:
+            lora.write(tuning.model, aside)
+
+
+def _replaced(folder: Path) -> AbstractContextManager[Path]:
+    """Give a folder to fill, whose files replace those that are there."""
+    return (files.filled_folder if folder.is_dir() else files.whole_folder)(folder)
 
 
 @torch.no_grad()

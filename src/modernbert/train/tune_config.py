@@ -8,6 +8,8 @@ from typing import Literal
 
 from modernbert.base.errors import ConfigError
 
+LoraModule = Literal["attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneConfig:
@@ -38,7 +40,7 @@ class TuneConfig:
     row_tokens: int = 8192
     """Most tokens of a forward pass: a step's examples are packed into as few as that allows."""
     peak_lr: float = 0.0
-    """Highest learning rate; 0 takes 5e-5 for a width of 768, and more for narrower models."""
+    """Highest rate; 0 takes 5e-5 for a width of 768, more for narrower, and for LoRA ten times."""
     weight_decay: float = 5e-6
     warmup: float = 0.06
     """Share of the steps over which the rate climbs; then it falls in a line to 0."""
@@ -46,12 +48,22 @@ class TuneConfig:
     """Rate of a layer in units of the one above it."""
     frozen_layers: int = 0
     """Lowest layers that stay as they are; with any, the embeddings stay too."""
+    lora_rank: int = 0
+    """Rank of the matrices that are trained beside frozen ones (LoRA); 0 trains all weights."""
+    lora_alpha: int = 0
+    """How much LoRA's matrices count, over their rank; 0 takes twice the rank."""
+    lora_dropout: float = 0.0
+    """Dropout before LoRA's matrices."""
+    lora_modules: tuple[LoraModule, ...] = ("attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo")
+    """Matrices that get LoRA's beside them, in each layer that is not frozen."""
     class_weights: Literal["equal", "balanced"] = "equal"
     """Whether rows of rare labels count for more, so that all labels count alike."""
     pooling: Literal["mean", "cls"] = "mean"
     """How a document becomes one vector."""
     dropout: float = 0.0
     """Dropout before the classifier."""
+    calibrate: bool = False
+    """Divide the best model's scores by what makes its probabilities honest on --dev."""
     evaluations: int = 1
     """Times an epoch that the examples of --dev are measured; the best model is kept."""
     patience: int = 3
@@ -79,6 +91,7 @@ class TuneConfig:
             raise ConfigError(
                 f"epochs, batch_size, row_tokens and evaluations are {counts}: give 1 or more"
             )
+        self._check_lora()
         zeros = (self.max_length, self.peak_lr, self.weight_decay, self.frozen_layers)
         if min(*zeros, self.patience, self.threads) < 0:
             raise ConfigError(
@@ -95,3 +108,15 @@ class TuneConfig:
             raise ConfigError(
                 f"betas {self.betas} must lie from 0 to below 1, and eps {self.eps} above 0"
             )
+
+    def _check_lora(self) -> None:
+        numbers = (self.lora_rank, self.lora_alpha, self.lora_dropout)
+        if min(numbers) < 0 or self.lora_dropout >= 1:
+            raise ConfigError(
+                f"lora_rank, lora_alpha and lora_dropout are {numbers}: give 0 or more, and a "
+                "dropout below 1"
+            )
+        if self.lora_rank and not self.lora_modules:
+            raise ConfigError("lora_modules is empty: name one, or leave lora_rank out")
+        if not self.lora_rank and any(numbers):
+            raise ConfigError("lora_alpha and lora_dropout are of LoRA: give lora_rank with them")

@@ -5,6 +5,8 @@ OUT/metrics.jsonl      a row a step
 OUT/evaluations.jsonl  a row an evaluation
 OUT/checkpoints/       the newest step, with a trainer's state
 OUT/model/             the best model so far
+OUT/calibration.json   how honest probabilities were made, where that was asked for
+OUT/adapter/           what was trained of it, where that is LoRA's adapters
 """
 
 import dataclasses
@@ -18,16 +20,18 @@ import torch
 from modernbert.base import files, machine
 from modernbert.base.device import Autocast, choose_device, choose_precision
 from modernbert.base.errors import CheckpointError, ConfigError, DataError
-from modernbert.base.log import say
+from modernbert.base.log import count, say
 from modernbert.base.records import from_plain, to_plain
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.kernels.attention import backend_for
 from modernbert.model import folder as model_folder
+from modernbert.model import stored
+from modernbert.model.config import HeadConfig
 from modernbert.model.init import with_head
 from modernbert.model.model import Model
 from modernbert.optim.groups import depth_of, layered_groups
 from modernbert.optim.stable_adamw import StableAdamW
-from modernbert.train import checkpoint
+from modernbert.train import checkpoint, lora
 from modernbert.train.checkpoint import FORMAT, TrainerState
 from modernbert.train.description import NAME, read_description
 from modernbert.train.feed import Progress
@@ -39,6 +43,8 @@ from modernbert.train.tune_questions import read_answers
 from modernbert.train.tune_tags import read_tags
 
 _LR_OF_BASE, _BASE_DIM = 5e-5, 768
+_LORA_LR = 10.0
+"""Best rate of adapters over that of all weights (Schulman et al., LoRA Without Regret, 2025)."""
 
 
 @dataclass(slots=True)
@@ -99,7 +105,9 @@ def create(config: TuneConfig, start: Start, folder: Path) -> Tuning:
     tokenizer, model = Tokenizer.load(place), model_folder.read(place)
     config = _decided(config, model)
     data = READERS[start.task](config, tokenizer, config.max_length)
-    model = with_head(model, data.head, config.seed)
+    if config.calibrate:
+        _check_answers(data.head)
+    model = _prepared(model, config, data, start)
     tuning = _assembled(config, folder, data, model, tokenizer)
     files.make_folder(folder)
     files.write_json(folder / NAME, _description(config, start, data))
@@ -119,23 +127,57 @@ def resume(folder: Path) -> Tuning:
     config = from_plain(TuneConfig, told.get("config"), f"{folder}: config")
     start = from_plain(Start, told["start"], f"{folder}: start")
     saved = checkpoint.found(folder / "checkpoints")
-    model = model_folder.read(saved[-1] if saved else Path(start.model))
+    is_new = not saved or config.lora_rank > 0  # adapters stand beside the first weights
+    model = model_folder.read(_begun_with(start, told, folder) if is_new else saved[-1])
     tokenizer = Tokenizer.load(Path(start.model))
     data = READERS[start.task](config, tokenizer, config.max_length)
     if data.fingerprint != told.get("data_fingerprint"):
         raise DataError(
             f"the examples are not those that {folder} began with: put those back, or begin anew"
         )
-    model = with_head(model, data.head, config.seed)
+    model = _prepared(model, config, data, start)
     tuning = _assembled(config, folder, data, model, tokenizer)
     if saved:
         state = checkpoint.read_state(saved[-1])
         checkpoint.check(saved[-1], state)
+        if config.lora_rank:
+            checkpoint.restore_trained(saved[-1], tuning.model)
         checkpoint.restore_moments(saved[-1], tuning.model, tuning.optimizer)
         tuning.progress = state.progress
     _recall(tuning)
     say(f"resuming {folder} after step {tuning.progress.step}")
     return tuning
+
+
+def _check_answers(head: HeadConfig) -> None:
+    if head.kind not in ("sequence", "tokens") or head.problem == "regression":
+        raise ConfigError(
+            "calibrate makes probabilities of labels honest, and here no labels are learned: "
+            "leave it out"
+        )
+
+
+def _prepared(model: Model, config: TuneConfig, data: TuneData, start: Start) -> Model:
+    """Put on the model what is trained: a head, and adapters where they are asked for."""
+    model = with_head(model, data.head, config.seed)
+    if config.lora_rank:
+        lora.add(model, config, start.model)
+    return model
+
+
+def _begun_with(start: Start, told: Mapping[str, Any], folder: Path) -> Path:
+    place = Path(start.model)
+    if _weights_of(place) != told.get("weights_fingerprint"):
+        raise CheckpointError(
+            f"{place} does not hold the model that {folder} began with: put that one back, or "
+            "begin anew"
+        )
+    return place
+
+
+def _weights_of(place: Path) -> str:
+    digests = [files.digest_of(path) for path in stored.weight_files(place)]
+    return files.digest("".join(digests).encode())
 
 
 def _recall(tuning: Tuning) -> None:
@@ -158,10 +200,13 @@ def _decided(config: TuneConfig, model: Model) -> TuneConfig:
         raise ConfigError(
             f"max_length is {config.max_length}: the model reads 3 to {shape.max_length} tokens"
         )
+    if config.lora_rank:
+        lora.check(config, shape.num_layers)
+    lr = _LR_OF_BASE * _BASE_DIM / shape.dim * (_LORA_LR if config.lora_rank else 1.0)
     return dataclasses.replace(
         config,
         max_length=config.max_length or shape.max_length,
-        peak_lr=config.peak_lr or _LR_OF_BASE * _BASE_DIM / shape.dim,
+        peak_lr=config.peak_lr or lr,
         precision=choose_precision(config.precision, device),
         threads=config.threads or torch.get_num_threads(),
     )
@@ -174,8 +219,8 @@ def _assembled(
     torch.set_num_threads(config.threads)
     layers = model.config.num_layers
     for name, weight in model.named_parameters():
-        is_frozen = config.frozen_layers > 0 and depth_of(name, layers) <= config.frozen_layers
-        weight.requires_grad_(not is_frozen)
+        if config.frozen_layers > 0 and depth_of(name, layers) <= config.frozen_layers:
+            weight.requires_grad_(False)
     model.encoder.backend = None if config.backend == "auto" else config.backend
     model.to(device)
     groups = layered_groups(
@@ -190,6 +235,10 @@ def _assembled(
         f"{device.type} with {config.threads} threads, {precision}, attention "
         f"{model.encoder.backend or backend_for(device, dtype)}, rate {config.peak_lr:.1e}"
     )
+    sizes = [(weight.numel(), weight.requires_grad) for weight in model.parameters()]
+    moving = sum(size for size, is_moving in sizes if is_moving)
+    if not all(is_moving for _, is_moving in sizes):
+        say(f"{count(moving)} of {count(sum(size for size, _ in sizes))} weights are trained")
     autocast = Autocast(device, precision)
     return Tuning(folder, config, data, model, tokenizer, optimizer, autocast)
 
@@ -199,6 +248,7 @@ def _description(config: TuneConfig, start: Start, data: TuneData) -> Mapping[st
         "format": FORMAT,
         "start": to_plain(start),
         "config": to_plain(config),
+        "weights_fingerprint": _weights_of(Path(start.model)),
         "data_fingerprint": data.fingerprint,
         "labels": list(data.head.labels),
         "versions": machine.versions(),

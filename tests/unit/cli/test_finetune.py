@@ -53,6 +53,20 @@ def test_a_task_is_learned_and_gone_on_with(place, task, name, capsys):
     assert rows_of(out / "metrics.jsonl") == steps
 
 
+def test_calibration_follows_training_and_is_done_once(place, capsys):
+    out = place / "out"
+    given = ["finetune", "classify", place / "model", "--train", place / "train.jsonl"]
+    assert run(*given, "--out", out, "--calibrate", *FAST) == 0
+    record = (out / "calibration.json").read_text()
+    weights = (out / "model" / "model.safetensors").read_bytes()
+    assert (out / "calibration.svg").read_text().startswith("<svg xmlns=")
+    capsys.readouterr()
+    assert run("finetune", "--resume", out) == 0
+    assert "is calibrated already, by the temperature" in capsys.readouterr().err
+    assert (out / "calibration.json").read_text() == record
+    assert (out / "model" / "model.safetensors").read_bytes() == weights
+
+
 def test_predictions_follow(place, capsys):
     out = place / "out"
     given = ["finetune", "classify", place / "model", "--train", place / "train.jsonl"]

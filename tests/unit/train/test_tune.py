@@ -11,8 +11,8 @@ from modernbert.model.config import HeadConfig
 from modernbert.model.init import with_head
 from modernbert.train.tune import outputs_of, tune
 from modernbert.train.tune_config import TuneConfig
-from modernbert.train.tuning import Start, create, resume
-from tests.runs import interrupt_after, rows_of, untrained
+from modernbert.train.tuning import create, resume
+from tests.runs import interrupt_after, rows_of, untimed
 
 WORDS = {"sea": ("the", "packed", "batch"), "land": ("documents", "every", "token")}
 FAST = {"device": "cpu", "precision": "float32", "threads": 1, "peak_lr": 3e-3, "batch_size": 8}
@@ -34,12 +34,6 @@ def rows(count, seed=0):
 def written(path, found):
     path.write_text("".join(json.dumps(row) + "\n" for row in found))
     return str(path)
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    """A folder of a model that has learned nothing."""
-    return Start("classify", str(untrained(tmp_path_factory.mktemp("start") / "model")))
 
 
 @pytest.fixture
@@ -77,10 +71,6 @@ def tuned_autocast():
     from modernbert.base.device import Autocast
 
     return Autocast(torch.device("cpu"), "float32")
-
-
-def untimed(path):
-    return [{**row, "seconds": None} for row in rows_of(path)]
 
 
 def test_equal_seeds_give_equal_runs_and_micro_batches_change_nothing(config, start, tmp_path):
