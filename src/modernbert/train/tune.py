@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import time
 from collections.abc import Generator
 from contextlib import closing
 from typing import Any
@@ -67,7 +68,7 @@ def tune(tuning: Tuning) -> bool:
 
 
 def _take(tuning: Tuning, work: TuneWork, bar: Meter) -> None:
-    seed = tuning.config.seed
+    seed, start = tuning.config.seed, time.perf_counter()
     result = accumulate(tuning.model, work, tuning.autocast, seed)
     if not result.is_finite:
         where = tuning.data.train.examples.where
@@ -75,7 +76,8 @@ def _take(tuning: Tuning, work: TuneWork, bar: Meter) -> None:
         raise not_finite(tuning.model, work, lambda n: where[n % size], tuning.autocast, seed)
     move(tuning.optimizer, work.lr)
     tuning.progress = Progress(work.step, tuning.progress.tokens + work.num_tokens)
-    files.append(tuning.folder / METRICS, json.dumps(_row(work, result)) + "\n")
+    row = _row(work, result) | {"seconds": time.perf_counter() - start}
+    files.append(tuning.folder / METRICS, json.dumps(row) + "\n")
     bar.at(work.step, f"epoch {work.epoch:.2f} loss {result.loss:.3f}")
 
 
@@ -83,7 +85,8 @@ def _is_over(tuning: Tuning, work: TuneWork) -> bool:
     """Measure the dev examples, keep the model if it is the best, and say whether to stop."""
     outputs = outputs_of(tuning.model, tuning.data.dev, tuning.autocast)
     measured = tuning.data.dev.task.measure(outputs)
-    name, value = next(iter(measured.items()))
+    name = tuning.decisive
+    value = measured[name]
     is_better = value > tuning.best
     tuning.best = max(value, tuning.best)
     tuning.num_worse = 0 if is_better else tuning.num_worse + 1

@@ -5,6 +5,7 @@ OUT/metrics.jsonl      a row a step
 OUT/evaluations.jsonl  a row an evaluation
 OUT/checkpoints/       the newest step, with a trainer's state
 OUT/model/             the best model so far
+OUT/summary.json       what came of it, once it is over
 """
 
 import dataclasses
@@ -55,6 +56,11 @@ class Tuning:
     num_worse: int = 0
     """Evaluations since the best one."""
 
+    @property
+    def decisive(self) -> str:
+        """Name of the measure by which a model is the best."""
+        return self.config.best_by or self.data.dev.task.measures[0]
+
     def save(self) -> None:
         """Write a checkpoint of this moment, and remove the one before it."""
         place = self.folder / "checkpoints"
@@ -95,6 +101,12 @@ def create(config: TuneConfig, start: Start, folder: Path) -> Tuning:
     tokenizer, model = Tokenizer.load(place), model_folder.read(place)
     config = _decided(config, model)
     data = READERS[start.task](config, tokenizer, config.max_length)
+    measures = data.dev.task.measures
+    if config.best_by and config.best_by not in measures:
+        raise ConfigError(
+            f"best_by is {config.best_by!r}, and what is measured here is {', '.join(measures)}: "
+            "name one of these"
+        )
     model = with_head(model, data.head, config.seed)
     tuning = _assembled(config, folder, data, model, tokenizer)
     files.make_folder(folder)
@@ -139,8 +151,7 @@ def _recall(tuning: Tuning) -> None:
     truncate(tuning.folder, tuning.progress.step)
     for row in steps_in(tuning.folder / EVALUATIONS):
         tuning.num_worse = 0 if row["is_best"] else tuning.num_worse + 1
-        name = next(iter(tuning.data.dev.task.measures))
-        tuning.best = max(tuning.best, row[name])
+        tuning.best = max(tuning.best, row[tuning.decisive])
 
 
 def _decided(config: TuneConfig, model: Model) -> TuneConfig:

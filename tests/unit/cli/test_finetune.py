@@ -41,6 +41,7 @@ def test_a_task_is_learned_and_gone_on_with(place, task, name, capsys):
     assert f"the best model is in {out / 'model'}" in capsys.readouterr().err
     steps = rows_of(out / "metrics.jsonl")
     assert run("finetune", "--resume", out) == 0
+    assert f"{out} is finished: the best model is in" in capsys.readouterr().err
     assert rows_of(out / "metrics.jsonl") == steps
 
 

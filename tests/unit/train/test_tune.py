@@ -13,6 +13,7 @@ from modernbert.base.errors import CheckpointError, ConfigError, DataError, Trai
 from modernbert.infer.pretrained import Pretrained, load
 from modernbert.model.config import HeadConfig
 from modernbert.model.init import build, with_head
+from modernbert.train.finish import finish, read_summary
 from modernbert.train.tune import outputs_of, tune
 from modernbert.train.tune_config import TuneConfig
 from modernbert.train.tuning import Start, create, resume
@@ -167,9 +168,33 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_never_was(config, start, tmp_pa
     assert 7 <= again.progress.step < 60
     assert tune(again)
     for name in ("metrics.jsonl", "evaluations.jsonl"):
-        assert rows_of(tmp_path / "stopped" / name) == rows_of(tmp_path / "through" / name)
+        assert timeless(tmp_path / "stopped" / name) == timeless(tmp_path / "through" / name)
     ours, right = (load(tmp_path / n / "model").model.state_dict() for n in ("stopped", "through"))
     assert all(torch.equal(weight, right[name]) for name, weight in ours.items())
+
+
+def timeless(path):
+    """Rows without how long each took."""
+    return [{key: row[key] for key in row.keys() - {"seconds"}} for row in rows_of(path)]
+
+
+def test_a_measure_is_chosen_and_a_finished_run_says_what_came_of_it(config, start, tmp_path):
+    changed = dataclasses.replace(config, best_by="matthews", test=config.train)
+    tuning = tuned(changed, start, tmp_path / "out")
+    summary = finish(tuning)
+    assert summary == read_summary(tmp_path / "out")
+    rows = rows_of(tmp_path / "out" / "evaluations.jsonl")
+    best = max(rows, key=lambda row: row["matthews"])
+    assert (summary.decisive, summary.step) == ("matthews", best["step"])
+    assert summary.dev == {name: best[name] for name in ("accuracy", "f1", "matthews")}
+    assert summary.test["accuracy"] > 0.9
+    assert (summary.steps, summary.dev_examples, summary.test_examples) == (30, 40, 80)
+    steps = rows_of(tmp_path / "out" / "metrics.jsonl")
+    assert summary.tokens == sum(step["tokens"] for step in steps)
+    assert summary.tokens_per_second == summary.tokens / sum(step["seconds"] for step in steps)
+    assert read_summary(tmp_path / "none") is None
+    with pytest.raises(ConfigError, match="best_by is 'f2', and what is measured here is accur"):
+        create(dataclasses.replace(config, best_by="f2"), start, tmp_path / "b")
 
 
 def test_other_examples_or_another_folder_are_not_gone_on_with(config, start, tmp_path):
