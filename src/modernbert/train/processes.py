@@ -44,6 +44,11 @@ class Job:
     start: Start
     config: TuneConfig
 
+    @property
+    def name(self) -> str:
+        """Return what it is called aloud: its folder, and the one that holds it."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
     def beside(self, ending: str) -> Path:
         """Return a file next to the folder, of its name."""
         return self.folder.with_name(f"{self.folder.name}{ending}")
@@ -162,9 +167,9 @@ class _Pool:
         self._done += ended is not None
         if ended and ended.summary:
             measured = ended.summary.dev[ended.summary.decisive]
-            say(f"{job.folder.name}: {ended.summary.decisive} {measured:.4f}")
+            say(f"{job.name}: {ended.summary.decisive} {measured:.4f}")
         elif status not in STOPPED:
-            say(f"{job.folder.name} failed: {_last_line(job)}")
+            say(f"{job.name} failed: {_last_line(job)}")
         self._bar.at(self._done)
 
     def _tell(self, number: signal.Signals) -> None:
