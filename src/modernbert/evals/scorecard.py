@@ -96,15 +96,15 @@ def _scores(suite: Suite, results: Results) -> tuple[list[tuple[str, ...]], tupl
         for by, cells in found.items()
     ]
     for row in PUBLISHED.get(suite.name, ()):
-        scores = (f'<span class="soft">{score:.1f}</span>' for score in row.scores)
-        lines.append(
-            (
-                f'<span class="soft">{escape(row.model)}</span>',
-                *scores,
-                f'<span class="soft">published: {escape(row.source)}</span>',
-            )
-        )
+        mark = f"published [{_sources(suite).index(row.source) + 1}]"
+        cells = (escape(row.model), *(f"{score:.1f}" for score in row.scores), mark)
+        lines.append(tuple(f'<span class="soft">{cell}</span>' for cell in cells))
     return lines, ("", *map(escape, names), "")
+
+
+def _sources(suite: Suite) -> list[str]:
+    """Return each source once, in the order in which it is first named."""
+    return [*dict.fromkeys(row.source for row in PUBLISHED.get(suite.name, ()))]
 
 
 def _cell(shown: str, results: Results, name: str) -> str:
@@ -122,10 +122,12 @@ def _remarks(suite: Suite, results: Results) -> list[str]:
     absent = [f"{reason}." for reason in _absent(results)]
     if suite.name not in PUBLISHED:
         return absent
+    sources = [f"[{n}] {source}." for n, source in enumerate(_sources(suite), start=1)]
     return [
         *absent,
         "Published rows are as their sources give them, of the whole sets; they may give one of "
         "two measures where the score here is a mean of both.",
+        *sources,
     ]
 
 

@@ -89,6 +89,7 @@ class SuiteTask:
     max_length: int = 0
     """Tokens at which texts are cut; 0 takes what the model reads."""
     batch_size: int = 64
+    """64 in all of the paper's own searches, by its authors."""
     precision: Literal["auto", "float32"] = "auto"
 
     def is_value(self) -> bool:

@@ -6,7 +6,7 @@ written as OUT/data/TASK/PART.jsonl; a part that is missing is named, never pass
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -67,7 +67,7 @@ def prepare(task: SuiteTask, data: Path, target: Path, most_rows: int = 0) -> Pr
     parts, lacking = _parts(task, folder)
     if lacking:
         return Missing(f"{folder} holds no {lacking} part")
-    reader = _tagged_rows if task.learns == "tokens" else _labelled_rows
+    reader = _READERS[task.learns]
     files.make_folder(target)
     paths, rows, left_out, is_pair = {}, {}, 0, False
     for part, given in parts.items():
@@ -234,3 +234,10 @@ def _some(rows: list[Row], most: int) -> list[Row]:
 def _write(path: Path, rows: Iterable[Row]) -> None:
     with files.whole_file(path) as aside, aside.open("w", encoding="utf-8") as target:
         target.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+_READERS: dict[str, Callable[[SuiteTask, _Given], Iterator[Row | None]]] = {
+    "classify": _labelled_rows,
+    "tokens": _tagged_rows,
+}
+"""How the files of what a task learns become rows."""

@@ -225,7 +225,11 @@ def _environment(slot: int, at_once: int, device: str) -> Mapping[str, str]:
     given = os.environ | {"OMP_NUM_THREADS": str(_share(at_once))}
     number = torch.cuda.device_count() if device in ("auto", "cuda") else 0
     if number:
-        named = given.get("CUDA_VISIBLE_DEVICES", "")
-        there = named.split(",") if named else [str(each) for each in range(number)]
-        given["CUDA_VISIBLE_DEVICES"] = there[slot % len(there)]
+        given["CUDA_VISIBLE_DEVICES"] = gpu_of(slot, number, given.get("CUDA_VISIBLE_DEVICES", ""))
     return given
+
+
+def gpu_of(slot: int, number: int, named: str) -> str:
+    """Return the one GPU that a process sees, of those that this one sees, in turn."""
+    there = named.split(",") if named else [str(each) for each in range(number)]
+    return there[slot % len(there)]

@@ -1,16 +1,18 @@
 """Suites as they are typed: learned, gone on with, missing parts named, the hub asked."""
 
 import json
+import signal
 
 import pytest
 
+from modernbert.evals.options import SEEDS
 from modernbert.infer.pretrained import Pretrained, load
 from modernbert.model.init import build
 from tests.corpora import tokenizer
 from tests.glue import sentences, write_cola, write_mnli, write_rte
 from tests.loopback import Hub, Repository, commit_of, running
 from tests.nets import config_of
-from tests.runs import called
+from tests.runs import called, has_rows, rows_of, started, struck
 from tests.unit.evals.test_report import read
 
 pytestmark = pytest.mark.slow
@@ -56,7 +58,8 @@ def test_glue_is_learned_once_and_its_scorecard_stands_alone(place):
     assert tasks["RTE"]["settings"]["peak_lr"] == 3e-3
     page = read((out / "scorecard.html").read_text())
     text = " ".join(page.text)
-    assert "published: Warner et al., arXiv 2412.13663, table 5" in text
+    assert "published [2]" in text
+    assert "[1] Warner et al., arXiv 2412.13663, table 5." in text
     assert "holds no folder QQP" in text
     # The same again repeats nothing; one seed more is one run more of each task.
     before = {path: path.stat().st_mtime_ns for path in out.glob("r*/*/*/metrics.jsonl")}
@@ -81,6 +84,20 @@ def test_a_grid_is_searched_and_only_its_best_models_stay(place):
     assert len(models) == 2
     assert all(load(model).head.config.labels == ("0", "1") for model in models)
     assert len(list(place.glob("out/runs/cola/*/summary.json"))) == 3
+
+
+def test_an_evaluation_that_is_stopped_goes_on_with_the_same_command(place):
+    write_cola(place / "glue" / "CoLA")
+    given = [*asked(place, "glue", "--data", place / "glue", "--quick", "--tasks", "CoLA")]
+    given[-2:] = ["epochs=60", "peak-lr=3e-3"]
+    name = f"peak-lr=0.003,weight-decay=1e-06,epochs=60,precision=float32,seed={SEEDS[0]}"
+    run = place / "out" / "runs" / "cola" / name
+    status, said = struck(started(*given), signal.SIGINT, has_rows(run, 9))
+    assert status == 130
+    assert "go on with the same command" in said
+    steps = rows_of(run / "metrics.jsonl")
+    assert called(*given).returncode == 0
+    assert rows_of(run / "metrics.jsonl")[: len(steps)] == steps
 
 
 def test_other_sets_are_measured_on_their_test_parts(place):
