@@ -24,8 +24,7 @@ Examples:
   modernbert finetune classify run/model --train reviews.jsonl --out stars --problem regression
   modernbert finetune classify run/model --train pairs.tsv --out same --text first --pair second
   modernbert finetune tokens run/model --train train.conll --dev dev.conll --out names
-  modernbert finetune classify run/model --train train.csv --out grid \
-    --sweep peak-lr=3e-5,8e-5 epochs=1,3 seed=1,2,3
+  modernbert finetune classify run/model --train train.csv --out grid --sweep epochs=1,3 seed=1,2
 
 Columns are guessed by their names and contents, and said. The best model on the dev examples is in
 OUT/model, where transformers, sentence-transformers and servers open it.

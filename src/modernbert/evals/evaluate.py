@@ -158,7 +158,7 @@ def _result(
         others.append(score_of(_RANDOM, learned.task, random.group))
     return TaskResult(
         task=learned.task.name,
-        started_from=learned.started_from,
+        started_from=learned.start.told,
         settings={each.name: each.value for each in learned.group.settings},
         num_tried=learned.num_tried,
         rows=given.rows,

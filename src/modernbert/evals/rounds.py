@@ -24,21 +24,30 @@ Chosen = Mapping[str, tuple[Setting, ...]]
 
 
 @dataclass(frozen=True, slots=True)
+class Beginning:
+    """Where the runs of a task start from, and where they are."""
+
+    model: Path
+    told: str
+    """What it is called."""
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Learned:
     """A task that was learned."""
 
     task: SuiteTask
-    started_from: str
+    start: Beginning
     num_tried: int
     group: Group
     """The runs of the best settings, a seed each."""
-    folder: Path
 
     @property
     def model(self) -> Path | None:
         """Where others start from: its first seed, so that more seeds change nothing for them."""
         first = self.group.outcomes[0]
-        return self.folder / first.variant.name / "model" if first.summary else None
+        return self.start.folder / first.variant.name / "model" if first.summary else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,37 +88,32 @@ class Rounds:
         settings: Chosen | None,
         before: Mapping[str, Learned],
     ) -> dict[str, Learned] | None:
-        starts = {name: self._start(name, model, before) for name in names}
-        places = {name: starts[name][0] for name in names}
+        starts = {name: self._start(name, model, folder, before) for name in names}
         axes = {name: self._axes(name, settings) for name in names}
-        tried = self._run(axes, places, folder)
+        tried = self._run(axes, starts)
         if tried is None:
             return None
         best = {name: groups[0].settings for name, groups in tried.items()}
-        again = self._run({n: _fixed(best[n], self._seeds()) for n in names}, places, folder)
+        again = self._run({n: _fixed(best[n], self._seeds()) for n in names}, starts)
         if again is None:
             return None
         for name, groups in tried.items():
-            _drop_models(folder / plain(name), groups, best[name])
+            _drop_models(starts[name].folder, groups, best[name])
         return {
-            name: Learned(
-                self.tasks[name][0],
-                starts[name][1],
-                len(tried[name]),
-                again[name][0],
-                folder / plain(name),
-            )
+            name: Learned(self.tasks[name][0], starts[name], len(tried[name]), again[name][0])
             for name in names
         }
 
-    def _start(self, name: str, model: Path, before: Mapping[str, Learned]) -> tuple[Path, str]:
+    def _start(
+        self, name: str, model: Path, folder: Path, before: Mapping[str, Learned]
+    ) -> Beginning:
         first = self.tasks[name][0].follows
-        if not first:
-            return model, "the model"
-        learned = before.get(first)
+        learned = before[first].model if first in before else None
         if learned is None:
-            return model, f"the model, for {first} is missing"
-        return (learned.model, f"{first}") if learned.model else (model, f"{first} failed")
+            told = f"the model, without {first}" if first else "the model"
+            return Beginning(model, told, folder / plain(name))
+        # Apart from the others, so that MNLI may be learned later than what follows it.
+        return Beginning(learned, first, folder / f"{plain(name)}-after-{plain(first)}")
 
     def _axes(self, name: str, settings: Chosen | None) -> list[Axis]:
         if settings is not None:
@@ -125,12 +129,12 @@ class Rounds:
         return SEEDS[: self.options.seeds]
 
     def _run(
-        self, axes: Mapping[str, Sequence[Axis]], starts: Mapping[str, Path], folder: Path
+        self, axes: Mapping[str, Sequence[Axis]], starts: Mapping[str, Beginning]
     ) -> dict[str, list[Group]] | None:
         """Run what is missing of all tasks together, and rank each task's runs."""
         variants = {name: variants_of(self._config(name), each) for name, each in axes.items()}
         jobs = [
-            self._job(name, variant, starts[name], folder)
+            self._job(name, variant, starts[name])
             for name, each in variants.items()
             for variant in each
         ]
@@ -143,9 +147,9 @@ class Rounds:
             for name, each in variants.items()
         }
 
-    def _job(self, name: str, variant: Variant, start: Path, folder: Path) -> Job:
-        begin = Start(self.tasks[name][0].learns, str(start))
-        return Job(folder / plain(name) / variant.name, begin, variant.config)
+    def _job(self, name: str, variant: Variant, start: Beginning) -> Job:
+        begin = Start(self.tasks[name][0].learns, str(start.model))
+        return Job(start.folder / variant.name, begin, variant.config)
 
     def _config(self, name: str) -> TuneConfig:
         task, given = self.tasks[name]

@@ -44,9 +44,9 @@ def test_glue_is_learned_once_and_its_scorecard_stands_alone(place):
     tasks = {task["task"]: task for task in record["tasks"]}
     assert next(iter(tasks)) == "CoLA"
     assert tasks["RTE"]["started_from"] == "MNLI"
-    assert json.loads((next((out / "runs" / "rte").glob("*.json"))).read_text())["start"][
-        "model"
-    ].startswith(str(out / "runs" / "mnli"))
+    assert json.loads((next((out / "runs" / "rte-after-mnli").glob("*.json"))).read_text())[
+        "start"
+    ]["model"].startswith(str(out / "runs" / "mnli"))
     assert tasks["MNLI"]["started_from"] == "the model"
     assert set(tasks["MNLI"]["score"]["measures"]) == {"accuracy (dev)", "accuracy (test)"}
     assert "holds no folder SST-2" in tasks["SST-2"]["missing"]
