@@ -227,8 +227,19 @@ def _tagged_rows(_: SuiteTask, given: _Given) -> Iterator[Row | None]:
 
 
 def _some(rows: list[Row], most: int) -> list[Row]:
-    order = permuted(np.arange(len(rows)), len(rows), rng.key(0, "some rows"))
-    return [rows[number] for number in sorted(order[:most].tolist())]
+    """Draw rows, always the same ones; what is said in any row is said in one of these if it fits.
+
+    Otherwise a label or tag that is rare would be unknown when it comes in another part.
+    """
+    order = permuted(np.arange(len(rows)), len(rows), rng.key(0, "some rows")).tolist()
+    known: set[Any] = set()
+    first: list[int] = []
+    rest: list[int] = []
+    for number in order:
+        told = {*(rows[number].get("tags") or [rows[number].get("label")])}
+        (rest if told <= known else first).append(number)
+        known |= told
+    return [rows[number] for number in sorted([*first, *rest][:most])]
 
 
 def _write(path: Path, rows: Iterable[Row]) -> None:

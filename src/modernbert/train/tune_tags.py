@@ -30,12 +30,12 @@ def read_tags(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> Tune
         DataError: a file cannot be read, a tag is unknown, or there is nothing to learn.
     """
     train = _read(config.train, "train")
+    names = _names(train)  # before anything is held out: what is rare may be only there
     if config.dev:
         dev = _read(config.dev, "dev")
     else:
         learned, measured = held_out(len(train), config.seed)
         train, dev = [train[n] for n in learned], [train[n] for n in measured]
-    names = _names(train)
     parts = [_Windows(part, names, tokenizer, max_length) for part in (train, dev)]
     tokens = sum(map(len, (window.ids for window in parts[0].windows)))
     say(

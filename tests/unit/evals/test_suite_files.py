@@ -106,6 +106,16 @@ def test_fewer_rows_are_a_file_of_their_own(tmp_path):
     assert all(row in everything for row in parts["train"])
 
 
+def test_fewer_rows_still_say_every_tag(tmp_path):
+    folder = tmp_path / "GUM"
+    folder.mkdir()
+    for part in ("train", "test"):
+        (folder / f"{part}.conll").write_text("a\tO\nb\tB-x\n\n" * 50 + "c\tB-rare\n\n")
+    _, parts = prepared("GUM", tmp_path, tmp_path / "out", most_rows=3)
+    assert len(parts["train"]) == 3
+    assert {"tokens": ["c"], "tags": ["B-rare"]} in parts["train"]
+
+
 def test_what_is_missing_is_named(tmp_path):
     assert prepare(TASKS["RTE"], tmp_path, tmp_path).reason == f"{tmp_path} holds no folder RTE"
     (tmp_path / "RTE").mkdir()

@@ -197,6 +197,15 @@ def test_a_measure_is_chosen_and_a_finished_run_says_what_came_of_it(config, sta
         create(dataclasses.replace(config, best_by="f2"), start, tmp_path / "b")
 
 
+def test_a_tag_that_only_held_out_sentences_have_is_known(start, tmp_path):
+    lines = [f"every\tO\nplace\tB-x{n}\n\n" for n in range(20)]
+    (tmp_path / "train.conll").write_text("".join(lines))
+    config = TuneConfig(train=str(tmp_path / "train.conll"), **FAST)
+    data = create(config, Start("tokens", start.model), tmp_path / "out").data
+    assert len(data.dev.examples) == 2
+    assert len(data.head.labels) == 1 + 2 * 20
+
+
 def test_other_examples_or_another_folder_are_not_gone_on_with(config, start, tmp_path):
     create(config, start, tmp_path / "out")
     written(tmp_path / "train.jsonl", rows(80, seed=5))
