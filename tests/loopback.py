@@ -122,7 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         authorization = self.headers.get("Authorization", "")
         self.hub.asked.append((self.command, self.path, authorization))
-        parts = self.path.partition("?")[0].removeprefix("/api/models").strip("/").split("/")
+        path = self.path.partition("?")[0].removeprefix("/api/models")
+        parts = path.removeprefix("/api").removeprefix("/datasets").strip("/").split("/")
         repository = self.hub.repositories.get("/".join(parts[:2]))
         refused = self.refusal(repository, authorization)
         if refused or repository is None:

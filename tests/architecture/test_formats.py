@@ -9,6 +9,8 @@ from modernbert.cli.demo import Summary
 from modernbert.data.manifest import BuildOptions, Manifest, Plan, SourceFacts
 from modernbert.data.shards import ShardFacts
 from modernbert.data.stream import StreamState
+from modernbert.evals.results import Results, Score, SeedResult, TaskResult
+from modernbert.evals.sweep import Sweep
 from modernbert.infer.facts import Facts, TokenizerFacts
 from modernbert.kernels.scaling import RopeScaling
 from modernbert.model.config import EncoderConfig, HeadConfig
@@ -31,6 +33,7 @@ from modernbert.train.checkpoint import TrainerState
 from modernbert.train.config import Phase, RunConfig
 from modernbert.train.evaluate import Evaluation
 from modernbert.train.feed import Progress
+from modernbert.train.finish import Summary as TuneSummary
 from modernbert.train.metrics import StepRow
 from tests.architecture.source import ROOT
 
@@ -42,7 +45,10 @@ PARTS = {
         *(RunConfig, Phase, Schedule, BatchWarmup, EncoderConfig, RopeScaling),
         *(StepRow, Evaluation),
     ),
-    "Fine-tuning folder": (Calibration, Honesty, Bin),
+    "Fine-tuning folders": (
+        *(TuneSummary, Sweep, Results, TaskResult, Score, SeedResult),
+        *(Calibration, Honesty, Bin),
+    ),
     "Model and checkpoint folders": (
         *(TrainerState, Progress, StreamState),
         *(Facts, TokenizerFacts, Opening),

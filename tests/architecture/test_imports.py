@@ -23,7 +23,9 @@ DOORS = {
     "peft": ("train/lora.py",),
     "pyarrow": ("data/formats.py",),
     "zstandard": ("data/formats.py",),
+    "scipy": ("evals/baselines.py",),
     "sentence_transformers": ("bench/peers.py",),
+    "sklearn": ("evals/baselines.py",),
     "tensorboard": ("train/metrics.py",),
     "huggingface_hub": ("infer/hub.py",),
     "onnxruntime": ("bench/runtimes.py",),
@@ -39,7 +41,11 @@ DOORS = {
 }
 
 # Imported by another name than the one they are installed by.
-IMPORTED_AS = {"PyYAML": "yaml", "sentence-transformers": "sentence_transformers"}
+IMPORTED_AS = {
+    "PyYAML": "yaml",
+    "scikit-learn": "sklearn",
+    "sentence-transformers": "sentence_transformers",
+}
 
 # The one file that may unpickle, and how it must.
 UNPICKLES = "model/pickled.py"

@@ -36,7 +36,7 @@ def machine() -> dict[str, Any]:
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "cores": _cores(),
+        "cores": cores(),
         "memory_bytes": memory_bytes(),
     }
 
@@ -73,7 +73,8 @@ def commit() -> str | None:
     return found.stdout.strip() or None
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Return the cores that this process may use."""
     # Linux may give a process fewer cores than the machine has; others do not say.
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 

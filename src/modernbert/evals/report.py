@@ -13,7 +13,7 @@ from modernbert.data.corpus import Corpus
 from modernbert.data.manifest import NAME as MANIFEST
 from modernbert.evals.chart import Band, Series, chart
 from modernbert.evals.examples import Example, examples_of
-from modernbert.evals.style import STYLE
+from modernbert.evals.page import table, whole
 from modernbert.infer.fill import Guess
 from modernbert.infer.pretrained import load
 from modernbert.train.description import config_of, read_description
@@ -69,12 +69,7 @@ def page(
         "<h2>Configuration</h2><details><summary>All of run.json</summary>"
         f"<pre>{escape(json.dumps(description, indent=2))}</pre></details>",
     ]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>modernbert run</title><style>{STYLE}</style></head>"
-        f"<body>{''.join(body)}</body></html>\n"
-    )
+    return whole("modernbert run", body)
 
 
 def steps_of(run: Path) -> list[dict[str, Any]]:
@@ -97,7 +92,7 @@ def _summary(description: dict[str, Any], rows: list[dict[str, Any]]) -> str:
         "versions": ", ".join(f"{k} {v}" for k, v in description["versions"].items()),
         "command": " ".join(description["command"]),
     }
-    return _table([(escape(str(k)), escape(str(v))) for k, v in facts.items()])
+    return table([(escape(str(k)), escape(str(v))) for k, v in facts.items()])
 
 
 def _curves(rows: list[dict[str, Any]], evaluations: list[dict[str, Any]]) -> list[str]:
@@ -189,7 +184,7 @@ def _phases(description: dict[str, Any], rows: list[dict[str, Any]]) -> str:
                 last,
             )
         )
-    return "<h2>Phases</h2>" + _table(lines, head)
+    return "<h2>Phases</h2>" + table(lines, head)
 
 
 def _heldout(evaluations: list[dict[str, Any]]) -> str:
@@ -208,7 +203,7 @@ def _heldout(evaluations: list[dict[str, Any]]) -> str:
         if e["step"] == last
     ]
     head = ("source", "loss", "masked accuracy", "most frequent token", "hidden tokens")
-    return f"<h2>Held-out text, step {last}</h2>" + _table(lines, head)
+    return f"<h2>Held-out text, step {last}</h2>" + table(lines, head)
 
 
 def _examples(examples: Sequence[Example]) -> str:
@@ -236,15 +231,3 @@ def _guess(guess: Guess, is_right: bool) -> str:
         f'<code class="guess {kind}">{escape(token)}</code> '
         f'<span class="{kind}">{guess.probability:.0%}{tick}</span>'
     )
-
-
-def _table(lines: Sequence[Sequence[str]], head: Sequence[str] = ()) -> str:
-    def row(cells: Sequence[str], tag: str) -> str:
-        kinds = ("", *(' class="n"' for _ in cells[1:])) if len(cells) > 2 else ("", "")
-        return "".join(
-            f"<{tag}{kind}>{cell}</{tag}>" for kind, cell in zip(kinds, cells, strict=True)
-        )
-
-    top = f"<tr>{row(head, 'th')}</tr>" if head else ""
-    rest = "".join(f"<tr>{row(line, 'td')}</tr>" for line in lines)
-    return f'<div class="wide"><table>{top}{rest}</table></div>'

@@ -1,7 +1,8 @@
-"""A path or a hub id in, a folder with a model's files out."""
+"""A path or a hub id in, a folder with a model's or a data set's files out."""
 
 import os
 import stat
+from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import NoReturn
@@ -90,7 +91,22 @@ def _downloaded(hub_id: str, revision: str | None, token: str | None) -> Path:
     return Path(found)
 
 
-def _refuse(hub_id: str, revision: str | None, error: Exception) -> NoReturn:
+def dataset_folder(hub_id: str, wanted: Sequence[str]) -> Path:
+    """Return a folder with some files of a data set on the hub, or from its cache.
+
+    Raises:
+        CheckpointError: the hub does not give it.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        found = snapshot_download(hub_id, repo_type="dataset", allow_patterns=list(wanted))
+    except Exception as error:  # those of the library's HTTP client share no base with the others
+        _refuse(hub_id, None, error, kind="data set")
+    return Path(found)
+
+
+def _refuse(hub_id: str, revision: str | None, error: Exception, kind: str = "model") -> NoReturn:
     """Say why a download failed; nothing that is not whole is ever in the cache's folder."""
     from huggingface_hub.constants import ENDPOINT
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
@@ -100,7 +116,7 @@ def _refuse(hub_id: str, revision: str | None, error: Exception) -> NoReturn:
             f"there is no folder {hub_id}, and it is no hub id (owner/name)"
         ) from error
     answer = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else error
-    _refuse_answer(hub_id, revision, answer)
+    _refuse_answer(hub_id, revision, answer, kind)
     if isinstance(error, LocalEntryNotFoundError):
         raise CheckpointError(
             f"{hub_id} is neither a folder nor whole in the hub's cache, and the hub is out of "
@@ -120,7 +136,9 @@ def _refuse(hub_id: str, revision: str | None, error: Exception) -> NoReturn:
     ) from error
 
 
-def _refuse_answer(hub_id: str, revision: str | None, error: BaseException | None) -> None:
+def _refuse_answer(
+    hub_id: str, revision: str | None, error: BaseException | None, kind: str
+) -> None:
     """Say what the hub answered, if it did."""
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -135,7 +153,7 @@ def _refuse_answer(hub_id: str, revision: str | None, error: BaseException | Non
         ) from error
     if isinstance(error, RepositoryNotFoundError):
         raise CheckpointError(
-            f"the hub has no model {hub_id}, or it is private: check the name, or give a token in "
+            f"the hub has no {kind} {hub_id}, or it is private: check the name, or give a token in "
             "HF_TOKEN"
         ) from error
     if isinstance(error, RevisionNotFoundError):

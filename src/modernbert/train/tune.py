@@ -86,7 +86,8 @@ def _is_over(tuning: Tuning, work: TuneWork) -> bool:
     """Measure the dev examples, keep the model if it is the best, and say whether to stop."""
     outputs = outputs_of(tuning.model, tuning.data.dev, tuning.autocast)
     measured = tuning.data.dev.task.measure(outputs)
-    name, value = next(iter(measured.items()))
+    name = tuning.decisive
+    value = measured[name]
     is_better = value > tuning.best
     tuning.best = max(value, tuning.best)
     tuning.num_worse = 0 if is_better else tuning.num_worse + 1

@@ -19,6 +19,8 @@ class TuneConfig:
     """File or folder with examples to learn from."""
     dev: str = ""
     """File or folder with examples to measure on; without it a tenth of the others is held out."""
+    test: str = ""
+    """File or folder with examples that the best model is measured on once, at the end."""
     text: str = ""
     """Column of the texts; guessed and said where it is left out, as the others are."""
     pair: str = ""
@@ -66,6 +68,8 @@ class TuneConfig:
     """Divide the best model's scores by what makes its probabilities honest on --dev."""
     evaluations: int = 1
     """Times an epoch that the examples of --dev are measured; the best model is kept."""
+    best_by: str = ""
+    """Which of the measures of --dev decides; the task's first one where it is left out."""
     patience: int = 3
     """Evaluations without a better one after which training stops; 0 never stops."""
     seed: int = 19

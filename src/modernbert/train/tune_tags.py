@@ -30,7 +30,8 @@ def read_tags(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> Tune
         DataError: a file cannot be read, a tag is unknown, or there is nothing to learn.
     """
     train, dev = read_parts(config)
-    names = _names(train)
+    # What is rare may be held out whole.
+    names = _names(train if config.dev else [*train, *dev])
     parts = [_Windows(part, names, tokenizer, max_length) for part in (train, dev)]
     tokens = sum(map(len, (window.ids for window in parts[0].windows)))
     say(

@@ -7,6 +7,7 @@ OUT/checkpoints/       the newest step, with a trainer's state
 OUT/model/             the best model so far
 OUT/calibration.json   how honest probabilities were made, where that was asked for
 OUT/adapter/           what was trained of it, where that is LoRA's adapters
+OUT/summary.json       what came of it, once it is over
 """
 
 import dataclasses
@@ -63,6 +64,11 @@ class Tuning:
     num_worse: int = 0
     """Evaluations since the best one."""
 
+    @property
+    def decisive(self) -> str:
+        """Name of the measure by which a model is the best."""
+        return self.config.best_by or self.data.dev.task.measures[0]
+
     def save(self) -> None:
         """Write a checkpoint of this moment, and remove the one before it."""
         place = self.folder / "checkpoints"
@@ -105,6 +111,12 @@ def create(config: TuneConfig, start: Start, folder: Path) -> Tuning:
     tokenizer, model = Tokenizer.load(place), model_folder.read(place)
     config = _decided(config, model)
     data = READERS[start.task](config, tokenizer, config.max_length)
+    measures = data.dev.task.measures
+    if config.best_by and config.best_by not in measures:
+        raise ConfigError(
+            f"best_by is {config.best_by!r}, and what is measured here is {', '.join(measures)}: "
+            "name one of these"
+        )
     if config.calibrate:
         _check_answers(data.head)
     model = _prepared(model, config, data, start)
@@ -185,8 +197,7 @@ def _recall(tuning: Tuning) -> None:
     truncate(tuning.folder, tuning.progress.step)
     for row in steps_in(tuning.folder / EVALUATIONS):
         tuning.num_worse = 0 if row["is_best"] else tuning.num_worse + 1
-        name = next(iter(tuning.data.dev.task.measures))
-        tuning.best = max(tuning.best, row[name])
+        tuning.best = max(tuning.best, row[tuning.decisive])
 
 
 def _decided(config: TuneConfig, model: Model) -> TuneConfig:

@@ -50,6 +50,7 @@ def test_a_task_is_learned_and_gone_on_with(place, task, name, capsys):
     assert f"the best model is in {out / 'model'}" in capsys.readouterr().err
     steps = rows_of(out / "metrics.jsonl")
     assert run("finetune", "--resume", out) == 0
+    assert f"{out} is finished: the best model is in" in capsys.readouterr().err
     assert rows_of(out / "metrics.jsonl") == steps
 
 
@@ -62,7 +63,7 @@ def test_calibration_follows_training_and_is_done_once(place, capsys):
     assert (out / "calibration.svg").read_text().startswith("<svg xmlns=")
     capsys.readouterr()
     assert run("finetune", "--resume", out) == 0
-    assert "is calibrated already, by the temperature" in capsys.readouterr().err
+    assert "is finished: the best model is in" in capsys.readouterr().err
     assert (out / "calibration.json").read_text() == record
     assert (out / "model" / "model.safetensors").read_bytes() == weights
 

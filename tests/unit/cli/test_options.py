@@ -25,6 +25,7 @@ VERBS = (
     "train-tokenizer",
     "prepare",
     "pretrain",
+    "evaluate",
     "fill",
     "convert",
     "inspect",

@@ -9,9 +9,10 @@ from modernbert.base.errors import CheckpointError, ConfigError, DataError, Trai
 from modernbert.infer.pretrained import load
 from modernbert.model.config import HeadConfig
 from modernbert.model.init import with_head
+from modernbert.train.finish import finish, read_summary
 from modernbert.train.tune import outputs_of, tune
 from modernbert.train.tune_config import TuneConfig
-from modernbert.train.tuning import create, resume
+from modernbert.train.tuning import Start, create, resume
 from tests.runs import interrupt_after, rows_of, untimed
 
 WORDS = {"sea": ("the", "packed", "batch"), "land": ("documents", "every", "token")}
@@ -146,6 +147,34 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_never_was(config, start, tmp_pa
         assert untimed(tmp_path / "stopped" / name) == untimed(tmp_path / "through" / name)
     ours, right = (load(tmp_path / n / "model").model.state_dict() for n in ("stopped", "through"))
     assert all(torch.equal(weight, right[name]) for name, weight in ours.items())
+
+
+def test_a_measure_is_chosen_and_a_finished_run_says_what_came_of_it(config, start, tmp_path):
+    changed = dataclasses.replace(config, best_by="matthews", test=config.train)
+    tuning = tuned(changed, start, tmp_path / "out")
+    summary = finish(tuning)
+    assert summary == read_summary(tmp_path / "out")
+    rows = rows_of(tmp_path / "out" / "evaluations.jsonl")
+    best = max(rows, key=lambda row: row["matthews"])
+    assert (summary.decisive, summary.step) == ("matthews", best["step"])
+    assert summary.dev == {name: best[name] for name in ("accuracy", "f1", "matthews")}
+    assert summary.test["accuracy"] > 0.9
+    assert (summary.steps, summary.dev_examples, summary.test_examples) == (30, 40, 80)
+    steps = rows_of(tmp_path / "out" / "metrics.jsonl")
+    assert summary.tokens == sum(step["tokens"] for step in steps)
+    assert summary.tokens_per_second == summary.tokens / sum(step["seconds"] for step in steps)
+    assert read_summary(tmp_path / "none") is None
+    with pytest.raises(ConfigError, match="best_by is 'f2', and what is measured here is accur"):
+        create(dataclasses.replace(config, best_by="f2"), start, tmp_path / "b")
+
+
+def test_a_tag_that_only_held_out_sentences_have_is_known(start, tmp_path):
+    lines = [f"every\tO\nplace\tB-x{n}\n\n" for n in range(20)]
+    (tmp_path / "train.conll").write_text("".join(lines))
+    config = TuneConfig(train=str(tmp_path / "train.conll"), **FAST)
+    data = create(config, Start("tokens", start.model), tmp_path / "out").data
+    assert len(data.dev.examples) == 2
+    assert len(data.head.labels) == 1 + 2 * 20
 
 
 def test_other_examples_or_another_folder_are_not_gone_on_with(config, start, tmp_path):

@@ -1,0 +1,37 @@
+"""What `modernbert evaluate` is asked to do, as data; importing it costs nothing."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from modernbert.base.errors import ConfigError
+
+SEEDS = (19, 8364, 717, 10536, 90166, 1618, 42, 6033, 3145)
+"""In this order; five of ModernBERT's authors, then those of their ablations."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateOptions:
+    """How the tasks of a suite are learned."""
+
+    quick: bool = False
+    """Take the published best settings of each task; without it a grid is searched."""
+    tasks: tuple[str, ...] = ()
+    """Tasks to measure; all where it is left out."""
+    seeds: int = 1
+    """Seeds that the best settings of each task are run with; several give an interval."""
+    sweep: tuple[str, ...] = ()
+    """Values of options, for all tasks, in place of the grid's: peak-lr=1e-4,3e-4 epochs=2."""
+    max_train_rows: int = 0
+    """Most examples of each task to learn from; 0 takes all."""
+    baselines: bool = False
+    """Measure too what needs no pretraining: frequencies, TF-IDF, the same shape from random."""
+    jobs: int = 0
+    """Runs at a time; 0 takes one on a CPU, and one a GPU elsewhere."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+
+    def __post_init__(self) -> None:
+        """Reject numbers without sense."""
+        if not 1 <= self.seeds <= len(SEEDS):
+            raise ConfigError(f"--seeds is {self.seeds}: give 1 to {len(SEEDS)}")
+        if min(self.jobs, self.max_train_rows) < 0:
+            raise ConfigError("--jobs and --max-train-rows cannot be negative")
