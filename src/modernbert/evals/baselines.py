@@ -3,6 +3,7 @@
 The most frequent label; the most frequent tag of each word; TF-IDF with a linear model.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from modernbert.base.errors import MachineError
+from modernbert.data.columns import Columns
+from modernbert.data.questions import read_questions
 from modernbert.data.table import open_table
 from modernbert.data.tagged import Tagged, in_one_scheme, read_tagged
 from modernbert.data.tags import OUTSIDE
@@ -18,11 +21,14 @@ from modernbert.evals.results import Score, measured_score
 from modernbert.evals.suite import SuiteTask
 from modernbert.evals.suite_files import Prepared
 from modernbert.tasks import metrics
+from modernbert.tasks.spans import quality as answer_quality
 from modernbert.tasks.tokens import quality
 
 FREQUENT_LABEL = "the most frequent label"
 FREQUENT_TAG = "the most frequent tag of each word"
+LIKELY_SENTENCE = "the sentence with most words of the question"
 TF_IDF = "TF-IDF and a linear model"
+_SENTENCE, _WORD = re.compile(r"(?<=[.!?])\s+"), re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,8 @@ def check_installed() -> None:
 def classical(task: SuiteTask, given: Prepared) -> list[Score]:
     """Return the scores of methods that count, on the parts that the model is scored on."""
     parts: list[str] = [part for part in task.scored_on if part in given.paths]
+    if task.learns == "spans":
+        return [_score(LIKELY_SENTENCE, task, {p: _likely_sentences(given, p) for p in parts})]
     if task.learns == "tokens":
         train = _tagged(given, "train")
         found = {part: _frequent_tags(train, _tagged(given, part)) for part in parts}
@@ -92,6 +100,20 @@ def _frequent_tags(train: Sequence[Tagged], measured: Sequence[Tagged]) -> dict[
     ]
     f1, precision, recall, accuracy = quality(found, [each.tags for each in measured])
     return {"f1": f1, "precision": precision, "recall": recall, "accuracy": accuracy}
+
+
+def _likely_sentences(given: Prepared, part: str) -> dict[str, float]:
+    pairs = []
+    for question in read_questions(given.paths[part], "train", Columns()):
+        asked = {*_WORD.findall(question.text.lower())}
+        shared = [
+            (len(asked & {*_WORD.findall(sentence.lower())}), sentence)
+            for sentence in _SENTENCE.split(question.context)
+        ]
+        right = [question.context[start:end] for start, end in question.answers]
+        pairs.append(answer_quality(max(shared)[1], right))
+    f1, exact = np.mean(pairs, axis=0).tolist()
+    return {"f1": f1, "exact_match": exact}
 
 
 def _frequent(task: SuiteTask, train: _Texts, measured: _Texts) -> dict[str, float]:

@@ -86,11 +86,27 @@ LABELLED_SETS = Suite(
             grid=_GRID,
             batch_size=32,
         ),
+        SuiteTask(
+            name="XQuAD",
+            folders=("xquad-en", "xquad.en"),
+            learns="spans",
+            train=("queries", "validation", "xquad.en"),
+            folds=Folds("fold", dev=8, test=9),
+            measures=("f1",),
+            scored_on=("test",),
+            best_by="f1",
+            base=_SPANS,
+            large=_SPANS,
+            grid=_GRID,
+            batch_size=16,
+        ),
     ),
     notes=(
         "Scores are of the test parts, in percent: accuracy (AG-News, movie reviews), F1 of whole "
-        "spans (NCBI-disease, GUM, CoNLL-2000). Settings and epochs are chosen on the dev part, or "
-        "on a tenth of the training part. Of the movie reviews' ten folds, fold 9 is the test part "
-        "and fold 8 the dev part.",
+        "spans (NCBI-disease, GUM, CoNLL-2000) and of answers (XQuAD, English). Settings and "
+        "epochs are chosen on the dev part, or on a tenth of the training part. Of the movie "
+        "reviews' ten folds, fold 9 is the test part and fold 8 the dev part. XQuAD's questions "
+        "are shared out by a digest of their paragraph: a tenth is the test part, a tenth the "
+        "dev part.",
     ),
 )

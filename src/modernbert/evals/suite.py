@@ -61,7 +61,7 @@ class SuiteTask:
     name: str
     folders: tuple[str, ...] = ()
     """Other names of its folder; case and punctuation do not matter."""
-    learns: Literal["classify", "tokens"] = "classify"
+    learns: Literal["classify", "tokens", "spans"] = "classify"
     train: tuple[str, ...] = ("train",)
     """What the name of the file begins with; the first that is there."""
     dev: tuple[str, ...] = ("dev", "validation")

@@ -23,6 +23,7 @@ from modernbert.data.order import permuted
 from modernbert.data.table import open_table, text_lines
 from modernbert.data.tagged import read_tagged
 from modernbert.evals.suite import SuiteTask
+from modernbert.evals.suite_asked import questions_in
 
 Row = Mapping[str, Any]
 
@@ -226,6 +227,11 @@ def _tagged_rows(_: SuiteTask, given: _Given) -> Iterator[Row | None]:
             yield {"tokens": words, "tags": list(each.tags)}
 
 
+def _asked_rows(_: SuiteTask, given: _Given) -> Iterator[Row | None]:
+    for path in given.files:
+        yield from (row for row in questions_in(path) if _is_meant(row, given))
+
+
 def _some(rows: list[Row], most: int) -> list[Row]:
     """Draw rows, always the same ones; what is said in any row is said in one of these if it fits.
 
@@ -250,5 +256,6 @@ def _write(path: Path, rows: Iterable[Row]) -> None:
 _READERS: dict[str, Callable[[SuiteTask, _Given], Iterator[Row | None]]] = {
     "classify": _labelled_rows,
     "tokens": _tagged_rows,
+    "spans": _asked_rows,
 }
 """How the files of what a task learns become rows."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from modernbert.base.errors import MachineError
-from modernbert.evals.baselines import FREQUENT_LABEL, FREQUENT_TAG, TF_IDF
+from modernbert.evals.baselines import FREQUENT_LABEL, FREQUENT_TAG, LIKELY_SENTENCE, TF_IDF
 from modernbert.evals.glue import GLUE
 from modernbert.evals.labelled_sets import LABELLED_SETS
 from modernbert.evals.suite_files import Prepared
@@ -62,6 +62,18 @@ def test_each_word_has_its_most_frequent_tag(tmp_path):
     unseen = {"tokens": ["new", "place"], "tags": ["B-x", "B-x"]}
     found = scores("GUM", tmp_path, train=rows, test=[rows[0], unseen])[FREQUENT_TAG]
     assert found.mean == pytest.approx(100 * 2 * 2 / (2 + 3))
+
+
+def test_a_sentence_that_shares_words_answers(tmp_path):
+    rows = [
+        {
+            "context": "Documents stay apart. The packed batch keeps a token!",
+            "question": "What keeps the token?",
+            "answers": {"text": ["The packed batch keeps a token"], "answer_start": [22]},
+        }
+    ]
+    found = scores("XQuAD", tmp_path, train=rows, test=rows)
+    assert found[LIKELY_SENTENCE].mean == 100.0
 
 
 def test_what_is_not_installed_is_said_first(monkeypatch):

@@ -97,6 +97,31 @@ def test_folds_and_tagged_words(tmp_path):
     assert set(parts) == {"train", "test"}
 
 
+ANSWER = {"text": "packed batch", "answer_start": 4}
+
+
+def test_questions_of_a_paragraph_stay_together(tmp_path):
+    folder = tmp_path / "xquad-en"
+    (folder / "qrels").mkdir(parents=True)
+    texts = {f"d{n}": f"the packed batch {n} keeps every token" for n in range(60)}
+    asked = [(f"q{n}", f"d{n % 60}") for n in range(120)]
+    rows = [{"_id": name, "text": text} for name, text in texts.items()]
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rows = [{"_id": q, "text": "which?", "metadata": {"answers": [ANSWER]}} for q, _ in asked]
+    (folder / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    judged = [["query-id", "corpus-id", "score"], *([q, d, "1"] for q, d in asked)]
+    write_table(folder / "qrels" / "test.tsv", judged)
+    found, parts = prepared("XQuAD", tmp_path, tmp_path / "out")
+    assert sum(found.rows.values()) == 120
+    contexts = [{row["context"] for row in rows} for rows in parts.values()]
+    assert all(contexts)
+    assert len(set.union(*contexts)) == sum(map(len, contexts)) == 60
+    assert parts["test"][0]["answers"] == [ANSWER]
+    (folder / "queries.jsonl").write_text(json.dumps({"_id": "x", "text": "which?"}) + "\n")
+    with pytest.raises(DataError, match="line 1 has no answers and no context: give questions as"):
+        prepared("XQuAD", tmp_path, tmp_path / "again")
+
+
 def test_fewer_rows_are_a_file_of_their_own(tmp_path):
     write_cola(tmp_path / "CoLA", 30)
     found, parts = prepared("CoLA", tmp_path, tmp_path / "out", most_rows=7)
