@@ -13,6 +13,8 @@ from modernbert.kernels.scaling import UNSCALED, RopeScaling
 
 _TILE = 128
 """Tokens turned in one go: few enough that nothing leaves a core's cache in between."""
+_GRAIN = 32_768
+"""Numbers below which torch gives a thread no part of an operation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,10 @@ class _Rotate(Function):
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
         ctx.save_for_backward(cos, sin)
-        q, k, v = qkv.unbind(1)
-        return _turned(q, cos, sin), _turned(k, cos, sin), v.view_as(v)
+        # Together, for twice the numbers a row are less than twice the time.
+        turned = _turned(qkv[:, :2].flatten(1, 2), cos, sin)
+        v = qkv[:, 2]
+        return *turned.chunk(2, 1), v.view_as(v)
 
     @staticmethod
     def backward(ctx: Any, grad_q: Tensor, grad_k: Tensor, grad_v: Tensor) -> tuple[Any, ...]:
@@ -115,16 +119,26 @@ class _Rotate(Function):
             turned = (_turned(grad, cos, sin.neg()) for grad in (grad_q, grad_k))
             return torch.stack([*turned, grad_v], 1), None, None
         grad = grad_v.new_empty((len(grad_v), 3, *grad_v.shape[1:]))
-        _turn(grad_q, cos, sin.neg(), out=grad[:, 0])
-        _turn(grad_k, cos, sin.neg(), out=grad[:, 1])
+        out, opposite = grad[:, :2].flatten(1, 2), sin.neg()
+        for tile in _tiles(out):
+            pair = torch.cat([grad_q[tile], grad_k[tile]], 1)
+            _turn_tile(pair, cos[tile], opposite[tile], out[tile])
         grad[:, 2] = grad_v
         return grad, None, None
 
 
 def _turn_in_place(x: Tensor, rope: Rope) -> None:
-    for at in range(0, len(x), _TILE):
-        tile = slice(at, at + _TILE)
+    for tile in _tiles(x):
         x[tile] = _turned(x[tile], rope.cos[tile], rope.sin[tile])
+
+
+def _tiles(x: Tensor) -> list[slice]:
+    """Cut the tokens where a cache is small; elsewhere each cut would cost a launch."""
+    size = max(len(x), 1)
+    if x.device.type == "cpu":
+        share = torch.get_num_threads() * _GRAIN // max(x[:1].numel() // 2, 1)
+        size = max(_TILE, share)
+    return [slice(at, at + size) for at in range(0, len(x), size)]
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -138,6 +152,11 @@ def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def _turn(x: Tensor, cos: Tensor, sin: Tensor, out: Tensor) -> None:
+    for tile in _tiles(x):
+        _turn_tile(x[tile], cos[tile], sin[tile], out[tile])
+
+
+def _turn_tile(x: Tensor, cos: Tensor, sin: Tensor, out: Tensor) -> None:
     exact = torch.promote_types(x.dtype, torch.float32)
     left, right = x.to(exact).chunk(2, -1)
     wide = out if out.dtype == exact else torch.empty(x.shape, dtype=exact, device=x.device)
