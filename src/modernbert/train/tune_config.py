@@ -8,6 +8,18 @@ from typing import Literal
 
 from modernbert.base.errors import ConfigError
 
+# What is said of some tasks alone; the others would pass it over in silence.
+_ONLY = {
+    "text": ("classify", "spans", "choice"),
+    "pair": ("classify", "spans", "choice"),
+    "label": ("classify", "spans", "choice"),
+    "header": ("classify", "choice"),
+    "choices": ("choice",),
+    "problem": ("classify",),
+    "class_weights": ("classify",),
+    "pooling": ("classify", "choice"),
+}
+
 LoraModule = Literal["attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo"]
 
 
@@ -24,9 +36,9 @@ class TuneConfig:
     text: str = ""
     """Column of the texts; guessed and said where it is left out, as the others are."""
     pair: str = ""
-    """Column of the second texts, where two are compared."""
+    """Column of the second texts, where two are compared, or of the questions about texts."""
     label: tuple[str, ...] = ()
-    """Column of the labels, or one column of 0 and 1 for each of several labels."""
+    """Column of labels or answers, or one column of 0 and 1 for each of several labels."""
     choices: tuple[str, ...] = ()
     """Column of lists of options to choose from, or one column for each option."""
     header: Literal["auto", "yes", "no"] = "auto"
@@ -124,3 +136,17 @@ class TuneConfig:
             raise ConfigError("lora_modules is empty: name one, or leave lora_rank out")
         if not self.lora_rank and any(numbers):
             raise ConfigError("lora_alpha and lora_dropout are of LoRA: give lora_rank with them")
+
+
+def check_task(config: TuneConfig, task: str) -> None:
+    """Refuse what means nothing for a task.
+
+    Raises:
+        ConfigError: an option is of other tasks alone.
+    """
+    usual = TuneConfig()
+    for name, tasks in _ONLY.items():
+        if task not in tasks and getattr(config, name) != getattr(usual, name):
+            raise ConfigError(
+                f"{name} means nothing for {task}, it is of {' and '.join(tasks)}: leave it out"
+            )

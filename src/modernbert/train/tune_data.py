@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from modernbert.base import rng
-from modernbert.base.errors import DataError
+from modernbert.base.errors import ConfigError, DataError
 from modernbert.base.files import digest
 from modernbert.base.log import count, say
 from modernbert.data.columns import Columns, guess
@@ -61,6 +61,7 @@ def read_labels(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> Tu
     """Read all labelled texts before anything is trained, and say what they are taken for.
 
     Raises:
+        ConfigError: labels of this kind have no weights.
         DataError: a file cannot be read, a row lacks something, or there is nothing to learn.
     """
     table = table_of(config, config.train, "train")
@@ -76,7 +77,12 @@ def read_labels(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> Tu
         part, dev = _held_out(part, config.seed)
     _say_sizes(config, part, dev, max_length)
     weights: list[float] = []
-    if config.class_weights == "balanced" and labels.problem == "single_label":
+    if config.class_weights == "balanced":
+        if labels.problem != "single_label":
+            raise ConfigError(
+                f"class_weights balance the rows of single labels, and this is {labels.problem}: "
+                "leave them out"
+            )
         weights = balanced(labels, part.said)
     return TuneData(
         _labelled(part, labels, weights),

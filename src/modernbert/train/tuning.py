@@ -38,7 +38,7 @@ from modernbert.train.description import NAME, read_description
 from modernbert.train.feed import Progress
 from modernbert.train.rows import EVALUATIONS, steps_in, truncate
 from modernbert.train.tune_choice import read_choices
-from modernbert.train.tune_config import TuneConfig
+from modernbert.train.tune_config import TuneConfig, check_task
 from modernbert.train.tune_data import TuneData, read_labels
 from modernbert.train.tune_questions import read_answers
 from modernbert.train.tune_tags import read_tags
@@ -107,6 +107,7 @@ def create(config: TuneConfig, start: Start, folder: Path) -> Tuning:
     """
     if folder.is_dir() and any(folder.iterdir()):
         raise ConfigError(f"{folder} is not empty: give another folder for the run")
+    check_task(config, start.task)
     place = Path(start.model)
     tokenizer, model = Tokenizer.load(place), model_folder.read(place)
     config = _decided(config, model)

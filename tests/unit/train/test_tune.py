@@ -194,6 +194,16 @@ def test_other_examples_or_another_folder_are_not_gone_on_with(config, start, tm
     [
         ({"frozen_layers": 4}, ConfigError, "frozen_layers is 4, and the model has 3"),
         ({"max_length": 65}, ConfigError, "max_length is 65: the model reads 3 to 64 tokens"),
+        (
+            {"choices": ("a",)},
+            ConfigError,
+            "choices means nothing for classify, it is of choice: l",
+        ),
+        (
+            {"class_weights": "balanced", "problem": "multi_label"},
+            ConfigError,
+            "class_weights balance the rows of single labels, and this is multi_label: leave them",
+        ),
         ({"max_length": 2}, ConfigError, "max_length is 2: the model reads 3 to 64 tokens"),
         ({"text": "txt"}, DataError, "has no column 'txt'"),
         ({"train": "none.csv"}, DataError, r"none\.csv does not exist"),
