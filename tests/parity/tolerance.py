@@ -1,6 +1,7 @@
 """How close is close enough: measured, not chosen."""
 
 from collections.abc import Mapping
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -32,11 +33,16 @@ def assert_all_as_accurate(
     """Fail if tensors of the same names are together further from the truth than allowed.
 
     Each counts in units of its own size. One alone, of few numbers, is exact or not by luck of the
-    processor's order of sums, so alone it may be further off than together.
+    processor's order of sums: it may be further off than together, and its own naive error counts
+    as no less than the usual one.
     """
     assert ours.keys() == truth.keys()
+    sizes = {name: right.detach().norm().item() for name, right in truth.items()}
+    errors = {name: distance(naive[name], right) for name, right in truth.items()}
+    usual = median(errors[name] / size if size else 0.0 for name, size in sizes.items())
     for name, right in truth.items():
-        assert_as_accurate(ours[name], naive[name], right, slack=ALONE)
+        error, allowed = distance(ours[name], right), ALONE * max(errors[name], usual * sizes[name])
+        assert error <= allowed + 1e-14 * sizes[name], f"{name}: {error:.3e}, allowed {allowed:.3e}"
     assert_as_accurate(*(_joined(each, truth) for each in (ours, naive, truth)), slack=slack)
 
 
