@@ -6,6 +6,7 @@ from typing import Literal
 
 from modernbert.data.columns import Columns
 from modernbert.train.finish import Summary
+from modernbert.train.tune_config import width_factor
 from modernbert.train.variants import Axis
 
 BASE_DIM, LARGE_DIM = 768, 1024
@@ -83,7 +84,7 @@ class SuiteTask:
     follows: str = ""
     """Task whose model it starts from, with another head."""
     base: Values
-    """For models up to 1023 wide; the rate is raised for those below 768, as 768 / width."""
+    """For models up to 1023 wide; the rate is raised for those below 768, see `raised`."""
     large: Values
     grid: Grid
     max_length: int = 0
@@ -139,4 +140,4 @@ class Suite:
 
 def raised(dim: int) -> float:
     """Return by how much a rate for a width of 768 is raised for narrower models."""
-    return max(1.0, BASE_DIM / dim)
+    return max(1.0, width_factor(dim))

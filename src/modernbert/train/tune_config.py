@@ -20,6 +20,8 @@ _ONLY = {
     "pooling": ("classify", "choice"),
 }
 
+_BASE_DIM = 768
+
 LoraModule = Literal["attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo"]
 
 
@@ -136,6 +138,16 @@ class TuneConfig:
             raise ConfigError("lora_modules is empty: name one, or leave lora_rank out")
         if not self.lora_rank and any(numbers):
             raise ConfigError("lora_alpha and lora_dropout are of LoRA: give lora_rank with them")
+
+
+def width_factor(dim: int) -> float:
+    """Return what the rate at a width of 768 is multiplied by for another width.
+
+    Narrow models want more than the inverse of their width: of 3e-4, 1e-3 and 3e-3 the last was the
+    best at a width of 128 on every set that was tried (lab/LOG.md, 2026-11-26).
+    """
+    ratio = _BASE_DIM / dim
+    return ratio**2 if ratio > 1 else ratio
 
 
 def check_task(config: TuneConfig, task: str) -> None:

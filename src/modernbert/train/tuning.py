@@ -38,12 +38,12 @@ from modernbert.train.description import NAME, read_description
 from modernbert.train.feed import Progress
 from modernbert.train.rows import EVALUATIONS, steps_in, truncate
 from modernbert.train.tune_choice import read_choices
-from modernbert.train.tune_config import TuneConfig, check_task
+from modernbert.train.tune_config import TuneConfig, check_task, width_factor
 from modernbert.train.tune_data import TuneData, read_labels
 from modernbert.train.tune_questions import read_answers
 from modernbert.train.tune_tags import read_tags
 
-_LR_OF_BASE, _BASE_DIM = 5e-5, 768
+_LR_OF_BASE = 5e-5
 _LORA_LR = 10.0
 """Best rate of adapters over that of all weights (Schulman et al., LoRA Without Regret, 2025)."""
 
@@ -214,7 +214,7 @@ def _decided(config: TuneConfig, model: Model) -> TuneConfig:
         )
     if config.lora_rank:
         lora.check(config, shape.num_layers)
-    lr = _LR_OF_BASE * _BASE_DIM / shape.dim * (_LORA_LR if config.lora_rank else 1.0)
+    lr = _LR_OF_BASE * width_factor(shape.dim) * (_LORA_LR if config.lora_rank else 1.0)
     return dataclasses.replace(
         config,
         max_length=config.max_length or shape.max_length,

@@ -47,7 +47,7 @@ def test_scores_are_means_of_measures_and_seeds():
 def test_rates_are_raised_for_narrow_models_and_large_ones_have_their_own():
     task = TASKS["CoLA"]
     assert [axis.values for axis in task.axes(768, is_quick=True)] == [(8e-5,), (1e-6,), (5,)]
-    assert task.axes(128, is_quick=True)[0].values == pytest.approx([4.8e-4])
+    assert task.axes(128, is_quick=True)[0].values == pytest.approx([2.88e-3])
     assert task.axes(1024, is_quick=True)[0].values == (3e-5,)
     grid = task.axes(768, is_quick=False)
     assert [len(axis.values) for axis in grid] == [4, 4, 3]
