@@ -32,6 +32,16 @@ def say(text: str) -> None:
 
 
 @contextmanager
+def hushed() -> Iterator[None]:
+    """Say nothing of what was said before."""
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before
+
+
+@contextmanager
 def meter(title: str, total: float) -> Iterator[Meter]:
     """Show how far a job is: a bar on a terminal, a plain line every five seconds elsewhere."""
     if not console.is_terminal:

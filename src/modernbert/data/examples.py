@@ -103,7 +103,10 @@ def value_in(row: Row, name: str) -> Any:
         DataError: the row lacks it.
     """
     if name not in row.values:
-        raise DataError(f"{row.where} has no {name!r}: complete it, or leave the row out")
+        raise DataError(
+            f"{row.where} has no {name!r} (it has {', '.join(row.values)}): complete it, or leave "
+            "the row out"
+        )
     return row.values[name]
 
 

@@ -120,7 +120,8 @@ def _check_gaps(found: Counter[str], rows: Sequence[Said]) -> None:
 
 def _unlabelled(said: Said) -> DataError:
     return DataError(
-        f"{said.where} has no label ({said.value!r}): complete it, or leave the row out"
+        f"{said.where} has no label ({said.value!r}): complete it, leave the row out, or say "
+        "--problem multi_label where a text may have none"
     )
 
 

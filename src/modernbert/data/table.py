@@ -186,8 +186,12 @@ def _named(names: Sequence[str], number: int, cells: Sequence[str], path: Path) 
 
 
 def _is_header(first: Sequence[str]) -> bool:
-    """Guess whether a line names columns: it has no number and no gap."""
-    return all(cell.strip() and not _is_number(cell) for cell in first)
+    """Guess whether a line names columns: it has no number, and no gap but at its very begin.
+
+    There pandas writes the index of its rows, which has no name.
+    """
+    names = first[1:] if len(first) > 1 and not first[0].strip() else first
+    return all(cell.strip() and not _is_number(cell) for cell in names)
 
 
 def _is_number(cell: str) -> bool:

@@ -31,6 +31,8 @@ _COLUMNS = re.compile(r"\.(tsv|txt)(\.gz|\.zst)?$", re.IGNORECASE)
 _KINDS = r"(-\d+-of-\d+)?\.(tsv|txt|conll|iob|bio|parquet|jsonl|csv)(\.gz|\.zst)?"
 _CHOSEN = "dev_ids.tsv"
 """In GLUE's MRPC: which of the original training pairs are its dev part."""
+_DEPTH = 3
+"""Folders of folders in which a task's own is looked for."""
 _IDS = ("#1 ID", "#2 ID")
 
 
@@ -101,7 +103,7 @@ class _Given:
 
 def _folder(task: SuiteTask, data: Path) -> Path | None:
     names = {plain(name) for name in (task.name, *task.folders)}
-    there = chain([data], data.glob("*"), data.glob("*/*"))
+    there = chain([data], *(data.glob("/".join("*" * depth)) for depth in range(1, _DEPTH + 1)))
     return next((f for f in sorted(there) if plain(f.name) in names and f.is_dir()), None)
 
 

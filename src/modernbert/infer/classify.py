@@ -16,6 +16,7 @@ from modernbert.model.config import HeadConfig
 
 Text = str | tuple[str, ...]
 """A text, or a pair of texts."""
+_MOST_PARTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +61,21 @@ def label_scores(model: Pretrained, texts: Sequence[Text]) -> Float[Tensor, "S N
     """Return the head's scores of texts or pairs before any activation, on the CPU."""
     head_of(model)
     check_list(texts)
-    pairs = [(text,) if isinstance(text, str) else tuple(text) for text in texts]
+    pairs = [_parts(text) for text in texts]
     if not pairs:
         raise DataError("there is no text to read: give at least one")
     if len({len(pair) for pair in pairs}) > 1:
         raise DataError("some of the texts are pairs and some are not: give them apart")
     read = [each.ids for each in read_texts(pairs, model.tokenizer, model.config.max_length)]
     return torch.stack(scores_of(model, read))
+
+
+def _parts(text: Text) -> tuple[str, ...]:
+    parts = (text,) if isinstance(text, str) else text
+    is_known = isinstance(parts, tuple | list) and 1 <= len(parts) <= _MOST_PARTS
+    if not is_known or not all(isinstance(part, str) for part in parts):
+        raise DataError(f"{str(text)[:60]} is neither a text nor a pair of texts: give either")
+    return tuple(parts)
 
 
 def probabilities(scores: Float[Tensor, "S N"], head: HeadConfig) -> Float[Tensor, "S N"]:

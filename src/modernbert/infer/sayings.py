@@ -59,6 +59,10 @@ def saying_of(model: Pretrained, table: RowFiles, given: Columns, wishes: Wishes
             f"this model has no head that says something of rows (its head: {kind}): make one with "
             "`modernbert finetune`"
         )
+    if wishes.can_be_none and kind != "spans":
+        raise ConfigError(
+            f"can_be_none is of questions, and this model has a head of {kind}: leave it out"
+        )
     return _KINDS[kind](model, table, given, wishes)
 
 

@@ -114,9 +114,9 @@ def head_of(model: Pretrained) -> HeadConfig:
 def _cut(given: Untagged) -> tuple[str, list[tuple[int, int]]]:
     if isinstance(given, str):
         return given, words_of(given)
-    words = [*given]
-    if not all(isinstance(word, str) for word in words):
-        raise DataError(f"{str(words)[:60]} is neither a text nor a list of words: give either")
+    words = [*given] if isinstance(given, tuple | list) else []
+    if not isinstance(given, tuple | list) or not all(isinstance(word, str) for word in words):
+        raise DataError(f"{str(given)[:60]} is neither a text nor a list of words: give either")
     joined = from_words(words, [], "")
     return joined.text, list(joined.words or ())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from modernbert.base import files, machine
-from modernbert.base.log import say
+from modernbert.base.log import hushed, say
 from modernbert.base.records import from_plain, to_plain
 from modernbert.model import folder as model_folder
 from modernbert.train.checkpoint import FORMAT, read_record
@@ -95,11 +95,15 @@ def _tested(tuning: Tuning) -> tuple[dict[str, float], int]:
     # Read as the other part to measure on: what is known of labels comes from training anyway.
     asked = dataclasses.replace(tuning.config, dev=tuning.config.test)
     start = from_plain(Start, read_description(tuning.folder)["start"], "start")
-    given = READERS[start.task](asked, tuning.tokenizer, tuning.config.max_length).dev
+    with hushed():
+        given = READERS[start.task](asked, tuning.tokenizer, tuning.config.max_length).dev
     best = model_folder.read(tuning.folder / "model").to(tuning.autocast.device)
     best.encoder.backend = tuning.model.encoder.backend
     measured = given.task.measure(outputs_of(best, given, tuning.autocast))
-    say("test: " + ", ".join(f"{name} {value:.4f}" for name, value in measured.items()))
+    say(
+        f"test, {len(given.examples)} examples: "
+        + ", ".join(f"{name} {value:.4f}" for name, value in measured.items())
+    )
     return measured, len(given.examples)
 
 

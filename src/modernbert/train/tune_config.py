@@ -20,7 +20,7 @@ _ONLY = {
     "pooling": ("classify", "choice"),
 }
 
-_BASE_DIM = 768
+_BASE_DIM, _MOST_THREADS = 768, 1024
 
 LoraModule = Literal["attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo"]
 
@@ -116,6 +116,8 @@ class TuneConfig:
                 "max_length, peak_lr, weight_decay, frozen_layers, patience and threads cannot be "
                 "negative"
             )
+        if self.threads > _MOST_THREADS:
+            raise ConfigError(f"threads is {self.threads}: give 0 to {_MOST_THREADS}")
         shares = (self.warmup, self.dropout)
         if not (all(0 <= share < 1 for share in shares) and 0 < self.layer_decay <= 1):
             raise ConfigError(

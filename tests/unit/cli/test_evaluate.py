@@ -117,7 +117,7 @@ def test_other_sets_are_measured_on_their_test_parts(place):
     found = {task["task"]: task["score"] for task in tasks if task["score"]}
     assert set(found) == {"movie reviews", "GUM"}
     assert found["GUM"]["mean"] == 100.0
-    assert "average of movie reviews, GUM (2 of 5 tasks)" in done.stdout
+    assert "average of movie reviews, GUM (2 of 6 tasks)" in done.stdout
     read((place / "out" / "scorecard.html").read_text())
 
 

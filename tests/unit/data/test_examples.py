@@ -53,7 +53,7 @@ def test_pairs_are_cut_as_the_library_cuts_them():
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({}, "line 7 has no 'text': complete it, or leave the row out"),
+        ({}, r"line 7 has no 'text' \(it has \): complete it, or leave the row out"),
         ({"text": 3}, "line 7: 'text' is 3, not a text: complete it"),
         ({"text": None}, "line 7: 'text' is None, not a text: complete it"),
         ({"text": " \n"}, "line 7: 'text' is empty: complete it, or leave the row out"),
@@ -68,7 +68,7 @@ def test_labels_of_one_column_or_several():
     row = Row({"text": "a", "x": 1, "y": 0}, "line 2")
     assert said_in(row, Columns("text", label=("x",))).value == 1
     assert said_in(row, Columns("text", label=("x", "y"))).value == {"x": 1, "y": 0}
-    with pytest.raises(DataError, match="line 2 has no 'z': complete it"):
+    with pytest.raises(DataError, match=r"line 2 has no 'z' \(it has .*\): complete it"):
         said_in(row, Columns("text", label=("z",)))
 
 

@@ -48,6 +48,12 @@ def test_parquet_arrow_and_packed_files(tmp_path):
         assert values(open_table(tmp_path / name)) == ROWS
 
 
+def test_the_index_that_pandas_writes_has_no_name(tmp_path):
+    table = open_table(written(tmp_path, "t.csv", ",text,label\n0,good,a\n1,bad,b\n"))
+    assert table.columns() == ("", "text", "label")
+    assert [row["label"] for row in values(table)] == ["a", "b"]
+
+
 def test_rows_say_where_they_stand(tmp_path):
     path = written(tmp_path, "t.csv", 'text,label\n"two\nlines",a\nb,b\n')
     assert [row.where for row in open_table(path)] == [f"{path}, line 3", f"{path}, line 4"]

@@ -59,6 +59,9 @@ def test_what_cannot_be_labelled_is_said():
         classify(made(), TEXTS)
     with pytest.raises(DataError, match="there is no text to read"):
         classify(model(), [])
+    for text in (None, ("a", "b", "c"), ("a", 1)):
+        with pytest.raises(DataError, match="is neither a text nor a pair of texts: give either"):
+            classify(model(), [text])
     with pytest.raises(DataError, match="some of the texts are pairs and some are not: give them"):
         classify(model(), ["one", ("one", "two")])
 

@@ -77,5 +77,7 @@ def test_what_says_nothing_is_said(tmp_path):
         ConfigError, match=r"no head that says something of rows \(its head: masked_"
     ):
         next(predict(made(), table, Columns(), Wishes()))
+    with pytest.raises(ConfigError, match="can_be_none is of questions, and this model has a head"):
+        next(predict(made(TAGS), table, Columns(), Wishes(can_be_none=True)))
     with pytest.raises(DataError, match="holds no row"):
         next(predict(made(TAGS), table_of(tmp_path / "e.jsonl", []), Columns(), Wishes()))

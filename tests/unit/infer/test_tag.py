@@ -75,5 +75,7 @@ def test_what_cannot_be_tagged_is_said():
         tag(model(), "one text")
     with pytest.raises(DataError, match=r"\[1\] is neither a text nor a list of words: give eith"):
         tag(model(), [[1]])
+    with pytest.raises(DataError, match="5 is neither a text nor a list of words: give either"):
+        tag(model(), [5])
     with pytest.raises(DataError, match="the text is no Unicode at character 0"):
         tag(model(), ["\ud800"])

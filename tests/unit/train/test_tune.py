@@ -236,6 +236,7 @@ def test_rows_without_labels_and_a_single_row_are_refused(config, start, tmp_pat
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
+        ({"threads": 5000}, "threads is 5000: give 0 to 1024"),
         ({"epochs": 0}, "epochs, batch_size, row_tokens and evaluations are"),
         ({"peak_lr": -1.0}, "cannot be negative"),
         ({"warmup": 1.0}, "must lie from 0 to below 1, layer_decay 1.0 above 0"),
