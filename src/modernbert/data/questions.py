@@ -43,8 +43,8 @@ def read_questions(path: Path, part: Part, given: Columns) -> Iterator[Question]
     Raises:
         DataError: a row lacks something, or an answer is not in its context.
     """
-    rows = question_rows(open_table(path, part))
-    first = list(islice(rows, 1))
+    table = open_table(path, part)
+    first = list(islice(question_rows(table), 1))
     if not first:
         raise DataError(f"{path} holds no row: give a file with examples")
     columns = asked_columns(given, first[0])
@@ -54,7 +54,7 @@ def read_questions(path: Path, part: Part, given: Columns) -> Iterator[Question]
             f"{path} has the columns {', '.join(first[0].values)}, and none is seen to hold "
             "answers: name it with --label"
         )
-    for row in question_rows(open_table(path, part)):
+    for row in question_rows(table):
         context, question = texts_in(row, columns)
         yield Question(question, context, tuple(_answers(row, label[0], context)), row.where)
 

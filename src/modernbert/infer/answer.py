@@ -9,7 +9,7 @@ from modernbert.data.pieces import Offsets
 from modernbert.data.windows import Window, question_windows
 from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.reading import check_list
-from modernbert.infer.scores import scores_of
+from modernbert.infer.scores import head_of, scores_of
 from modernbert.tasks.spans import MAX_ANSWER_TOKENS, best_spans, place_of, text_log_probabilities
 
 
@@ -92,11 +92,7 @@ def _windows(
 
 
 def _check(model: Pretrained, asked: Sequence[tuple[str, str]]) -> None:
-    head = model.model.head_config
-    if head is None or head.kind != "spans":
-        raise ConfigError(
-            "this model has no head that finds answers: make one with `modernbert finetune spans`"
-        )
+    head_of(model, "spans")
     check_list(asked)
     for each in asked:
         is_pair = isinstance(each, tuple | list) and len(each) == 2

@@ -7,13 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from modernbert.base.errors import ConfigError, DataError
+from modernbert.base.errors import DataError
 from modernbert.data.choices import Choice, checked_options, read_options
 from modernbert.data.examples import checked_text
 from modernbert.infer.classify import Text
 from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.reading import check_list
-from modernbert.infer.scores import scores_of
+from modernbert.infer.scores import head_of, scores_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,7 @@ def choice_scores(
     model: Pretrained, questions: Sequence[Text], options: Sequence[Sequence[str]]
 ) -> list[Float[Tensor, "_"]]:
     """Return the head's scores of each question's options before any activation, on the CPU."""
-    head = model.model.head_config
-    if head is None or head.kind != "choice":
-        raise ConfigError(
-            "this model has no head that chooses: make one with `modernbert finetune choice`"
-        )
+    head_of(model, "choice")
     check_list(questions)
     asked = _asked(questions, options)
     read = read_options(asked, model.tokenizer, model.config.max_length)

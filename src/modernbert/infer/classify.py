@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from modernbert.base.errors import ConfigError, DataError
+from modernbert.base.errors import DataError
 from modernbert.data.examples import read_texts
 from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.reading import check_list
-from modernbert.infer.scores import scores_of
+from modernbert.infer.scores import head_of, scores_of
 from modernbert.model.config import HeadConfig
 
 Text = str | tuple[str, ...]
@@ -38,28 +38,14 @@ def classify(model: Pretrained, texts: Sequence[Text]) -> list[list[Label]]:
         ConfigError: the model has no head that labels texts.
         DataError: a text holds what is no character, or texts and pairs are mixed.
     """
-    head = head_of(model)
+    head = head_of(model, "sequence")
     scores = probabilities(label_scores(model, texts), head).tolist()
     return [sorted(map(Label, head.labels, row), key=lambda label: -label.score) for row in scores]
 
 
-def head_of(model: Pretrained) -> HeadConfig:
-    """Return what the head reads out.
-
-    Raises:
-        ConfigError: it does not label texts.
-    """
-    head = model.model.head_config
-    if head is None or head.kind != "sequence":
-        raise ConfigError(
-            "this model has no head that labels texts: make one with `modernbert finetune classify`"
-        )
-    return head
-
-
 def label_scores(model: Pretrained, texts: Sequence[Text]) -> Float[Tensor, "S N"]:
     """Return the head's scores of texts or pairs before any activation, on the CPU."""
-    head_of(model)
+    head_of(model, "sequence")
     check_list(texts)
     pairs = [_parts(text) for text in texts]
     if not pairs:

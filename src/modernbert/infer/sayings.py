@@ -17,10 +17,9 @@ from modernbert.data.tags import is_chunked
 from modernbert.infer.answer import answer
 from modernbert.infer.choose import choose
 from modernbert.infer.classify import Label, classify
-from modernbert.infer.classify import head_of as labels_head
 from modernbert.infer.pretrained import Pretrained
+from modernbert.infer.scores import head_of
 from modernbert.infer.tag import Untagged, WordTags, word_tags
-from modernbert.infer.tag import head_of as tags_head
 
 _LIKELY = 0.5
 _ANSWERS = 5
@@ -68,7 +67,7 @@ def saying_of(model: Pretrained, table: RowFiles, given: Columns, wishes: Wishes
 
 def _labels(model: Pretrained, table: RowFiles, given: Columns, wishes: Wishes) -> Saying:
     """Say the likeliest label, the list of those above one half, or the number."""
-    head = labels_head(model)
+    head = head_of(model, "sequence")
     columns = guess(given, [row.values for row in first_rows(table)], str(table.files[0]))
     say(f"{table.files[0]}: texts from {' and '.join(columns.texts)}")
 
@@ -93,7 +92,7 @@ def _labelled(labels: list[Label], problem: str, wishes: Wishes) -> dict[str, An
 
 def _tags(model: Pretrained, table: RowFiles, given: Columns, wishes: Wishes) -> Saying:
     """Say the spans of a text; of words that were cut already, their tags too."""
-    chunked = is_chunked(tags_head(model).labels)
+    chunked = is_chunked(head_of(model, "tokens").labels)
     first = first_rows(table)
     has_words = not given.text and words_in(first[0]) is not None
     columns = given if has_words else _one_text(given, first, table)

@@ -6,11 +6,36 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from modernbert.base.errors import ConfigError
 from modernbert.batch import split
 from modernbert.data.tokenizer import Ids
 from modernbert.infer.embed import BATCH_TOKENS, batches
 from modernbert.infer.encode import encode
 from modernbert.infer.pretrained import Pretrained
+from modernbert.model.config import HeadConfig, HeadKind
+
+_HEADS: dict[HeadKind, tuple[str, str]] = {
+    "sequence": ("labels texts", "classify"),
+    "tokens": ("tags words", "tokens"),
+    "spans": ("finds answers", "spans"),
+    "choice": ("chooses", "choice"),
+}
+"""What a head does, and the task that makes one."""
+
+
+def head_of(model: Pretrained, kind: HeadKind) -> HeadConfig:
+    """Return what the head reads out.
+
+    Raises:
+        ConfigError: it is of another kind, or there is none.
+    """
+    head = model.model.head_config
+    if head is None or head.kind != kind:
+        does, task = _HEADS[kind]
+        raise ConfigError(
+            f"this model has no head that {does}: make one with `modernbert finetune {task}`"
+        )
+    return head
 
 
 @torch.no_grad()

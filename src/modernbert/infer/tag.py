@@ -5,15 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modernbert.base.errors import ConfigError, DataError
+from modernbert.base.errors import DataError
 from modernbert.data.tagged import from_words
 from modernbert.data.tags import OUTSIDE, TagSpan, is_chunked, spans_of
 from modernbert.data.windows import Window, first_tokens, windows
 from modernbert.data.words import words_of
 from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.reading import check_list
-from modernbert.infer.scores import scores_of
-from modernbert.model.config import HeadConfig
+from modernbert.infer.scores import head_of, scores_of
 
 Untagged = str | Sequence[str]
 """A text, or its words."""
@@ -73,13 +72,13 @@ def tag(model: Pretrained, texts: Sequence[Untagged]) -> list[list[Entity]]:
         ConfigError: the model has no head that tags words.
         DataError: a text holds what is no character.
     """
-    chunked = is_chunked(head_of(model).labels)
+    chunked = is_chunked(head_of(model, "tokens").labels)
     return [each.entities(is_chunked=chunked) for each in word_tags(model, texts)]
 
 
 def word_tags(model: Pretrained, texts: Sequence[Untagged]) -> list[WordTags]:
     """Return the words of each text with their tags; see `tag`."""
-    head = head_of(model)
+    head = head_of(model, "tokens")
     check_list(texts)
     given = [_cut(each) for each in texts]
     encoded = model.tokenizer.encode_with_offsets([text for text, _ in given])
@@ -95,20 +94,6 @@ def word_tags(model: Pretrained, texts: Sequence[Untagged]) -> list[WordTags]:
         WordTags(text, tuple(places), tuple(tags[n]), tuple(sure[n]))
         for n, (text, places) in enumerate(given)
     ]
-
-
-def head_of(model: Pretrained) -> HeadConfig:
-    """Return what the head reads out.
-
-    Raises:
-        ConfigError: it does not tag words.
-    """
-    head = model.model.head_config
-    if head is None or head.kind != "tokens":
-        raise ConfigError(
-            "this model has no head that tags words: make one with `modernbert finetune tokens`"
-        )
-    return head
 
 
 def _cut(given: Untagged) -> tuple[str, list[tuple[int, int]]]:

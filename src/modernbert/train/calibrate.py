@@ -10,7 +10,6 @@ from pathlib import Path
 from modernbert.base import files
 from modernbert.base.log import say
 from modernbert.base.records import from_plain, to_plain
-from modernbert.model import folder as model_folder
 from modernbert.model.stored import WEIGHTS, read_file, write_tensors
 from modernbert.tasks.calibration import Honesty, honesty, temperature_of
 from modernbert.tasks.classify import Classify
@@ -62,9 +61,8 @@ def calibrate(tuning: Tuning) -> Calibration:
 def _measured(tuning: Tuning, done: float) -> Calibration:
     task = tuning.data.dev.task
     assert isinstance(task, Classify | TagTokens), "checked when the run was made"
-    best = model_folder.read(tuning.folder / "model").to(tuning.autocast.device)
-    best.encoder.backend = tuning.model.encoder.backend
-    answers = task.answers(outputs_of(best, tuning.data.dev, tuning.autocast)).times(done)
+    outputs = outputs_of(tuning.best_model(), tuning.data.dev, tuning.autocast)
+    answers = task.answers(outputs).times(done)
     temperature = temperature_of(answers)
     return Calibration(
         temperature=temperature,

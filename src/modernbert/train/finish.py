@@ -9,7 +9,6 @@ import torch
 from modernbert.base import files, machine
 from modernbert.base.log import hushed, say
 from modernbert.base.records import from_plain, to_plain
-from modernbert.model import folder as model_folder
 from modernbert.train.checkpoint import FORMAT, read_record
 from modernbert.train.description import read_description
 from modernbert.train.rows import EVALUATIONS, METRICS, steps_in
@@ -97,9 +96,7 @@ def _tested(tuning: Tuning) -> tuple[dict[str, float], int]:
     start = from_plain(Start, read_description(tuning.folder)["start"], "start")
     with hushed():
         given = READERS[start.task](asked, tuning.tokenizer, tuning.config.max_length).dev
-    best = model_folder.read(tuning.folder / "model").to(tuning.autocast.device)
-    best.encoder.backend = tuning.model.encoder.backend
-    measured = given.task.measure(outputs_of(best, given, tuning.autocast))
+    measured = given.task.measure(outputs_of(tuning.best_model(), given, tuning.autocast))
     say(
         f"test, {len(given.examples)} examples: "
         + ", ".join(f"{name} {value:.4f}" for name, value in measured.items())

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from modernbert.base.errors import DataError
+from modernbert.base.errors import ConfigError, DataError
 from modernbert.base.files import digest
 from modernbert.base.log import count, say
 from modernbert.data.columns import Columns
@@ -30,7 +30,7 @@ def read_answers(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> T
         DataError: a file cannot be read, an answer is not in its text, or none has an answer.
     """
     if max_length < _FEWEST_TOKENS:
-        raise DataError(
+        raise ConfigError(
             f"max_length is {max_length}: a question and a part of its text need at least "
             f"{_FEWEST_TOKENS} tokens"
         )

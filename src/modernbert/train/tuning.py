@@ -69,6 +69,12 @@ class Tuning:
         """Name of the measure by which a model is the best."""
         return self.config.best_by or self.data.dev.task.measures[0]
 
+    def best_model(self) -> Model:
+        """Open the best model so far, on the device and with the backend of this run."""
+        best = model_folder.read(self.folder / "model").to(self.autocast.device)
+        best.encoder.backend = self.model.encoder.backend
+        return best
+
     def save(self) -> None:
         """Write a checkpoint of this moment, and remove the one before it."""
         place = self.folder / "checkpoints"

@@ -6,13 +6,10 @@ import signal
 import pytest
 
 from modernbert.evals.options import SEEDS
-from modernbert.infer.pretrained import Pretrained, load
-from modernbert.model.init import build
-from tests.corpora import tokenizer
+from modernbert.infer.pretrained import load
 from tests.glue import sentences, write_cola, write_mnli, write_rte
 from tests.loopback import Hub, Repository, commit_of, running
-from tests.nets import config_of
-from tests.runs import called, has_rows, rows_of, started, struck
+from tests.runs import called, has_rows, rows_of, started, struck, untrained
 from tests.unit.evals.test_report import read
 
 pytestmark = pytest.mark.slow
@@ -22,10 +19,7 @@ FAST = ("--device", "cpu", "--sweep", "precision=float32", "epochs=2", "peak-lr=
 
 @pytest.fixture
 def place(tmp_path):
-    tokens = tokenizer()
-    ids = {"pad_id": tokens.pad_id, "cls_id": tokens.cls_id, "sep_id": tokens.sep_id}
-    config = config_of(vocab_size=tokens.vocab_size, max_length=64, **ids)
-    Pretrained(build(config, 0), tokens).save(tmp_path / "model")
+    untrained(tmp_path / "model")
     return tmp_path
 
 

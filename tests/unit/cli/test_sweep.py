@@ -5,11 +5,8 @@ import signal
 
 import pytest
 
-from modernbert.infer.pretrained import Pretrained, load
-from modernbert.model.init import build
-from tests.corpora import tokenizer
-from tests.nets import config_of
-from tests.runs import called, has_rows, rows_of, started, struck
+from modernbert.infer.pretrained import load
+from tests.runs import called, has_rows, rows_of, started, struck, untrained
 
 pytestmark = pytest.mark.slow
 
@@ -21,10 +18,7 @@ FAST = ("--device", "cpu", "--precision", "float32", "--batch-size", "4")
 @pytest.fixture
 def given(tmp_path):
     """The beginning of a command, and where it writes."""
-    tokens = tokenizer()
-    ids = {"pad_id": tokens.pad_id, "cls_id": tokens.cls_id, "sep_id": tokens.sep_id}
-    config = config_of(vocab_size=tokens.vocab_size, max_length=64, **ids)
-    Pretrained(build(config, 0), tokens).save(tmp_path / "model")
+    untrained(tmp_path / "model")
     lines = "".join(json.dumps(row) + "\n" for row in ROWS)
     (tmp_path / "rows.jsonl").write_text(lines)
     rows = tmp_path / "rows.jsonl"
