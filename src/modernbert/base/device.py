@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from statistics import median
 from typing import Literal
 
 import torch
@@ -16,8 +17,10 @@ _UNITS = {
     torch.bfloat16: ("avx512_bf16", "amx_bf16", "bf16"),
     torch.float16: ("avx512_fp16", "amx_fp16", "fp16_arith"),
 }
+_CPU = torch.device("cpu")
 _WORTHWHILE = 1.3
 _PROBE = 1024
+_PROBED_LENGTHS = range(960, 1280, 64)
 
 
 def _slow_on_cpu() -> frozenset[torch.dtype]:
@@ -52,9 +55,9 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def choose_precision(name: str, device: torch.device) -> Precision:
-    """Return the precision of a name; "auto" takes bfloat16 where this machine gains by it."""
-    if name == "float32" or (name == "auto" and not _gains_by_bfloat16(device)):
+def choose_precision(name: str, device: torch.device, width: int) -> Precision:
+    """Return the precision of a name; "auto" takes bfloat16 where a model so wide gains by it."""
+    if name == "float32" or (name == "auto" and not _gains_by_bfloat16(device, width)):
         return "float32"
     return "bfloat16"
 
@@ -99,10 +102,27 @@ def _seconds(layer: nn.Linear, x: torch.Tensor) -> float:
     return time.perf_counter() - start
 
 
-def _gains_by_bfloat16(device: torch.device) -> bool:
+def _gains_by_bfloat16(device: torch.device, width: int) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device.type != "cpu":
+    if device.type != "cpu" or torch.bfloat16 in SLOW_ON_CPU:
         return False
-    rates = [multiply_rate(device, precision) for precision in ("bfloat16", "float32")]
-    return rates[0] > _WORTHWHILE * rates[1]
+    return _layer_seconds("float32", width) > _WORTHWHILE * _layer_seconds("bfloat16", width)
+
+
+def _layer_seconds(precision: Precision, width: int) -> float:
+    """Time training steps of a projection, each with a number of tokens that was not there before.
+
+    Packed batches are like that, and a CPU's kernels for bfloat16 are made anew for each number:
+    narrow layers lose more by it than the units gain.
+    """
+    layer, autocast = nn.Linear(width, 3 * width, bias=False), Autocast(_CPU, precision)
+    seconds = []
+    for length in _PROBED_LENGTHS:
+        x = torch.ones(length, width, requires_grad=True)
+        start = time.perf_counter()
+        with torch.enable_grad(), autocast():
+            total = layer(x).sum()
+        total.backward()
+        seconds.append(time.perf_counter() - start)
+    return median(seconds[1:])

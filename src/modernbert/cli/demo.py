@@ -205,10 +205,11 @@ def _run(folder: Path, minutes: float) -> Run:
         return runs.resume(target)
     minutes = max(minutes, _LEAST_MINUTES)
     device = choose_device("auto")
+    recipe = tiny()
     config = dataclasses.replace(
-        tiny(),
+        recipe,
         corpus=str(folder / "corpus"),
-        precision=choose_precision("auto", device),
+        precision=choose_precision("auto", device, recipe.model.dim),
         evaluate_tokens=_EVALUATED_TOKENS,
     )
     rate = tokens_per_second(config)

@@ -13,10 +13,11 @@ from modernbert.base.device import (
     multiply_rate,
 )
 from modernbert.kernels.attention import BACKENDS, backend_for
+from modernbert.model.config import EncoderConfig
 
 
 def examine() -> dict[str, Any]:
-    """Look at versions, devices, precision and attention backends; takes about two seconds."""
+    """Look at versions, devices, precision and attention backends; takes about three seconds."""
     device = choose_device("auto")
     precisions: tuple[Precision, ...] = ("float32", "bfloat16")
     return {
@@ -26,7 +27,7 @@ def examine() -> dict[str, Any]:
         "device": device.type,
         "device_name": torch.cuda.get_device_name() if device.type == "cuda" else "",
         "gflops": {p: round(multiply_rate(device, p) / 1e9, 1) for p in precisions},
-        "precision": choose_precision("auto", device),
+        "precision": choose_precision("auto", device, EncoderConfig().dim),
         "widened": sorted(str(each).removeprefix("torch.") for each in SLOW_ON_CPU)
         if device.type == "cpu"
         else [],
@@ -46,7 +47,7 @@ def spelled(found: dict[str, Any]) -> str:
         f"{host['memory_bytes'] / 1e9:.1f} GB",
         f"device: {found['device']} {found['device_name']}".rstrip()
         + f", {found['threads']} threads",
-        f"matrix products: {rates}; training uses {found['precision']}",
+        f"matrix products: {rates}; training at base's width uses {found['precision']}",
         f"attention: {found['attention']} (of {', '.join(found['attention_backends'])})",
     ]
     if found["widened"]:

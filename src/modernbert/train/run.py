@@ -198,7 +198,7 @@ def decided(config: RunConfig, corpus: Corpus) -> RunConfig:
     return dataclasses.replace(
         config,
         model=model,
-        precision=choose_precision(config.precision, device),
+        precision=choose_precision(config.precision, device, model.dim),
         threads=config.threads or torch.get_num_threads(),
     )
 
@@ -232,7 +232,7 @@ def _assembled(config: RunConfig, corpus: Corpus, folder: Path, lock: TextIO) ->
     first = config.phases[0]
     groups = decay_groups(model.named_parameters(), first.weight_decay)
     optimizer = StableAdamW(groups, lr=first.peak_lr, betas=config.betas, eps=config.eps)
-    precision = choose_precision(config.precision, device)
+    precision = choose_precision(config.precision, device, config.model.dim)
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     say(
         f"{device.type} with {config.threads} threads, {precision}, attention "

@@ -25,7 +25,7 @@ def tokens_per_second(config: RunConfig, seconds: float = 5.0) -> float:
     model = build(config.model, config.seed).to(device).train()
     groups = decay_groups(model.named_parameters(), config.phases[0].weight_decay)
     optimizer = StableAdamW(groups, lr=config.phases[0].peak_lr)
-    autocast = Autocast(device, choose_precision(config.precision, device))
+    autocast = Autocast(device, choose_precision(config.precision, device, config.model.dim))
     tokens, start = 0, 0.0
     for work in feed(config, corpus, Progress()):
         accumulate(model, work, autocast, config.seed)

@@ -225,7 +225,7 @@ def _decided(config: TuneConfig, model: Model) -> TuneConfig:
         config,
         max_length=config.max_length or shape.max_length,
         peak_lr=config.peak_lr or lr,
-        precision=choose_precision(config.precision, device),
+        precision=choose_precision(config.precision, device, shape.dim),
         threads=config.threads or torch.get_num_threads(),
     )
 
@@ -247,7 +247,7 @@ def _assembled(
     optimizer = StableAdamW(groups, lr=config.peak_lr, betas=config.betas, eps=config.eps)
     for group in optimizer.param_groups:
         group["peak_lr"] = config.peak_lr * group["lr_scale"]
-    precision = choose_precision(config.precision, device)
+    precision = choose_precision(config.precision, device, model.config.dim)
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     say(
         f"{device.type} with {config.threads} threads, {precision}, attention "

@@ -1,8 +1,14 @@
 import pytest
 import torch
 
-from modernbert.base import dist
-from modernbert.base.device import Autocast, choose_device, choose_precision, multiply_rate
+from modernbert.base import device, dist
+from modernbert.base.device import (
+    SLOW_ON_CPU,
+    Autocast,
+    choose_device,
+    choose_precision,
+    multiply_rate,
+)
 from modernbert.base.errors import MachineError
 
 CPU = torch.device("cpu")
@@ -29,12 +35,26 @@ def test_devices_by_name():
 
 @pytest.mark.parametrize("name", ["float32", "bfloat16"])
 def test_a_precision_that_was_chosen_stays(name):
-    assert choose_precision(name, CPU) == name
+    assert choose_precision(name, CPU, 64) == name
 
 
 def test_the_machine_is_measured_where_nothing_was_chosen():
-    assert choose_precision("auto", CPU) in ("float32", "bfloat16")
-    assert choose_precision("auto", torch.device("mps")) == "float32"
+    assert choose_precision("auto", CPU, 64) in ("float32", "bfloat16")
+    assert choose_precision("auto", torch.device("mps"), 64) == "float32"
+
+
+@pytest.mark.skipif(torch.bfloat16 in SLOW_ON_CPU, reason="no units for bfloat16 here")
+@pytest.mark.parametrize(("gain", "chosen"), [(1.2, "float32"), (1.4, "bfloat16")])
+def test_bfloat16_is_taken_where_layers_so_wide_gain_by_it(monkeypatch, gain, chosen):
+    asked = []
+
+    def seconds(precision, width):
+        asked.append(width)
+        return gain if precision == "float32" else 1.0
+
+    monkeypatch.setattr(device, "_layer_seconds", seconds)
+    assert choose_precision("auto", CPU, 320) == chosen
+    assert asked == [320, 320]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
