@@ -15,8 +15,9 @@ R = TypeVar("R")
 
 
 def side_by_side(work: Callable[[P], R], pieces: Sequence[P]) -> list[R]:
-    """Do the same work on every piece at once, without gradients; results keep the order.
+    """Do the same work on every piece at once; results keep the order.
 
+    Gradients are off until the work itself turns them on.
     The caller's threads are divided among the pieces. An operation that has fewer threads to
     itself waits less for the slowest of them. Ctrl-C ends all pieces, after the operations in hand.
     """

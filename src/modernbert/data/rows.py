@@ -11,10 +11,13 @@ from modernbert.base import rng
 from modernbert.base.errors import DataError
 from modernbert.data.chunks import Rows
 from modernbert.data.order import permuted
-from modernbert.data.packing import best_fit
+from modernbert.data.packing import best_fit, even_shares
 from modernbert.data.tokenizer import Ids
 
 Ints = NDArray[np.int64]
+
+_SHARE_TOKENS = 256
+"""Fewer than these in a share, and reading all weights once more costs what it gains."""
 
 
 @final
@@ -94,13 +97,21 @@ class ExampleStream:
     """An endless order of examples, epoch after epoch, each its own shuffle. It has no state."""
 
     def __init__(
-        self, examples: ExampleSet, *, batch_size: int, row_tokens: int, seed: int
+        self,
+        examples: ExampleSet,
+        *,
+        batch_size: int,
+        row_tokens: int,
+        seed: int,
+        shares: int = 1,
     ) -> None:
         """Serve steps of `batch_size` examples in micro-batches of at most `row_tokens` tokens.
 
-        Longer examples than a micro-batch are one by themselves.
+        Longer examples than a micro-batch are one by themselves. A step that would be one
+        micro-batch is dealt out evenly into as many as `shares`, to be computed side by side.
         """
         self._examples = examples
+        self._shares = shares
         self._batch_size, self._row_tokens = batch_size, row_tokens
         self._seed = seed
 
@@ -121,7 +132,10 @@ class ExampleStream:
         numbers = permuted(places, size, rng.key(self._seed, "examples", epoch))
         lengths = self._examples.lengths[numbers]
         capacity = max(self._row_tokens, int(lengths.max()))
-        packed = best_fit(lengths.tolist(), capacity).rows
+        packed: Sequence[Sequence[int]] = best_fit(lengths.tolist(), capacity).rows
+        shares = min(self._shares, len(lengths), int(lengths.sum()) // _SHARE_TOKENS)
+        if len(packed) == 1 and shares > 1:
+            packed = even_shares(lengths.tolist(), shares)
         mine = [np.array(row, dtype=np.int64) for row in packed[rank::world_size]]
         samples = epoch * size + places
         return Taken(

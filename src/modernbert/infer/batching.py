@@ -25,14 +25,3 @@ def plan(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
         batches[-1].append(number)
         room -= lengths[number]
     return batches
-
-
-def even_shares(costs: Sequence[float], number: int) -> list[list[int]]:
-    """Deal documents out so that the costs of the shares are about equal, the dearest first."""
-    shares: list[list[int]] = [[] for _ in range(number)]
-    totals = [0.0] * number
-    for each in sorted(range(len(costs)), key=lambda each: -costs[each]):
-        least = min(range(number), key=totals.__getitem__)
-        shares[least].append(each)
-        totals[least] += costs[each]
-    return shares

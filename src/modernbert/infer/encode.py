@@ -10,7 +10,7 @@ from torch.nn.modules import module as modules
 
 from modernbert.base.threads import side_by_side
 from modernbert.batch import Layout, PackedBatch, split
-from modernbert.infer.batching import even_shares
+from modernbert.data.packing import even_shares
 from modernbert.model.config import EncoderConfig
 from modernbert.model.count import forward_flops
 from modernbert.model.encoder import Encoder

@@ -35,6 +35,7 @@ def train(run: Run) -> bool:
         compile_layers=config.compile,
     )
     run.model.train()
+    shares = parallel.shares(run.model, run.autocast.device, is_compiled=config.compile)
     with ExitStack() as open_things, StopRequest() as stop:
         hooks = _hooks(run)
         for hook in hooks:
@@ -43,7 +44,7 @@ def train(run: Run) -> bool:
         clock = _Clock(run)
         for work in works:
             run.enter(work.phase)
-            result = accumulate(run.model, work, run.autocast, config.seed)
+            result = accumulate(run.model, work, run.autocast, config.seed, shares)
             if not result.is_finite:
                 stream = stream_of(config, run.corpus, work.phase)
                 raise not_finite(run.model, work, stream.name_of, run.autocast, config.seed)

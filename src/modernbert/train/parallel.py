@@ -1,10 +1,14 @@
-"""Changes made to a model from outside, in the one order that works: recompute, then compile."""
+"""How a model is trained on the device at hand: layers recomputed, compiled, or side by side."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from modernbert.base import dist
 from modernbert.model.model import Model
+
+_SHARED_BYTES = 256 * 2**20
+"""Most bytes that the gradients of all shares may take together."""
 
 
 def prepare(model: Model, *, checkpoint_activations: bool, compile_layers: bool) -> None:
@@ -17,6 +21,24 @@ def prepare(model: Model, *, checkpoint_activations: bool, compile_layers: bool)
             _recompute(layer)
         if compile_layers:
             layer.compile(dynamic=True)
+
+
+def shares(model: Model, device: torch.device, *, is_compiled: bool) -> int:
+    """Return how many micro-batches of a step are computed at once: one a thread of a CPU.
+
+    Each has gradients of its own, so wide models have fewer, and their larger products divide
+    well among threads by themselves. Dropout's order of numbers wants one after the other.
+    """
+    drops = any(module.p > 0 for module in model.modules() if isinstance(module, nn.Dropout))
+    if device.type != "cpu" or dist.world_size() > 1 or is_compiled or drops:
+        return 1
+    size = sum(weight.numel() * 4 for weight in trained(model))
+    return max(1, min(torch.get_num_threads(), _SHARED_BYTES // size))
+
+
+def trained(model: nn.Module) -> list[Tensor]:
+    """Return the weights that move."""
+    return [weight for weight in model.parameters() if weight.requires_grad]
 
 
 def _recompute(layer: nn.Module) -> None:

@@ -8,6 +8,7 @@ from modernbert.data.corpus import Corpus
 from modernbert.model.init import build
 from modernbert.optim.groups import decay_groups
 from modernbert.optim.stable_adamw import StableAdamW
+from modernbert.train import parallel
 from modernbert.train.config import RunConfig
 from modernbert.train.feed import Progress, feed
 from modernbert.train.run import decided
@@ -26,9 +27,10 @@ def tokens_per_second(config: RunConfig, seconds: float = 5.0) -> float:
     groups = decay_groups(model.named_parameters(), config.phases[0].weight_decay)
     optimizer = StableAdamW(groups, lr=config.phases[0].peak_lr)
     autocast = Autocast(device, choose_precision(config.precision, device, config.model.dim))
+    shares = parallel.shares(model, device, is_compiled=False)
     tokens, start = 0, 0.0
     for work in feed(config, corpus, Progress()):
-        accumulate(model, work, autocast, config.seed)
+        accumulate(model, work, autocast, config.seed, shares)
         move(optimizer, work.lr)
         now = time.perf_counter()
         if not start:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from modernbert.base import dist, files
+from modernbert.base import files
 from modernbert.base.device import Autocast
 from modernbert.base.log import Meter, meter, say
 from modernbert.data.prefetch import prefetch
@@ -47,13 +47,14 @@ def tune(tuning: Tuning) -> bool:
         compile_layers=config.compile,
     )
     tuning.model.train()
+    shares = parallel.shares(tuning.model, tuning.autocast.device, is_compiled=config.compile)
     with (
-        closing(_works(tuning)) as works,
+        closing(_works(tuning, shares)) as works,
         StopRequest() as stop,
         meter("fine-tuning", total) as bar,
     ):
         for work in works:
-            _take(tuning, work, bar)
+            _take(tuning, work, shares, bar)
             if work.is_measured and _is_over(tuning, work):
                 break
             if work.is_measured or stop.is_made:
@@ -68,9 +69,9 @@ def tune(tuning: Tuning) -> bool:
     return True
 
 
-def _take(tuning: Tuning, work: TuneWork, bar: Meter) -> None:
+def _take(tuning: Tuning, work: TuneWork, shares: int, bar: Meter) -> None:
     seed, start = tuning.config.seed, time.perf_counter()
-    result = accumulate(tuning.model, work, tuning.autocast, seed)
+    result = accumulate(tuning.model, work, tuning.autocast, seed, shares)
     if not result.is_finite:
         where = tuning.data.train.examples.where
         size = len(where)
@@ -135,9 +136,9 @@ def outputs_of(model: Model, given: Labelled, autocast: Autocast) -> list[Tensor
     return [found[number] for number in range(len(given.examples))]
 
 
-def _works(tuning: Tuning) -> Generator[TuneWork, None, None]:
-    place = (dist.rank(), dist.world_size())
-    return prefetch(feed(tuning.config, tuning.data, tuning.progress.step, *place), _AHEAD)
+def _works(tuning: Tuning, shares: int) -> Generator[TuneWork, None, None]:
+    works = feed(tuning.config, tuning.data, tuning.progress.step, shares=shares)
+    return prefetch(works, _AHEAD)
 
 
 def _row(work: TuneWork, result: StepResult, seconds: float) -> dict[str, Any]:

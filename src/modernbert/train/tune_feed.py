@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from modernbert.base import dist
 from modernbert.data.chunks import Rows
 from modernbert.data.rows import ExampleStream, Micro
 from modernbert.optim.schedule import Schedule
@@ -32,13 +33,14 @@ class TuneWork:
     """Whether the examples of --dev are measured after it."""
 
 
-def stream_of(config: TuneConfig, data: TuneData) -> ExampleStream:
-    """Return the order of the examples."""
+def stream_of(config: TuneConfig, data: TuneData, shares: int = 1) -> ExampleStream:
+    """Return the order of the examples; a step's are dealt out into up to `shares` where one is."""
     return ExampleStream(
         data.train.examples,
         batch_size=config.batch_size,
         row_tokens=config.row_tokens,
         seed=config.seed,
+        shares=shares,
     )
 
 
@@ -48,16 +50,21 @@ def num_steps(config: TuneConfig, data: TuneData) -> int:
 
 
 def feed(
-    config: TuneConfig, data: TuneData, done: int, rank: int = 0, world_size: int = 1
+    config: TuneConfig,
+    data: TuneData,
+    done: int,
+    *,
+    shares: int = 1,
 ) -> Iterator[TuneWork]:
     """Yield the work of every step after the first `done`, in order."""
-    stream, size, task = stream_of(config, data), len(data.train.examples), data.train.task
+    stream = stream_of(config, data, shares)
+    size, task = len(data.train.examples), data.train.task
     per_epoch, horizon = stream.steps_per_epoch, config.epochs * size
     climb = round(config.warmup * horizon)
     # Counted in examples here: a schedule asks for no unit.
     schedule = Schedule(warmup_tokens=climb, decay_tokens=horizon - climb, decay="linear")
     for step in range(done + 1, num_steps(config, data) + 1):
-        taken = stream.take(step - 1, rank, world_size)
+        taken = stream.take(step - 1, dist.rank(), dist.world_size())
         epochs_over, within = divmod(step - 1, per_epoch)
         middle = epochs_over * size + within * config.batch_size + taken.num_examples / 2
         yield TuneWork(

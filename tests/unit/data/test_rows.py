@@ -41,6 +41,30 @@ def test_rows_hold_the_documents_and_are_not_too_long():
             assert np.array_equal(ids, documents[number])
 
 
+def test_a_step_that_is_one_micro_batch_is_dealt_out_evenly():
+    found, _ = examples(count=40, longest=300)
+    options = {"batch_size": 20, "row_tokens": 8192}
+    whole, dealt = (stream(found, **options, shares=shares) for shares in (1, 3))
+    for step in range(4):
+        one, three = whole.take(step), dealt.take(step)
+        assert (len(one.micros), len(three.micros)) == (1, 3)
+        assert sorted(numbers(three.micros)) == sorted(numbers(one.micros))
+        assert three.num_tokens == one.num_tokens
+        sizes = [len(micro.rows.ids) for micro in three.micros]
+        assert max(sizes) - min(sizes) <= found.lengths.max()
+        both = [np.concatenate([m.rows.samples for m in each.micros]) for each in (one, three)]
+        assert sorted(both[0].tolist()) == sorted(both[1].tolist())
+
+
+@pytest.mark.parametrize(("longest", "row_tokens"), [(20, 8192), (300, 512)])
+def test_few_tokens_and_several_micro_batches_are_not_dealt_out(longest, row_tokens):
+    found, _ = examples(longest=longest)
+    options = {"batch_size": 10, "row_tokens": row_tokens}
+    one, four = (stream(found, **options, shares=shares).take(0) for shares in (1, 4))
+    assert list(map(numbers, [one.micros])) == list(map(numbers, [four.micros]))
+    assert len(one.micros) == len(four.micros)
+
+
 def test_ranks_share_a_step():
     found, _ = examples()
     source = stream(found)

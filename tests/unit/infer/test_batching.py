@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modernbert.base.errors import ConfigError
-from modernbert.infer.batching import even_shares, plan
+from modernbert.infer.batching import plan
 
 
 @given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 80))
@@ -25,15 +25,3 @@ def test_batches_are_as_full_as_their_order_allows():
 def test_a_budget_of_nothing_is_refused():
     with pytest.raises(ConfigError, match="batch_tokens is 0: give at least 1"):
         plan([1], 0)
-
-
-@given(st.lists(st.floats(0, 1e6), max_size=40), st.integers(1, 8))
-def test_shares_hold_every_document_once_and_differ_by_one_at_most(costs, number):
-    shares = even_shares(costs, number)
-    assert sorted(each for share in shares for each in share) == list(range(len(costs)))
-    totals = [sum(costs[each] for each in share) for share in shares]
-    assert max(totals) - min(totals) <= max(costs, default=0) + 1e-3
-
-
-def test_the_dearest_documents_are_dealt_first():
-    assert even_shares([1, 5, 4, 2], 2) == [[1, 0], [2, 3]]

@@ -1,4 +1,5 @@
 import dataclasses
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -35,7 +36,18 @@ def joined(batches) -> MaskedBatch:
 
 
 def gradients(model):
-    return {name: weight.grad.clone() for name, weight in model.named_parameters()}
+    named = model.named_parameters()
+    return {name: weight.grad.clone() for name, weight in named if weight.grad is not None}
+
+
+@contextmanager
+def several_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def exact(seed: int = 0):
@@ -54,6 +66,31 @@ def test_four_rows_give_the_gradients_of_one(work):
     assert ours.accuracy == theirs.accuracy
     assert ours.grad_norm == pytest.approx(theirs.grad_norm, rel=1e-9)
     torch.testing.assert_close(gradients(apart), gradients(together))
+
+
+@pytest.mark.parametrize("shares", [2, 3, 4])
+def test_rows_side_by_side_give_the_gradients_of_rows_in_turn(work, shares):
+    with several_threads():
+        apart, beside = exact(), exact()
+        for model in (apart, beside):
+            model.encoder.embeddings.norm.weight.requires_grad_(False)
+        ours = accumulate(beside, work, PLAIN, 0, shares)
+        theirs = accumulate(apart, work, PLAIN, 0)
+    assert (ours.loss, ours.accuracy) == (theirs.loss, theirs.accuracy)
+    assert beside.encoder.embeddings.norm.weight.grad is None
+    torch.testing.assert_close(gradients(beside), gradients(apart))
+
+
+def test_rows_side_by_side_give_the_same_bits_each_time(work):
+    def found():
+        model = build(STILL, 0)
+        accumulate(model, work, PLAIN, 0, 4)
+        return gradients(model)
+
+    with several_threads():
+        first = found()
+        for _ in range(3):
+            torch.testing.assert_close(found(), first, rtol=0, atol=0)
 
 
 def test_the_mean_is_over_all_hidden_tokens(work):
