@@ -33,8 +33,8 @@ from modernbert.train.checkpoint import TrainerState
 from modernbert.train.config import Phase, RunConfig
 from modernbert.train.evaluate import Evaluation
 from modernbert.train.feed import Progress
-from modernbert.train.finish import Summary as TuneSummary
 from modernbert.train.metrics import StepRow
+from modernbert.train.summary import Summary as TuneSummary
 from tests.architecture.source import ROOT
 
 PAGE = (ROOT / "docs" / "reference" / "formats.md").read_text(encoding="utf-8")

@@ -23,6 +23,7 @@ from modernbert.bench.trainer import HABITS, Job, Steps, Tuned, fine_tuned, held
 from modernbert.bench.worker import Answers, Failure, Worker
 from modernbert.train.rows import EVALUATIONS, METRICS, steps_in
 from modernbert.train.tune import tune
+from modernbert.train.tune_card import short
 from modernbert.train.tune_config import TuneConfig
 from modernbert.train.tuning import Start, create
 
@@ -154,8 +155,8 @@ def _facts(case: FinetuningCase, folder: Path, first: Given) -> Row:
         "model": folder.resolve().name,
         "weights": first.weights,
         **dataclasses.asdict(case),
-        "train": _short(case.train),
-        "dev": _short(case.dev) if case.dev else "",
+        "train": short(case.train),
+        "dev": short(case.dev) if case.dev else "",
         "max_length": config.max_length,
         "peak_lr": config.peak_lr,
         "labels": len(first.job.head.labels),
@@ -165,8 +166,3 @@ def _facts(case: FinetuningCase, folder: Path, first: Given) -> Row:
         "length_quartiles": [round(each) for each in quantiles(first.lengths, n=4)],
         "measure": first.measure,
     }
-
-
-def _short(path: str) -> str:
-    """Return the name of a file and of its folder, which says which of all train.tsv it is."""
-    return "/".join(Path(path).resolve().parts[-2:])

@@ -76,8 +76,9 @@ def finetune(given: Sequence[str]) -> int:
 
 def _tuned(parsed: Finetune) -> int:
     from modernbert.evals.reliability import draw
-    from modernbert.train.calibrate import calibrate
-    from modernbert.train.finish import finish, read_summary
+    from modernbert.train.calibrate import read_calibration
+    from modernbert.train.finish import finish
+    from modernbert.train.summary import read_summary
     from modernbert.train.tune import tune
     from modernbert.train.tuning import create, resume
 
@@ -90,9 +91,9 @@ def _tuned(parsed: Finetune) -> int:
         tuning = create(parsed.config, _start(parsed), parsed.out or Path())
     if not tune(tuning):
         return _INTERRUPTED
-    if tuning.config.calibrate:
-        draw(calibrate(tuning), tuning.folder / "calibration.svg")
     finish(tuning)
+    if tuning.config.calibrate:
+        draw(read_calibration(tuning.folder), tuning.folder / "calibration.svg")
     say(f"the best model is in {tuning.folder / 'model'}")
     return 0
 

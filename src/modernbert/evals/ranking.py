@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modernbert.evals.interval import Estimate, estimate
-from modernbert.train.finish import Summary
+from modernbert.train.summary import Summary
 from modernbert.train.variants import Setting, Variant
 
 

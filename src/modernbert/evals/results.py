@@ -7,7 +7,7 @@ from typing import Any
 from modernbert.evals.interval import estimate
 from modernbert.evals.ranking import Group
 from modernbert.evals.suite import Suite, SuiteTask
-from modernbert.train.finish import Summary
+from modernbert.train.summary import Summary
 
 UNASKED = "it was not asked for"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modernbert.data.columns import Columns
-from modernbert.train.finish import Summary
+from modernbert.train.summary import Summary
 from modernbert.train.tune_config import width_factor
 from modernbert.train.variants import Axis
 

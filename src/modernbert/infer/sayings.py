@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from modernbert.base.errors import ConfigError
+from modernbert.base.errors import ConfigError, DataError
 from modernbert.base.log import say
 from modernbert.data.choice_columns import ChoiceColumns, guess_choices
 from modernbert.data.choices import choice_in
@@ -20,6 +20,7 @@ from modernbert.infer.classify import Label, classify
 from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.scores import head_of
 from modernbert.infer.tag import Untagged, WordTags, word_tags
+from modernbert.model.hf_kept import text_columns
 
 _LIKELY = 0.5
 _ANSWERS = 5
@@ -68,7 +69,7 @@ def saying_of(model: Pretrained, table: RowFiles, given: Columns, wishes: Wishes
 def _labels(model: Pretrained, table: RowFiles, given: Columns, wishes: Wishes) -> Saying:
     """Say the likeliest label, the list of those above one half, or the number."""
     head = head_of(model, "sequence")
-    columns = guess(given, [row.values for row in first_rows(table)], str(table.files[0]))
+    columns = _learned_columns(model, given, first_rows(table), str(table.files[0]))
     say(f"{table.files[0]}: texts from {' and '.join(columns.texts)}")
 
     def label(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -76,6 +77,25 @@ def _labels(model: Pretrained, table: RowFiles, given: Columns, wishes: Wishes) 
         return [_labelled(labels, head.problem, wishes) for labels in found]
 
     return Saying(table, label)
+
+
+def _learned_columns(
+    model: Pretrained, given: Columns, first: Sequence[Row], where: str
+) -> Columns:
+    """Take the columns that the model learned from where they are there, else as many of others."""
+    learned = text_columns(model.model.kept)
+    names = first[0].values.keys()
+    if learned and not given.text and not given.pair and {*learned} <= {*names}:
+        return Columns(learned[0], "".join(learned[1:]))
+    found = guess(given, [row.values for row in first], where)
+    if len(learned) == 2 and not found.pair:
+        raise DataError(
+            f"{where} has the columns {', '.join(names)}, and the model learned from pairs of "
+            f"texts, in {' and '.join(learned)}: name both columns, with --text and --pair"
+        )
+    if len(learned) == 1 and not given.pair:
+        return Columns(found.text)
+    return found
 
 
 def _labelled(labels: list[Label], problem: str, wishes: Wishes) -> dict[str, Any]:

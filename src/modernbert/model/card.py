@@ -6,8 +6,9 @@ from pathlib import Path
 
 from modernbert.base.files import whole_file
 from modernbert.base.markdown import code, front_matter, table
-from modernbert.model.card_facts import CardFacts, Origin, TrainingFacts
+from modernbert.model.card_facts import CardFacts, Origin, TrainingFacts, TuningFacts
 from modernbert.model.card_training import training
+from modernbert.model.card_tuning import tuning
 from modernbert.model.card_usage import usage
 from modernbert.model.model import Model
 from modernbert.model.opens import misread
@@ -53,6 +54,7 @@ def facts_of(
     *,
     sentence: SentenceConfig | None = None,
     training: TrainingFacts | None = None,
+    tuning: TuningFacts | None = None,
     origin: Origin | None = None,
 ) -> CardFacts:
     """Gather what a model tells of itself."""
@@ -64,6 +66,7 @@ def facts_of(
         mask_token=mask_token,
         sentence=sentence,
         training=training,
+        tuning=tuning,
         origin=origin or Origin(),
     )
 
@@ -93,7 +96,7 @@ def training_in(folder: Path) -> str:
 
 def card(facts: CardFacts) -> str:
     """Return the whole page: front matter, what it is, how to use it, how it came about, limits."""
-    told = training(facts.training) if facts.training else facts.origin.training
+    told = _told(facts)
     parts = [
         _front(facts),
         "# A ModernBERT",
@@ -102,12 +105,20 @@ def card(facts: CardFacts) -> str:
         "In what follows, `.` is the folder that holds this file; once it is on the hub, write its "
         "name there instead.",
         usage(facts),
-        *([] if facts.training or not told else [_INHERITED]),
+        *([] if facts.training or facts.tuning or not told else [_INHERITED]),
         *([_START, told, _STOP] if told else []),
         _limits(facts),
     ]
     text = "\n\n".join(parts) + "\n\n"
     return f"{text}<!-- written by modernbert, {_signature(text)}: edit it, and it stays -->\n"
+
+
+def _told(facts: CardFacts) -> str:
+    """Return how the model came about, the last part first."""
+    before = training(facts.training) if facts.training else facts.origin.training
+    if facts.tuning is None:
+        return before
+    return "\n\n".join([tuning(facts.tuning), *([_INHERITED, before] if before else [])])
 
 
 def _front(facts: CardFacts) -> str:
@@ -156,7 +167,12 @@ def _prompts(facts: CardFacts) -> list[str]:
 
 
 def _limits(facts: CardFacts) -> str:
-    if facts.training is not None:
+    if facts.tuning is not None:
+        seen = (
+            "It learned from the examples listed above: texts of other kinds are judged worse, and "
+            "scores on them are not known."
+        )
+    elif facts.training is not None:
         seen = (
             "It has seen the text listed above and nothing else: language, subjects and views of "
             "that text are its own, and text of other kinds is read worse."

@@ -71,6 +71,40 @@ class TrainingFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class PartRow:
+    """A file of examples."""
+
+    name: str
+    file: str
+    examples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningFacts:
+    """A fine-tuning, from its own records."""
+
+    task: str
+    parts: tuple[PartRow, ...]
+    tokens: int
+    """Learned from, each as often as it was seen."""
+    epoch: float
+    """Epochs that the model has seen."""
+    decisive: str
+    """The measure by which it is the best."""
+    settings: Mapping[str, str]
+    dev: Mapping[str, float]
+    """Measures on the dev examples."""
+    test: Mapping[str, float]
+    """The same on the test examples; empty without."""
+    seconds: float
+    """Spent in steps."""
+    hardware: str
+    precision: str
+    versions: Mapping[str, str]
+    commit: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """Where a model that was opened came from."""
 
@@ -92,6 +126,7 @@ class CardFacts:
     sentence: SentenceConfig | None = None
     """How texts become vectors, where the folder says so."""
     training: TrainingFacts | None = None
+    tuning: TuningFacts | None = None
     origin: Origin = Origin()
 
     @property

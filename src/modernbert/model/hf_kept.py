@@ -3,7 +3,7 @@
 Other libraries compute with some of them, and people leave notes there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modernbert.model.config import HeadConfig
@@ -30,6 +30,8 @@ _OF_ONE_FILE = (
 )
 
 
+# Names of the columns that a head learned texts from: a file to predict may have them too.
+_TEXT_COLUMNS = "modernbert_text_columns"
 # What a sequence head is for, where the file leaves it to the labels and their number.
 _PROBLEM = "problem_type"
 
@@ -57,9 +59,24 @@ def with_kept(
     return found
 
 
-def without_problem(kept: Mapping[str, Any]) -> dict[str, Any]:
+def without_head(kept: Mapping[str, Any]) -> dict[str, Any]:
     """Return what still holds for another head."""
-    return {key: x for key, x in kept.items() if key != _PROBLEM}
+    return {key: x for key, x in kept.items() if key not in (_PROBLEM, _TEXT_COLUMNS)}
+
+
+def with_text_columns(kept: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Note which columns held the texts that a head learned from, in order; no name, no note."""
+    return {**kept, **({_TEXT_COLUMNS: list(names)} if names else {})}
+
+
+def text_columns(kept: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the columns that a head learned texts from, as far as they are known."""
+    match kept.get(_TEXT_COLUMNS):
+        case [str(text)]:
+            return (text,)
+        case [str(text), str(pair)]:
+            return (text, pair)
+    return ()
 
 
 def without_ids(kept: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from modernbert.base import rng
 from modernbert.model.config import MASKED_LM, EncoderConfig, HeadConfig
 from modernbert.model.encoder import Encoder
 from modernbert.model.heads import head_of
-from modernbert.model.hf_kept import without_problem
+from modernbert.model.hf_kept import without_head
 from modernbert.model.model import Model
 
 _OUT_PROJECTIONS = ("attn.Wo.weight", "mlp.Wo.weight")
@@ -55,7 +55,7 @@ def with_head(model: Model, head: HeadConfig, seed: int) -> Model:
             weight.fill_(0.0 if name.endswith("bias") else 1.0)
         else:
             _draw(weight, f"head.{name}", seed, model.config)
-    made.kept = without_problem(model.kept)
+    made.kept = without_head(model.kept)
     return made
 
 

@@ -46,7 +46,7 @@ def calibrate(tuning: Tuning) -> Calibration:
     model, record = tuning.folder / "model" / WEIGHTS, tuning.folder / RECORD
     done = _temperature_in(model)
     if done is not None and record.exists():
-        found = from_plain(Calibration, checkpoint.read_record(record), str(record))
+        found = read_calibration(tuning.folder)
         say(f"{model.parent} is calibrated already, by the temperature {done:.3f}")
     else:
         found = _measured(tuning, done or 1.0)
@@ -56,6 +56,17 @@ def calibrate(tuning: Tuning) -> Calibration:
         if path.exists() and _temperature_in(path) is None:
             _divide(path, found.temperature)
     return found
+
+
+def read_calibration(folder: Path) -> Calibration:
+    """Return how the probabilities of a run's best model were made honest.
+
+    Raises:
+        CheckpointError: the record is missing or broken, or of another format.
+        ConfigError: it has other keys.
+    """
+    path = folder / RECORD
+    return from_plain(Calibration, checkpoint.read_record(path), str(path))
 
 
 def _measured(tuning: Tuning, done: float) -> Calibration:

@@ -12,7 +12,6 @@ from threading import Thread
 from modernbert.base import files
 from modernbert.base.errors import TrainingError, UserError
 from modernbert.base.log import say
-from modernbert.train.calibrate import calibrate
 from modernbert.train.description import NAME
 from modernbert.train.finish import finish
 from modernbert.train.processes import BROKEN, STOPPED, Job, read_job
@@ -28,8 +27,6 @@ def main(path: Path) -> int:
         tuning = _opened(job)
         if not tune(tuning):
             return STOPPED[0]
-        if tuning.config.calibrate:
-            calibrate(tuning)
         finish(tuning)
         files.remove_folder(job.folder / "checkpoints")
     except UserError as error:

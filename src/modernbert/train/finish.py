@@ -1,61 +1,30 @@
-"""A fine-tuning that is over in, OUT/summary.json out: what came of it, and what it cost."""
+"""A fine-tuning that is over in, its best model calibrated, measured and described out."""
 
 import dataclasses
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-from modernbert.base import files, machine
+from modernbert.base import machine
 from modernbert.base.log import hushed, say
-from modernbert.base.records import from_plain, to_plain
-from modernbert.train.checkpoint import FORMAT, read_record
+from modernbert.base.records import from_plain
+from modernbert.train import tune_card
+from modernbert.train.calibrate import calibrate
 from modernbert.train.description import read_description
 from modernbert.train.rows import EVALUATIONS, METRICS, steps_in
+from modernbert.train.summary import Summary, write_summary
 from modernbert.train.tune import outputs_of
 from modernbert.train.tuning import READERS, Start, Tuning
 
-NAME = "summary.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What came of a fine-tuning; a folder that has one is finished."""
-
-    decisive: str
-    """Which measure made the model the best."""
-    step: int
-    """Step of the best model."""
-    epoch: float
-    """Epochs that the best model has seen."""
-    dev: dict[str, float]
-    """Measures of the best model on the examples of --dev."""
-    test: dict[str, float]
-    """The same on those of --test; empty without."""
-    steps: int
-    """Steps that were taken in all."""
-    tokens: int
-    """Tokens that were learned from, each as often as it was seen."""
-    seconds: float
-    """Time in steps, evaluations left out."""
-    peak_bytes: int
-    """Most memory the device or, on a CPU, the process held; 0 where nobody says."""
-    dev_examples: int
-    test_examples: int
-
-    @property
-    def tokens_per_second(self) -> float:
-        """Tokens that a second of training took in."""
-        return self.tokens / self.seconds if self.seconds else 0.0
-
 
 def finish(tuning: Tuning) -> Summary:
-    """Measure the best model on the examples of --test, and write what came of the run.
+    """Calibrate the best model where that is asked for, measure it, and write what came of the run.
 
     Raises:
         DataError: the examples of --test cannot be read.
         MachineError: the folder cannot be written.
     """
+    if tuning.config.calibrate:
+        calibrate(tuning)
     steps = steps_in(tuning.folder / METRICS)
     best = [row for row in steps_in(tuning.folder / EVALUATIONS) if row["is_best"]][-1]
     test, test_examples = _tested(tuning) if tuning.config.test else ({}, 0)
@@ -72,22 +41,9 @@ def finish(tuning: Tuning) -> Summary:
         dev_examples=len(tuning.data.dev.examples),
         test_examples=test_examples,
     )
-    files.write_json(tuning.folder / NAME, {"format": FORMAT, **to_plain(summary)})
+    tune_card.write(tuning, summary)
+    write_summary(summary, tuning.folder)
     return summary
-
-
-def read_summary(folder: Path) -> Summary | None:
-    """Return what came of a run; None while it is not over.
-
-    Raises:
-        CheckpointError: the record is broken, or of another format.
-        ConfigError: it has other keys.
-    """
-    path = folder / NAME
-    if not path.exists():
-        return None
-    told = {key: value for key, value in read_record(path).items() if key != "format"}
-    return from_plain(Summary, told, str(path))
 
 
 def _tested(tuning: Tuning) -> tuple[dict[str, float], int]:

@@ -22,8 +22,8 @@ from modernbert.base.errors import ConfigError
 from modernbert.base.log import Meter, meter, say
 from modernbert.base.records import from_plain, to_plain
 from modernbert.train.checkpoint import FORMAT, read_record
-from modernbert.train.finish import Summary, read_summary
 from modernbert.train.stop import StopRequest
+from modernbert.train.summary import Summary, read_summary
 from modernbert.train.tune_config import TuneConfig
 from modernbert.train.tuning import Start
 

@@ -45,6 +45,8 @@ class TuneData:
     """What is read out of the encoder."""
     fingerprint: str
     """Name of the content: equal fingerprints, equal tokens and labels in equal order."""
+    text_columns: tuple[str, ...] = ()
+    """Where the texts of a row stand, of the tasks whose files may have them anywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ def read_labels(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> Tu
             dropout=config.dropout,
         ),
         _fingerprint([part, dev]),
+        columns.texts,
     )
 
 

@@ -28,6 +28,7 @@ from modernbert.kernels.attention import backend_for
 from modernbert.model import folder as model_folder
 from modernbert.model import stored
 from modernbert.model.config import HeadConfig
+from modernbert.model.hf_kept import with_text_columns
 from modernbert.model.init import with_head
 from modernbert.model.model import Model
 from modernbert.optim.groups import depth_of, layered_groups
@@ -179,6 +180,7 @@ def _check_answers(head: HeadConfig) -> None:
 def _prepared(model: Model, config: TuneConfig, data: TuneData, start: Start) -> Model:
     """Put on the model what is trained: a head, and adapters where they are asked for."""
     model = with_head(model, data.head, config.seed)
+    model.kept = with_text_columns(model.kept, data.text_columns)
     if config.lora_rank:
         lora.add(model, config, start.model)
     return model

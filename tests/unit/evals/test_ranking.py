@@ -4,7 +4,7 @@ from scipy import stats
 
 from modernbert.evals.interval import estimate, quantile
 from modernbert.evals.ranking import Outcome, ranked
-from modernbert.train.finish import Summary
+from modernbert.train.summary import Summary
 from modernbert.train.tune_config import TuneConfig
 from modernbert.train.variants import axes_of, variants_of
 

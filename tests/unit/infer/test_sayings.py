@@ -12,6 +12,7 @@ from modernbert.infer.predict import predict
 from modernbert.infer.sayings import Wishes
 from modernbert.infer.tag import tag, word_tags
 from modernbert.model.config import HeadConfig
+from modernbert.model.hf_kept import with_text_columns
 from tests.sentence_folders import made
 
 TAGS = HeadConfig(kind="tokens", labels=("O", "B-X", "I-X"))
@@ -69,6 +70,58 @@ def test_options_are_chosen(tmp_path):
     (right,) = Engine(ours).choose(["which"], [options])
     assert (row["prediction"], row["number"]) == (right[0].text, right[0].number)
     assert [each["score"] for each in row["probabilities"]] == [each.score for each in right]
+
+
+def columns_of(path, learned, row, given):
+    """Return which texts of a row a model reads that learned from these columns."""
+    ours = made(HeadConfig(kind="sequence", labels=("a", "b")))
+    ours.model.kept = with_text_columns(ours.model.kept, learned)
+    (found,) = predict(ours, table_of(path / "t.jsonl", [row]), given, Wishes(gives_all=True))
+    tried = [row["one"], row["two"], (row["one"], row["two"]), (row["two"], row["one"])]
+    names = ["one", "two", "one two", "two one"]
+    for name, labels in zip(names, ours_classify(ours, tried), strict=True):
+        if {each.name: each.score for each in labels} == found["probabilities"]:
+            return name
+    raise AssertionError(found)
+
+
+def ours_classify(ours, texts):
+    return [labels for text in texts for labels in Engine(ours).classify([text])]
+
+
+ROW = {"one": "the packed batch", "two": "keeps a token of every place"}
+
+
+@pytest.mark.parametrize(
+    ("learned", "given", "read"),
+    [
+        ((), Columns(), "two"),
+        (("one",), Columns(), "one"),
+        (("one", "two"), Columns(), "one two"),
+        (("two", "one"), Columns(), "two one"),
+        (("one", "two"), Columns("two", "one"), "two one"),
+        (("text",), Columns(), "two"),
+        (("text",), Columns("one"), "one"),
+        (("text", "other"), Columns("one", "two"), "one two"),
+    ],
+)
+def test_columns_are_those_that_the_model_learned_from(tmp_path, learned, given, read):
+    assert columns_of(tmp_path, learned, ROW, given) == read
+
+
+@pytest.mark.parametrize("given", [Columns(), Columns("one")])
+def test_a_model_of_pairs_is_not_given_single_texts(tmp_path, given):
+    with pytest.raises(DataError, match="from pairs of texts, in text and other: name both"):
+        columns_of(tmp_path, ("text", "other"), ROW, given)
+
+
+def test_a_model_of_single_texts_is_not_given_pairs(tmp_path):
+    row = {"sentence1": "the packed batch", "sentence2": "keeps"} | ROW
+    ours = made(HeadConfig(kind="sequence", labels=("a", "b")))
+    ours.model.kept = with_text_columns(ours.model.kept, ["text"])
+    (found,) = predict(ours, table_of(tmp_path / "t.jsonl", [row]), Columns(), Wishes())
+    (alone,) = Engine(ours).classify([row["sentence1"]])
+    assert found["probability"] == alone[0].score
 
 
 def test_what_says_nothing_is_said(tmp_path):

@@ -1,6 +1,7 @@
 """The page of a model: what it says of each head, in whatever characters, and whose page it is."""
 
 import ast
+import dataclasses
 import re
 import shlex
 
@@ -14,9 +15,11 @@ from modernbert.model.card_facts import (
     CardFacts,
     HeldoutRow,
     Origin,
+    PartRow,
     PhaseRow,
     SourceRow,
     TrainingFacts,
+    TuningFacts,
 )
 from modernbert.model.config import MASKED_LM, HeadConfig
 from modernbert.model.sentence_config import SentenceConfig
@@ -78,6 +81,22 @@ TRAINING = TrainingFacts(
     seed=17,
     versions={"torch": "2"},
     commit=None,
+)
+
+TUNING = TuningFacts(
+    task="classify",
+    parts=(PartRow("train", ODD, 1234), PartRow("dev", "a/dev.tsv", 56)),
+    tokens=98_765,
+    epoch=1.5,
+    decisive="accuracy",
+    settings={"epochs": "2", "seed": "3"},
+    dev={"accuracy": 0.87654, "f1": 0.5},
+    test={"accuracy": 0.75, "f1": 0.25},
+    seconds=75.0,
+    hardware=ODD,
+    precision="float32",
+    versions={"torch": "2"},
+    commit=ODD,
 )
 
 
@@ -181,6 +200,27 @@ def test_records_of_a_run_are_told():
     assert "on 1,234,567 tokens in 89 steps, which took 1 h 06 min on" in page
     assert " | 2.346 | 43.2% | 5.0% | 4,321 |" in page
     assert "0.82 times the tokens of the sources" in page
+
+
+def test_records_of_a_fine_tuning_are_told_before_what_the_encoder_learned(tmp_path):
+    head = HEADS["sequence"][0]
+    before = card(facts(MASKED_LM, training=TRAINING))
+    (tmp_path / "README.md").write_text(before)
+    origin = Origin(training=training_in(tmp_path))
+    page = card(facts(head, tuning=TUNING, origin=origin))
+    assert f"| train | {code(ODD)} | 1,234 |" in page
+    assert "on 98,765 tokens, which took 1 min 15 s on" in page
+    assert "after 1.5 epochs, the best on the dev examples by accuracy. Settings: epochs 2," in page
+    assert "| accuracy | 0.8765 | 0.7500 |" in page
+    assert page.index("## Fine-tuning") < page.index(origin.training)
+    assert "It learned from the examples listed above" in page
+    assert {len(row) for row in tables(page)} == {2, 3, 5, 9}
+    write(facts(head, tuning=TUNING, origin=origin), tmp_path)
+    assert training_in(tmp_path).startswith("## Fine-tuning")
+    assert origin.training in training_in(tmp_path)
+    untested = card(facts(head, tuning=dataclasses.replace(TUNING, test={})))
+    assert "| accuracy | 0.8765 |\n" in untested
+    assert "What follows was written" not in untested
 
 
 def test_a_card_is_replaced_until_someone_edits_it(tmp_path):

@@ -9,7 +9,8 @@ from modernbert.base.errors import CheckpointError, ConfigError, DataError, Trai
 from modernbert.infer.pretrained import load
 from modernbert.model.config import HeadConfig
 from modernbert.model.init import with_head
-from modernbert.train.finish import finish, read_summary
+from modernbert.train.finish import finish
+from modernbert.train.summary import read_summary
 from modernbert.train.tune import outputs_of, tune
 from modernbert.train.tune_config import TuneConfig
 from modernbert.train.tuning import Start, create, resume
@@ -164,6 +165,13 @@ def test_a_measure_is_chosen_and_a_finished_run_says_what_came_of_it(config, sta
     assert summary.tokens == sum(step["tokens"] for step in steps)
     assert summary.tokens_per_second == summary.tokens / sum(step["seconds"] for step in steps)
     assert read_summary(tmp_path / "none") is None
+    page = (tmp_path / "out" / "model" / "README.md").read_text()
+    place = tmp_path.name
+    assert f"| train | `{place}/train.jsonl` | 80 |" in page
+    assert f"| test | `{place}/train.jsonl` | 80 |" in page
+    assert f"the best on the dev examples by matthews. Settings: epochs {config.epochs}," in page
+    shown = f"| accuracy | {summary.dev['accuracy']:.4f} | {summary.test['accuracy']:.4f} |"
+    assert shown in page
     with pytest.raises(ConfigError, match="best_by is 'f2', and what is measured here is accur"):
         create(dataclasses.replace(config, best_by="f2"), start, tmp_path / "b")
 
