@@ -51,6 +51,17 @@ def part_of(path: Path, part: Part) -> tuple[list[Path], Names]:
     return _loadable(path, part), {}
 
 
+def holds_part(path: Path, part: Part) -> bool:
+    """Return whether something is a folder of several parts, this one among them."""
+    if not path.is_dir() or (path / _SAVED).is_file():
+        return False
+    try:
+        part_of(path, part)
+    except DataError:
+        return False
+    return True
+
+
 def kind_of(path: Path) -> str:
     """Tell from the name what a file of examples is.
 

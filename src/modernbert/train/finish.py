@@ -51,7 +51,7 @@ def _tested(tuning: Tuning) -> tuple[dict[str, float], int]:
     asked = dataclasses.replace(tuning.config, dev=tuning.config.test)
     start = from_plain(Start, read_description(tuning.folder)["start"], "start")
     with hushed():
-        given = READERS[start.task](asked, tuning.tokenizer, tuning.config.max_length).dev
+        given = READERS[start.task](asked, tuning.tokenizer, tuning.config.max_length, "test").dev
     measured = given.task.measure(outputs_of(tuning.best_model(), given, tuning.autocast))
     say(
         f"test, {len(given.examples)} examples: "

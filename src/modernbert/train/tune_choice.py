@@ -20,6 +20,7 @@ from modernbert.data.choices import (
 from modernbert.data.examples import Read, first_rows
 from modernbert.data.rows import ExampleSet
 from modernbert.data.table import Table
+from modernbert.data.table_files import Part
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.model.config import HeadConfig
 from modernbert.tasks.choice import Choose
@@ -41,8 +42,12 @@ class _Part:
         return [read for question in self.read for read in question]
 
 
-def read_choices(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> TuneData:
+def read_choices(
+    config: TuneConfig, tokenizer: Tokenizer, max_length: int, which: Part = "dev"
+) -> TuneData:
     """Read all questions before anything is trained, and say what they are taken for.
+
+    Where --dev names a folder, its part `which` is read.
 
     Raises:
         DataError: a file cannot be read, a row lacks something, or there is nothing to learn.
@@ -56,7 +61,7 @@ def read_choices(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> T
         f"{', '.join(columns.options)}, the right one from {columns.label}: {spelling}"
     )
     if config.dev:
-        table = table_of(config, config.dev, "dev")
+        table = table_of(config, config.dev, which)
         dev = _read(table, columns, tokenizer, max_length)
     else:
         learned, measured = held_out(len(train.read), config.seed)

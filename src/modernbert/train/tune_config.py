@@ -32,7 +32,8 @@ class TuneConfig:
     train: str = ""
     """File or folder with examples to learn from."""
     dev: str = ""
-    """File or folder with examples to measure on; without it a tenth of the others is held out."""
+    """File or folder with examples to measure on; without it the dev part of the folder of --train,
+    or a tenth of the others, which is held out."""
     test: str = ""
     """File or folder with examples that the best model is measured on once, at the end."""
     text: str = ""

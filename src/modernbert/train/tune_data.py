@@ -59,8 +59,12 @@ class _Part:
         return _Part([self.ids[n] for n in numbers], [self.said[n] for n in numbers], self.num_cut)
 
 
-def read_labels(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> TuneData:
+def read_labels(
+    config: TuneConfig, tokenizer: Tokenizer, max_length: int, which: Part = "dev"
+) -> TuneData:
     """Read all labelled texts before anything is trained, and say what they are taken for.
+
+    Where --dev names a folder, its part `which` is read.
 
     Raises:
         ConfigError: labels of this kind have no weights.
@@ -74,7 +78,7 @@ def read_labels(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> Tu
     labels = learn(part.said, columns.label[0], problem, names)
     _say_labels(labels)
     if config.dev:
-        dev = _read(table_of(config, config.dev, "dev"), columns, tokenizer, max_length)
+        dev = _read(table_of(config, config.dev, which), columns, tokenizer, max_length)
     else:
         part, dev = _held_out(part, config.seed)
     _say_sizes(config, part, dev, max_length)

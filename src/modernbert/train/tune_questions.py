@@ -22,8 +22,12 @@ _AT_ONCE = 1000
 _FEWEST_TOKENS = 16
 
 
-def read_answers(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> TuneData:
+def read_answers(
+    config: TuneConfig, tokenizer: Tokenizer, max_length: int, which: Part = "dev"
+) -> TuneData:
     """Read all questions before anything is trained, and say what they are taken for.
+
+    Where --dev names a folder, its part `which` is read.
 
     Raises:
         ConfigError: the windows would be too short for a question and its text.
@@ -36,7 +40,7 @@ def read_answers(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> T
         )
     train = _read(config, config.train, "train")
     if config.dev:
-        dev = _read(config, config.dev, "dev")
+        dev = _read(config, config.dev, which)
     else:
         learned, measured = held_out(len(train), config.seed)
         train, dev = [train[n] for n in learned], [train[n] for n in measured]

@@ -23,13 +23,17 @@ from modernbert.train.tune_data import Labelled, TuneData, held_out, say_gaps
 _AT_ONCE = 1000
 
 
-def read_tags(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> TuneData:
+def read_tags(
+    config: TuneConfig, tokenizer: Tokenizer, max_length: int, which: Part = "dev"
+) -> TuneData:
     """Read all tagged texts before anything is trained, and say what they are taken for.
+
+    Where --dev names a folder, its part `which` is read.
 
     Raises:
         DataError: a file cannot be read, a tag is unknown, or there is nothing to learn.
     """
-    train, dev = read_parts(config)
+    train, dev = read_parts(config, which)
     # What is rare may be held out whole.
     names = _names(train if config.dev else [*train, *dev])
     parts = [_Windows(part, names, tokenizer, max_length) for part in (train, dev)]
@@ -47,7 +51,7 @@ def read_tags(config: TuneConfig, tokenizer: Tokenizer, max_length: int) -> Tune
     )
 
 
-def read_parts(config: TuneConfig) -> tuple[list[Tagged], list[Tagged]]:
+def read_parts(config: TuneConfig, which: Part = "dev") -> tuple[list[Tagged], list[Tagged]]:
     """Read the texts to learn from and those to measure on, with tags in one scheme.
 
     Raises:
@@ -55,7 +59,7 @@ def read_parts(config: TuneConfig) -> tuple[list[Tagged], list[Tagged]]:
     """
     train = _read(config.train, "train")
     if config.dev:
-        return train, _read(config.dev, "dev")
+        return train, _read(config.dev, which)
     learned, measured = held_out(len(train), config.seed)
     return [train[n] for n in learned], [train[n] for n in measured]
 

@@ -11,10 +11,10 @@ OUT/summary.json       what came of it, once it is over
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -23,6 +23,7 @@ from modernbert.base.device import Autocast, choose_device, choose_precision
 from modernbert.base.errors import CheckpointError, ConfigError, DataError
 from modernbert.base.log import count, say
 from modernbert.base.records import from_plain, to_plain
+from modernbert.data.table_files import Part, holds_part
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.kernels.attention import backend_for
 from modernbert.model import folder as model_folder
@@ -94,7 +95,13 @@ class Start:
     """Folder of the model."""
 
 
-READERS: dict[str, Callable[[TuneConfig, Tokenizer, int], TuneData]] = {
+class _Reader(Protocol):
+    def __call__(
+        self, config: TuneConfig, tokenizer: Tokenizer, max_length: int, which: Part = "dev", /
+    ) -> TuneData: ...
+
+
+READERS: dict[str, _Reader] = {
     "classify": read_labels,
     "tokens": read_tags,
     "spans": read_answers,
@@ -222,9 +229,14 @@ def _decided(config: TuneConfig, model: Model) -> TuneConfig:
         )
     if config.lora_rank:
         lora.check(config, shape.num_layers)
+    dev = config.dev
+    if not dev and holds_part(Path(config.train), "dev"):
+        dev = config.train
+        say(f"no --dev: what is measured on is the dev part of {dev}")
     lr = _LR_OF_BASE * width_factor(shape.dim) * (_LORA_LR if config.lora_rank else 1.0)
     return dataclasses.replace(
         config,
+        dev=dev,
         max_length=config.max_length or shape.max_length,
         peak_lr=config.peak_lr or lr,
         precision=choose_precision(config.precision, device, shape.dim),

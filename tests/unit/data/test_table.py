@@ -7,6 +7,7 @@ import pytest
 
 from modernbert.base.errors import DataError
 from modernbert.data.table import open_table
+from modernbert.data.table_files import holds_part
 
 ROWS = [{"text": "one, two", "label": "a"}, {"text": '"three" is three', "label": "b"}]
 FORMS = {
@@ -116,6 +117,8 @@ def test_a_folder_of_datasets_names_its_labels(tmp_path):
         table = open_table(path, part)
         assert values(table) == rows * count
         assert table.class_names == {"label": ("neg", "pos"), "tags": ("O", "B")}
+    parts = [(tmp_path, "dev"), (tmp_path, "test"), (tmp_path / "train", "dev")]
+    assert [holds_part(*each) for each in parts] == [True, False, False]
     with pytest.raises(DataError, match="has no part test or testing: give the folder of one part"):
         open_table(tmp_path, "test")
 
@@ -128,6 +131,8 @@ def test_a_folder_of_files_has_its_parts_by_name(tmp_path):
     written(tmp_path, "train.txt", "not a table")
     assert values(open_table(tmp_path)) == ROWS * 2
     assert values(open_table(tmp_path, "dev")) == ROWS
+    parts = [(tmp_path, "dev"), (tmp_path, "test"), (tmp_path / "train-0.jsonl", "dev")]
+    assert [holds_part(*each) for each in parts] == [True, False, False]
     with pytest.raises(DataError, match="holds no file whose name begins with test or testing"):
         open_table(tmp_path, "test")
 

@@ -176,6 +176,22 @@ def test_a_measure_is_chosen_and_a_finished_run_says_what_came_of_it(config, sta
         create(dataclasses.replace(config, best_by="f2"), start, tmp_path / "b")
 
 
+def test_a_folder_s_own_part_is_measured_on(start, tmp_path, capsys):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    written(folder / "train.jsonl", rows(40, seed=1))
+    written(folder / "validation.jsonl", rows(10, seed=2))
+    written(folder / "test.jsonl", rows(15, seed=3))
+    config = TuneConfig(train=str(folder), test=str(folder), **FAST | {"epochs": 1})
+    tuning = create(config, start, tmp_path / "out")
+    assert len(tuning.data.train.examples) == 40
+    assert len(tuning.data.dev.examples) == 10
+    assert f"no --dev: what is measured on is the dev part of {folder}" in capsys.readouterr().err
+    assert resume(tmp_path / "out").config.dev == str(folder)
+    assert tune(tuning)
+    assert finish(tuning).test_examples == 15
+
+
 def test_a_tag_that_only_held_out_sentences_have_is_known(start, tmp_path):
     lines = [f"every\tO\nplace\tB-x{n}\n\n" for n in range(20)]
     (tmp_path / "train.conll").write_text("".join(lines))
