@@ -77,7 +77,8 @@ def learn(
     """Say what the labels of training rows are; without a `problem` their form decides.
 
     Numbers with a fraction are values, lists and several columns are several labels, all else is
-    one label. Whole numbers are sorted as numbers, words as words.
+    one label, 0.0 and 1.0 too, which is how tables with gaps spell 0 and 1. Whole numbers are
+    sorted as numbers, words as words.
 
     Raises:
         DataError: a label is missing, all are the same, or they are not of this problem.
@@ -145,7 +146,8 @@ def _guessed(rows: Sequence[Said], has_names: bool) -> Problem:
     if any(isinstance(value, list | Mapping) for value in values):
         return "multi_label"
     is_value = any(_is_fraction(value) for value in values) and all(map(_is_number, values))
-    return "regression" if is_value and not has_names else "single_label"
+    is_mark = is_value and {float(value) for value in values} == {0.0, 1.0}
+    return "regression" if is_value and not is_mark and not has_names else "single_label"
 
 
 def _is_number(value: Any) -> bool:
