@@ -18,6 +18,8 @@ Ints = NDArray[np.int64]
 
 _SHARE_TOKENS = 256
 """Fewer than these in a share, and reading all weights once more costs what it gains."""
+_LOCKED_TOKENS = 150
+"""What a narrow model computes in the time that a pass has Python's lock: shares wait for it."""
 
 
 @final
@@ -133,7 +135,7 @@ class ExampleStream:
         lengths = self._examples.lengths[numbers]
         capacity = max(self._row_tokens, int(lengths.max()))
         packed: Sequence[Sequence[int]] = best_fit(lengths.tolist(), capacity).rows
-        shares = min(self._shares, len(lengths), int(lengths.sum()) // _SHARE_TOKENS)
+        shares = _shares(min(self._shares, len(lengths)), int(lengths.sum()))
         if len(packed) == 1 and shares > 1:
             packed = even_shares(lengths.tolist(), shares)
         mine = [np.array(row, dtype=np.int64) for row in packed[rank::world_size]]
@@ -145,6 +147,15 @@ class ExampleStream:
             int(lengths.sum()),
             len(numbers),
         )
+
+
+def _shares(most: int, tokens: int) -> int:
+    """Return into how many shares so many tokens are dealt out."""
+    for number in range(most, 1, -1):
+        waited = number * (number - 1) * _LOCKED_TOKENS
+        if tokens >= max(number * _SHARE_TOKENS, waited):
+            return number
+    return 1
 
 
 def in_order(examples: ExampleSet, row_tokens: int) -> Iterable[Micro]:

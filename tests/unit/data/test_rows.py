@@ -56,6 +56,13 @@ def test_a_step_that_is_one_micro_batch_is_dealt_out_evenly():
         assert sorted(both[0].tolist()) == sorted(both[1].tolist())
 
 
+@pytest.mark.parametrize(("tokens", "shares"), [(500, 1), (600, 2), (2000, 4), (9000, 8)])
+def test_more_shares_want_more_tokens_each(tokens, shares):
+    found = ExampleSet([np.arange(tokens // 20)] * 20, ["here"] * 20)
+    dealt = stream(found, batch_size=20, row_tokens=16384, shares=16).take(0)
+    assert len(dealt.micros) == shares
+
+
 @pytest.mark.parametrize(("longest", "row_tokens"), [(20, 8192), (300, 512)])
 def test_few_tokens_and_several_micro_batches_are_not_dealt_out(longest, row_tokens):
     found, _ = examples(longest=longest)
