@@ -28,7 +28,8 @@ def evaluate(
     The same command again goes on where it was, and repeats nothing that is finished.
 
     Args:
-        suite: glue (eight tasks) or labels (AG-News, movie reviews, NCBI-disease, GUM, CoNLL-2000).
+        suite: glue (eight tasks) or labels (AG-News, movie reviews, NCBI-disease, GUM, CoNLL-2000,
+            XQuAD).
         model: Folder of a model, or a hub id, with @revision or without.
         out: Folder for results.json, scorecard.html and all runs.
         data: Folder with a folder for each task; GLUE is taken from the hub without it.
