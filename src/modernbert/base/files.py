@@ -206,7 +206,8 @@ def _refusal(path: Path, number: int | None, reason: str) -> MachineError:
         free += ", and a file may not be as large: see `ulimit -f`"
     return MachineError(
         f"there is no room: {path} was not written ({free}); "
-        "make room and repeat the command: what was saved before is intact"
+        "make room and repeat the command, or go on with --resume where a run had begun: what was "
+        "saved is intact"
     )
 
 

@@ -49,7 +49,9 @@ def sweep(asked: Sweep, folder: Path, at_once: int) -> list[Group] | None:
         raise ConfigError(f"{folder} is not empty: give another folder for the run")
     files.make_folder(folder)
     record = {"format": FORMAT, "asked": to_plain(asked), "groups": []}
-    if not (folder / NAME).exists():
+    before = read_sweep(folder) if (folder / NAME).exists() else asked
+    # Another model or other options are refused by the runs, and the record stays.
+    if (before.start, before.config) == (asked.start, asked.config):
         files.write_json(folder / NAME, record)
     groups = outcomes_of(asked.start, variants, folder / "runs", at_once)
     if groups is None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from modernbert.base.errors import DataError
+from modernbert.data.pieces import Offsets
 from modernbert.data.tagged import from_words
 from modernbert.data.tags import OUTSIDE, TagSpan, is_chunked, spans_of
 from modernbert.data.windows import Window, first_tokens, windows
@@ -13,6 +14,7 @@ from modernbert.data.words import words_of
 from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.reading import check_list
 from modernbert.infer.scores import head_of, scores_of
+from modernbert.model.hf_kept import tags_tokens
 
 Untagged = str | Sequence[str]
 """A text, or its words."""
@@ -34,7 +36,10 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class WordTags:
-    """The words of a text, and the likeliest tag of each."""
+    """The words of a text, and the likeliest tag of each.
+
+    Of a text that a head reads token by token, tokens stand for words.
+    """
 
     text: str
     places: tuple[tuple[int, int], ...]
@@ -55,6 +60,7 @@ class WordTags:
                 float(np.mean(self.scores[span.start : span.stop])),
             )
             for span in spans
+            if self.text[self.places[span.start][0] : self.places[span.stop - 1][1]].strip()
         ]
 
     def _alone(self) -> list[TagSpan]:
@@ -66,7 +72,8 @@ def tag(model: Pretrained, texts: Sequence[Untagged]) -> list[list[Entity]]:
     """Return the spans found in each text, in the order in which they stand there.
 
     A text is cut into words where it has blanks, and punctuation around them is apart; texts that
-    are cut already are lists of words. Longer texts than the model reads are read in windows.
+    are cut already are lists of words. A head that learned from spans in texts tags each token of
+    a text, as it did then. Longer texts than the model reads are read in windows.
 
     Raises:
         ConfigError: the model has no head that tags words.
@@ -80,12 +87,16 @@ def word_tags(model: Pretrained, texts: Sequence[Untagged]) -> list[WordTags]:
     """Return the words of each text with their tags; see `tag`."""
     head = head_of(model, "tokens")
     check_list(texts)
-    given = [_cut(each) for each in texts]
-    encoded = model.tokenizer.encode_with_offsets([text for text, _ in given])
+    by_token = tags_tokens(model.model.kept)
+    cut = [_cut(each) for each in texts]
+    encoded = model.tokenizer.encode_with_offsets([text for text, _ in cut])
     read: list[Window] = []
-    for number, ((ids, offsets), (_, places)) in enumerate(zip(encoded, given, strict=True)):
-        firsts = first_tokens(offsets, places)
+    given: list[tuple[str, list[tuple[int, int]]]] = []
+    for number, ((ids, offsets), (text, places)) in enumerate(zip(encoded, cut, strict=True)):
+        is_whole = by_token and isinstance(texts[number], str)
+        firsts = np.arange(len(ids)) if is_whole else first_tokens(offsets, places)
         read += windows(number, ids, firsts, model.tokenizer, model.config.max_length)
+        given.append((text, _without_blanks(text, offsets) if is_whole else places))
     tags = [[OUTSIDE] * len(places) for _, places in given]
     sure = [[0.0] * len(places) for _, places in given]
     for window, unit, number, score in _best(model, read):
@@ -93,6 +104,14 @@ def word_tags(model: Pretrained, texts: Sequence[Untagged]) -> list[WordTags]:
     return [
         WordTags(text, tuple(places), tuple(tags[n]), tuple(sure[n]))
         for n, (text, places) in enumerate(given)
+    ]
+
+
+def _without_blanks(text: str, offsets: Offsets) -> list[tuple[int, int]]:
+    """Return where tokens begin and end, without the blanks that begin many of them."""
+    return [
+        (stop - len(text[start:stop].lstrip() or text[start:stop]), stop)
+        for start, stop in offsets.tolist()
     ]
 
 

@@ -3,7 +3,7 @@
 Other libraries compute with some of them, and people leave notes there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from modernbert.model.config import HeadConfig
@@ -30,10 +30,13 @@ _OF_ONE_FILE = (
 )
 
 
-# Names of the columns that a head learned texts from: a file to predict may have them too.
-_TEXT_COLUMNS = "modernbert_text_columns"
+TEXT_COLUMNS = "modernbert_text_columns"
+"""Names of the columns that a head learned texts from: a file to predict may have them too."""
+TAGS_TOKENS = "modernbert_tags_tokens"
+"""Whether a head learned a tag for each token of a text, and not for each of its words."""
 # What a sequence head is for, where the file leaves it to the labels and their number.
 _PROBLEM = "problem_type"
+_OF_A_HEAD = (_PROBLEM, TEXT_COLUMNS, TAGS_TOKENS)
 
 
 def kept_of(keys: Mapping[str, Any], head: HeadConfig | None) -> dict[str, Any]:
@@ -61,22 +64,22 @@ def with_kept(
 
 def without_head(kept: Mapping[str, Any]) -> dict[str, Any]:
     """Return what still holds for another head."""
-    return {key: x for key, x in kept.items() if key not in (_PROBLEM, _TEXT_COLUMNS)}
-
-
-def with_text_columns(kept: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Note which columns held the texts that a head learned from, in order; no name, no note."""
-    return {**kept, **({_TEXT_COLUMNS: list(names)} if names else {})}
+    return {key: x for key, x in kept.items() if key not in _OF_A_HEAD}
 
 
 def text_columns(kept: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the columns that a head learned texts from, as far as they are known."""
-    match kept.get(_TEXT_COLUMNS):
+    match kept.get(TEXT_COLUMNS):
         case [str(text)]:
             return (text,)
         case [str(text), str(pair)]:
             return (text, pair)
     return ()
+
+
+def tags_tokens(kept: Mapping[str, Any]) -> bool:
+    """Return whether a head of tags knows each token of a text, and not just each word."""
+    return kept.get(TAGS_TOKENS) is True
 
 
 def without_ids(kept: Mapping[str, Any]) -> dict[str, Any]:

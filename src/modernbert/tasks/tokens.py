@@ -12,7 +12,7 @@ from torch import Tensor
 
 from modernbert.batch import Layout, PackedBatch
 from modernbert.data.rows import Micro
-from modernbert.data.tags import OUTSIDE, spans_of
+from modernbert.data.tags import OUTSIDE, is_chunked, spans_of
 from modernbert.data.windows import Window
 from modernbert.model.heads import ClassifierHead
 from modernbert.model.model import Model
@@ -53,8 +53,9 @@ class TagTokens:
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """Names of what is measured, the decisive one first."""
-        return ("f1", "precision", "recall", "accuracy")
+        """Names of what is measured, the decisive one first; tags that begin no spans have none."""
+        spans = ("f1", "precision", "recall") if is_chunked(self.names) else ()
+        return (*spans, "accuracy")
 
     def collate(self, given: Micro) -> TaggedBatch:
         """Look up the tags of a micro-batch."""
@@ -91,7 +92,9 @@ class TagTokens:
             best = scores.argmax(-1).tolist()
             for unit, number in zip(window.units.tolist(), best, strict=True):
                 found[window.text][unit] = self.names[number]
-        return dict(zip(self.measures, quality(found, self._tags), strict=True))
+        f1, precision, recall, accuracy = quality(found, self._tags)
+        measured = {"f1": f1, "precision": precision, "recall": recall, "accuracy": accuracy}
+        return {name: measured[name] for name in self.measures}
 
     def answers(self, outputs: Sequence[Float[Tensor, "_ N"]]) -> Answers:
         """Return the scores of the words of all windows beside what is right."""

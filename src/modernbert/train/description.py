@@ -36,7 +36,7 @@ def read_description(where: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: there is none, or it is broken or has another format.
     """
-    path = where if where.suffix == ".json" else where / NAME
+    path = where if _is_record(where) else where / NAME
     if where == path and not path.exists():
         raise CheckpointError(f"{path} does not exist: give the {NAME} of a run")
     if not path.exists():
@@ -54,5 +54,9 @@ def config_of(where: Path) -> RunConfig:
         ConfigError: it does not say what a run needs.
     """
     config = from_plain(RunConfig, read_description(where).get("config"), f"{where}: config")
-    folder = where.parent if where.suffix == ".json" else where
+    folder = where.parent if _is_record(where) else where
     return dataclasses.replace(config, corpus=os.path.normpath(folder.resolve() / config.corpus))
+
+
+def _is_record(where: Path) -> bool:
+    return where.suffix == ".json" and not where.is_dir()

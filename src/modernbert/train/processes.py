@@ -90,7 +90,7 @@ def run_jobs(jobs: Sequence[Job], at_once: int) -> list[Ended] | None:
         _note(job)
     left = [job for job in jobs if _ended(job) is None]
     if left:
-        _say_plan(len(jobs), len(left), at_once, left[0].config.device)
+        _say_plan(len(jobs), len(left), at_once, left[0].config)
         with StopRequest() as stop, meter("runs", len(jobs)) as bar:
             _Pool(at_once, bar, len(jobs) - len(left)).run(left, stop)
         if stop.is_made:
@@ -207,9 +207,9 @@ def _last_line(job: Job) -> str:
     return lines[-1].strip().removeprefix("error: ") if lines else "it ended without a word"
 
 
-def _say_plan(total: int, left: int, at_once: int, device: str) -> None:
-    is_cuda = device in ("auto", "cuda") and torch.cuda.is_available()
-    share = "a GPU each" if is_cuda else f"{_share(at_once)} threads each"
+def _say_plan(total: int, left: int, at_once: int, config: TuneConfig) -> None:
+    is_cuda = config.device in ("auto", "cuda") and torch.cuda.is_available()
+    share = "a GPU each" if is_cuda else f"{config.threads or _share(at_once)} threads each"
     over = f", {total - left} are over" if left < total else ""
     say(f"{total} runs{over}; {at_once} at a time, {share} (--jobs)")
 

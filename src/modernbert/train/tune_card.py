@@ -11,7 +11,10 @@ from modernbert.train.tune_config import TuneConfig
 from modernbert.train.tuning import Start, Tuning
 
 _SETTINGS = ("epochs", "batch_size", "peak_lr", "weight_decay", "warmup", "max_length", "seed")
-_UNUSUAL = ("layer_decay", "frozen_layers", "lora_rank", "class_weights", "dropout")
+_UNUSUAL = (
+    *("layer_decay", "frozen_layers", "lora_rank", "lora_alpha", "class_weights", "dropout"),
+    *("pooling", "calibrate"),
+)
 
 
 def write(tuning: Tuning, summary: Summary) -> None:

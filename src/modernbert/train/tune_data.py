@@ -1,7 +1,7 @@
 """Files of labelled examples in, sets of token ids with a task each out; guesses are said."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from modernbert.data.table import HAS_HEADER, Table, open_table
 from modernbert.data.table_files import Part
 from modernbert.data.tokenizer import Ids, Tokenizer
 from modernbert.model.config import HeadConfig
+from modernbert.model.hf_kept import TEXT_COLUMNS
 from modernbert.tasks.base import MeasuredTask
 from modernbert.tasks.classify import Classify, balanced
 from modernbert.train.tune_config import TuneConfig
@@ -45,8 +46,8 @@ class TuneData:
     """What is read out of the encoder."""
     fingerprint: str
     """Name of the content: equal fingerprints, equal tokens and labels in equal order."""
-    text_columns: tuple[str, ...] = ()
-    """Where the texts of a row stand, of the tasks whose files may have them anywhere."""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """What config.json is to say of the examples, for those who use the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def read_labels(
             dropout=config.dropout,
         ),
         _fingerprint([part, dev]),
-        columns.texts,
+        {TEXT_COLUMNS: list(columns.texts)},
     )
 
 

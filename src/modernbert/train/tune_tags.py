@@ -16,6 +16,7 @@ from modernbert.data.tags import OUTSIDE, TagSpan, bio, bio_names, is_chunked, s
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.data.windows import Window, first_tokens, windows
 from modernbert.model.config import HeadConfig
+from modernbert.model.hf_kept import TAGS_TOKENS
 from modernbert.tasks.tokens import TagTokens
 from modernbert.train.tune_config import TuneConfig
 from modernbert.train.tune_data import Labelled, TuneData, held_out, say_gaps
@@ -48,6 +49,7 @@ def read_tags(
         parts[1].labelled(),
         HeadConfig(kind="tokens", labels=names, dropout=config.dropout),
         digest("".join(part.fingerprint for part in parts).encode()),
+        {} if all(each.words for each in train) else {TAGS_TOKENS: True},
     )
 
 

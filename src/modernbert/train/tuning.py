@@ -29,7 +29,6 @@ from modernbert.kernels.attention import backend_for
 from modernbert.model import folder as model_folder
 from modernbert.model import stored
 from modernbert.model.config import HeadConfig
-from modernbert.model.hf_kept import with_text_columns
 from modernbert.model.init import with_head
 from modernbert.model.model import Model
 from modernbert.optim.groups import depth_of, layered_groups
@@ -187,7 +186,7 @@ def _check_answers(head: HeadConfig) -> None:
 def _prepared(model: Model, config: TuneConfig, data: TuneData, start: Start) -> Model:
     """Put on the model what is trained: a head, and adapters where they are asked for."""
     model = with_head(model, data.head, config.seed)
-    model.kept = with_text_columns(model.kept, data.text_columns)
+    model.kept = {**model.kept, **data.notes}
     if config.lora_rank:
         lora.add(model, config, start.model)
     return model
@@ -276,10 +275,14 @@ def _assembled(
 
 
 def _description(config: TuneConfig, start: Start, data: TuneData) -> Mapping[str, Any]:
+    # Whole paths, so that a run can be gone on with from any folder.
+    found = dataclasses.replace(
+        config, train=_whole(config.train), dev=_whole(config.dev), test=_whole(config.test)
+    )
     return {
         "format": FORMAT,
-        "start": to_plain(start),
-        "config": to_plain(config),
+        "start": to_plain(Start(start.task, _whole(start.model))),
+        "config": to_plain(found),
         "weights_fingerprint": _weights_of(Path(start.model)),
         "data_fingerprint": data.fingerprint,
         "labels": list(data.head.labels),
@@ -288,3 +291,7 @@ def _description(config: TuneConfig, start: Start, data: TuneData) -> Mapping[st
         "command": machine.command(),
         "commit": machine.commit(),
     }
+
+
+def _whole(path: str) -> str:
+    return str(Path(path).resolve()) if path else ""

@@ -12,7 +12,7 @@ from modernbert.infer.predict import predict
 from modernbert.infer.sayings import Wishes
 from modernbert.infer.tag import tag, word_tags
 from modernbert.model.config import HeadConfig
-from modernbert.model.hf_kept import with_text_columns
+from modernbert.model.hf_kept import TEXT_COLUMNS
 from tests.sentence_folders import made
 
 TAGS = HeadConfig(kind="tokens", labels=("O", "B-X", "I-X"))
@@ -75,7 +75,7 @@ def test_options_are_chosen(tmp_path):
 def columns_of(path, learned, row, given):
     """Return which texts of a row a model reads that learned from these columns."""
     ours = made(HeadConfig(kind="sequence", labels=("a", "b")))
-    ours.model.kept = with_text_columns(ours.model.kept, learned)
+    ours.model.kept = {TEXT_COLUMNS: list(learned)}
     (found,) = predict(ours, table_of(path / "t.jsonl", [row]), given, Wishes(gives_all=True))
     tried = [row["one"], row["two"], (row["one"], row["two"]), (row["two"], row["one"])]
     names = ["one", "two", "one two", "two one"]
@@ -118,7 +118,7 @@ def test_a_model_of_pairs_is_not_given_single_texts(tmp_path, given):
 def test_a_model_of_single_texts_is_not_given_pairs(tmp_path):
     row = {"sentence1": "the packed batch", "sentence2": "keeps"} | ROW
     ours = made(HeadConfig(kind="sequence", labels=("a", "b")))
-    ours.model.kept = with_text_columns(ours.model.kept, ["text"])
+    ours.model.kept = {TEXT_COLUMNS: ["text"]}
     (found,) = predict(ours, table_of(tmp_path / "t.jsonl", [row]), Columns(), Wishes())
     (alone,) = Engine(ours).classify([row["sentence1"]])
     assert found["probability"] == alone[0].score

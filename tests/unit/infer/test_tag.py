@@ -6,6 +6,7 @@ from modernbert.base.errors import ConfigError, DataError
 from modernbert.batch import pack
 from modernbert.infer.tag import WordTags, tag, word_tags
 from modernbert.model.config import HeadConfig
+from modernbert.model.hf_kept import TAGS_TOKENS
 from tests.sentence_folders import made
 
 NAMES = ("O", "B-X", "I-X")
@@ -40,6 +41,25 @@ def test_a_word_has_the_tag_of_its_first_token_in_running_text():
     assert found.scores == pytest.approx(scores[firsts].amax(-1).tolist(), abs=1e-4)
     assert [text[begin:end] for begin, end in found.places] == words
     assert word_tags(ours, [text]) == [found]
+
+
+def test_a_head_of_spans_in_texts_tags_each_token():
+    ours, text = model(), TEXT.replace("x" * 3000, "x" * 30)
+    ours.model.kept = {TAGS_TOKENS: True}
+    (found,) = word_tags(ours, [text])
+    ((ids, offsets),) = ours.tokenizer.encode_with_offsets([text])
+    with torch.no_grad():
+        scores = ours(pack([ours.tokenizer.encode(text).tolist()])).softmax(-1)[1:-1]
+    assert len(found.tags) == len(ids) < ours.config.max_length
+    assert list(found.tags) == [NAMES[int(n)] for n in scores.argmax(-1)]
+    assert [stop for _, stop in found.places] == offsets[:, 1].tolist()
+    assert [text[a:b] for a, b in found.places] == [
+        text[a:b].lstrip() or text[a:b] for a, b in offsets
+    ]
+    assert all(each.text.strip() for each in tag(ours, [text, " \n\t "])[0])
+    words = ["the", "packed", "batch"]
+    assert [text[a:b] for a, b in word_tags(ours, [words])[0].places] != words
+    assert len(word_tags(ours, [words])[0].tags) == 3
 
 
 def test_order_stays_and_texts_of_no_word_have_none():

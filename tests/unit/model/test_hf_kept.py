@@ -6,7 +6,7 @@ import pytest
 from modernbert.model import folder
 from modernbert.model.config import MASKED_LM, HeadConfig
 from modernbert.model.grow import grow
-from modernbert.model.hf_kept import text_columns, with_text_columns
+from modernbert.model.hf_kept import TAGS_TOKENS, TEXT_COLUMNS, tags_tokens, text_columns
 from modernbert.model.init import with_head
 from modernbert.model.vocabulary import resize, swap
 from tests.nets import config_of, lively
@@ -111,15 +111,16 @@ def test_models_made_of_others_keep_it_and_drop_ids_of_another_vocabulary(tmp_pa
     assert said["attention_dropout"] == 0.1
 
 
-def test_columns_of_texts_are_noted_until_the_head_is_another(tmp_path):
+def test_notes_of_a_head_are_kept_until_it_is_another(tmp_path):
     model = lively(config_of(), head=SCORED)
-    model.kept = with_text_columns({"note": 1}, ("first", "second"))
+    model.kept = {"note": 1, TEXT_COLUMNS: ["first", "second"], TAGS_TOKENS: True}
     assert said_by(model, tmp_path / "one")["modernbert_text_columns"] == ["first", "second"]
     again = folder.read(tmp_path / "one")
     assert text_columns(again.kept) == ("first", "second")
     assert text_columns(with_head(again, MASKED_LM, 0).kept) == ()
     assert with_head(again, MASKED_LM, 0).kept["note"] == 1
-    assert with_text_columns({}, ()) == {}
+    assert tags_tokens(again.kept)
+    assert not tags_tokens(with_head(again, MASKED_LM, 0).kept)
 
 
 @pytest.mark.parametrize("said", [None, "text", [], ["a", "b", "c"], [1], {"text": "a"}])

@@ -14,17 +14,17 @@ NAMES = ("O", "B-X", "I-X")
 COUNTS = [40, 3, 90, 17]
 
 
-def made(max_length):
+def made(max_length, names=NAMES):
     rng = np.random.default_rng(0)
     ids = [rng.integers(5, 96, count) for count in COUNTS]
-    tags = [rng.choice(NAMES, -(-count // 2)).tolist() for count in COUNTS]
+    tags = [rng.choice(names, -(-count // 2)).tolist() for count in COUNTS]
     found = [
         window
         for number, each in enumerate(ids)
         for window in windows(number, each, np.arange(0, len(each), 2), tokenizer(), max_length)
     ]
-    task = TagTokens(NAMES, found, tags)
-    model = lively(config_of(), head=HeadConfig(kind="tokens", labels=NAMES))
+    task = TagTokens(names, found, tags)
+    model = lively(config_of(), head=HeadConfig(kind="tokens", labels=names))
     return task, model, ExampleSet([window.ids for window in found], [""] * len(found)), tags
 
 
@@ -57,3 +57,20 @@ def test_quality_counts_spans_as_conlleval_does():
     assert f1 == pytest.approx(2 / 5)
     assert accuracy == pytest.approx(4 / 6)
     assert quality([["O"]], [["O"]]) == (0, 0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("names", "measures"),
+    [
+        (NAMES, ("f1", "precision", "recall", "accuracy")),
+        (("ADJ", "NOUN", "O"), ("accuracy",)),
+        (("0", "1", "2"), ("accuracy",)),
+    ],
+)
+def test_only_tags_that_begin_spans_are_measured_by_spans(names, measures):
+    task, model, examples, _ = made(200, names)
+    (micro,) = in_order(examples, 1000)
+    outputs = task.outputs(model, task.collate(micro))
+    measured = task.measure([outputs[n] for n in np.argsort(micro.numbers)])
+    assert (task.measures, tuple(measured)) == (measures, measures)
+    assert 0 < measured["accuracy"] < 1

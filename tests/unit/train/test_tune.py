@@ -1,11 +1,14 @@
 import dataclasses
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from modernbert.base.errors import CheckpointError, ConfigError, DataError, TrainingError
+from modernbert.infer.engine import Engine
 from modernbert.infer.pretrained import load
 from modernbert.model.config import HeadConfig
 from modernbert.model.init import with_head
@@ -176,6 +179,17 @@ def test_a_measure_is_chosen_and_a_finished_run_says_what_came_of_it(config, sta
         create(dataclasses.replace(config, best_by="f2"), start, tmp_path / "b")
 
 
+def test_a_run_goes_on_from_any_folder_and_may_be_called_json(config, start, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    near = dataclasses.replace(config, train="train.jsonl", dev="train.jsonl", epochs=1)
+    create(near, Start("classify", os.path.relpath(start.model)), Path("out.json"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again = resume(Path("../out.json"))
+    assert tune(again)
+    assert finish(again).dev_examples == 80
+
+
 def test_a_folder_s_own_part_is_measured_on(start, tmp_path, capsys):
     folder = tmp_path / "set"
     folder.mkdir()
@@ -190,6 +204,21 @@ def test_a_folder_s_own_part_is_measured_on(start, tmp_path, capsys):
     assert resume(tmp_path / "out").config.dev == str(folder)
     assert tune(tuning)
     assert finish(tuning).test_examples == 15
+
+
+def test_spans_in_texts_are_found_again_as_they_were_measured(start, tmp_path):
+    text = "the packed batch's place keeps every token apart"
+    spans = [{"start": 4, "end": 16, "label": "THING"}, {"start": 31, "end": 36, "label": "HOW"}]
+    path = written(tmp_path / "train.jsonl", [{"text": text, "spans": spans}] * 16)
+    config = TuneConfig(train=path, dev=path, **FAST | {"epochs": 12})
+    tuning = create(config, Start("tokens", start.model), tmp_path / "out")
+    assert tune(tuning)
+    assert max(row["f1"] for row in rows_of(tmp_path / "out" / "evaluations.jsonl")) == 1
+    (found,) = Engine.load(str(tmp_path / "out" / "model")).tag([text])
+    assert [(each.start, each.end, each.label) for each in found] == [
+        (4, 16, "THING"),
+        (31, 36, "HOW"),
+    ]
 
 
 def test_a_tag_that_only_held_out_sentences_have_is_known(start, tmp_path):
