@@ -115,6 +115,8 @@ def _prepared(
     for name, given in found.items():
         if isinstance(given, Missing):
             say(f"{name} is missing: {given.reason}")
+    for sentence in _unlike(suite, found):
+        say(sentence)
     return found
 
 
@@ -146,7 +148,7 @@ def _results(
         tasks.append(_result(learned[task.name], given, random.get(task.name), options))
     average, averaged = average_of(suite, tasks)
     profile = _profile(rounds.shape.dim, options)
-    notes = (*suite.notes, *_notes(options))
+    notes = (*suite.notes, *_notes(options), *_unlike(suite, prepared))
     return Results(suite.name, model, profile, notes, average, averaged, tuple(tasks))
 
 
@@ -173,6 +175,22 @@ def _profile(dim: int, options: EvaluateOptions) -> str:
     scaled = f"; rates {factor:.3g} times those for a width of {BASE_DIM}" if factor > 1 else ""
     own = f"; but {' '.join(options.sweep)}" if options.sweep else ""
     return f"{found}{scaled}{own}; {options.seeds} seeds"
+
+
+def _unlike(suite: Suite, prepared: Mapping[str, Prepared | Missing]) -> list[str]:
+    """Say which dev parts are not those that published scores are of."""
+    sizes = [
+        f"{task.name} ({given.rows['dev']:,} examples here, {task.dev_rows:,} there)"
+        for task in suite.tasks
+        if isinstance(given := prepared.get(task.name), Prepared)
+        and task.dev_rows not in (0, given.rows["dev"])
+    ]
+    if not sizes:
+        return []
+    return [
+        f"Not the dev parts that published scores are of, and not to be compared with these: "
+        f"{', '.join(sizes)}."
+    ]
 
 
 def _notes(options: EvaluateOptions) -> list[str]:

@@ -79,6 +79,8 @@ class SuiteTask:
     """The score is their mean."""
     scored_on: tuple[Literal["dev", "test"], ...] = ("dev",)
     """Over these parts the score is a mean."""
+    dev_rows: int = 0
+    """Labelled examples of the dev part that published scores are of; 0 where there are none."""
     best_by: str
     """Measure of dev that chooses among epochs and settings."""
     follows: str = ""

@@ -55,6 +55,9 @@ def test_glue_is_learned_once_and_its_scorecard_stands_alone(place):
     assert "published [2]" in text
     assert "[1] Warner et al., arXiv 2412.13663, table 5." in text
     assert "holds no folder QQP" in text
+    rte = f"RTE ({tasks['RTE']['rows']['dev']} examples here, 277 there)"
+    assert rte in text
+    assert "Not the dev parts that published scores are of" in done.stderr
     # The same again repeats nothing; one seed more is one run more of each task.
     before = {path: path.stat().st_mtime_ns for path in out.glob("r*/*/*/metrics.jsonl")}
     again = called(*given, "--seeds", "2", "--as-json")
