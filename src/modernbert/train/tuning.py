@@ -39,14 +39,10 @@ from modernbert.train.description import NAME, read_description
 from modernbert.train.feed import Progress
 from modernbert.train.rows import EVALUATIONS, steps_in, truncate
 from modernbert.train.tune_choice import read_choices
-from modernbert.train.tune_config import TuneConfig, check_task, width_factor
+from modernbert.train.tune_config import TuneConfig, check_task, usual_rate
 from modernbert.train.tune_data import TuneData, read_labels
 from modernbert.train.tune_questions import read_answers
 from modernbert.train.tune_tags import read_tags
-
-_LR_OF_BASE = 5e-5
-_LORA_LR = 10.0
-"""Best rate of adapters over that of all weights (Schulman et al., LoRA Without Regret, 2025)."""
 
 
 @dataclass(slots=True)
@@ -232,12 +228,11 @@ def _decided(config: TuneConfig, model: Model) -> TuneConfig:
     if not dev and holds_part(Path(config.train), "dev"):
         dev = config.train
         say(f"no --dev: what is measured on is the dev part of {dev}")
-    lr = _LR_OF_BASE * width_factor(shape.dim) * (_LORA_LR if config.lora_rank else 1.0)
     return dataclasses.replace(
         config,
         dev=dev,
         max_length=config.max_length or shape.max_length,
-        peak_lr=config.peak_lr or lr,
+        peak_lr=config.peak_lr or usual_rate(shape.dim, is_lora=config.lora_rank > 0),
         precision=choose_precision(config.precision, device, shape.dim),
         threads=config.threads or torch.get_num_threads(),
     )

@@ -12,7 +12,7 @@ from modernbert.model.config import HeadConfig
 from modernbert.model.init import build
 from modernbert.train import checkpoint, lora
 from modernbert.train.tune import outputs_of, tune
-from modernbert.train.tune_config import TuneConfig
+from modernbert.train.tune_config import TuneConfig, usual_rate
 from modernbert.train.tuning import Start, create, resume
 from tests.corpora import tokenizer
 from tests.nets import batch_of, config_of, lively
@@ -180,13 +180,23 @@ def test_frozen_layers_get_no_adapter_and_lower_layers_move_less(config, start, 
     assert rates["head.classifier.weight"] == 1.0
 
 
-def test_the_rate_is_ten_times_that_of_all_weights(config, start, tmp_path):
+def test_the_rate_is_higher_than_that_of_all_weights(config, start, tmp_path):
     without = dataclasses.replace(config, peak_lr=0.0, lora_rank=0)
     rates = [
         create(dataclasses.replace(without, lora_rank=rank), start, tmp_path / name).config.peak_lr
         for rank, name in ((0, "a"), (2, "b"))
     ]
-    assert rates[1] == pytest.approx(10 * rates[0])
+    dim = load(start.model).config.dim
+    assert rates == [usual_rate(dim, is_lora=False), usual_rate(dim, is_lora=True)]
+    assert rates[1] > rates[0]
+
+
+@pytest.mark.parametrize(
+    ("dim", "rate", "ratio"), [(768, 5e-5, 10.0), (128, 1.8e-3, 4.08), (1024, 3.75e-5, 10.7)]
+)
+def test_usual_rates_follow_the_width(dim, rate, ratio):
+    assert usual_rate(dim, is_lora=False) == pytest.approx(rate)
+    assert usual_rate(dim, is_lora=True) / rate == pytest.approx(ratio, abs=0.05)
 
 
 def test_another_start_or_a_damaged_checkpoint_is_not_gone_on_with(config, start, tmp_path):
