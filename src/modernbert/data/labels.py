@@ -13,6 +13,7 @@ Problem = Literal["single_label", "multi_label", "regression"]
 
 _SHOWN = 8
 _MOST_CLASSES = 1000
+_FEWEST_PLACES = 2
 _YES, _NO = ("1", "true", "yes"), ("0", "false", "no", "")
 
 
@@ -34,6 +35,8 @@ class LabelSet:
     """In the order of the classifier's rows; of a regression, the name of the column."""
     class_names: tuple[str, ...] = ()
     """Names of labels that files write as numbers, where a folder says them."""
+    is_by_place: bool = False
+    """Whether a row is a list of 0 and 1 with a place for each label, not a list of its labels."""
 
     def number(self, said: Said) -> int:
         """Return the row of a text's one label.
@@ -47,8 +50,10 @@ class LabelSet:
         """Return 1 for each label that a text has, else 0, in the order of the names.
 
         Raises:
-            DataError: a label is none of these.
+            DataError: a label is none of these, or a list by place is not of 0 and 1 for each.
         """
+        if self.is_by_place:
+            return _by_place(said, len(self.names))
         marks = [0.0] * len(self.names)
         for name in _several(said, self.class_names):
             marks[self._row(name, said)] = 1.0
@@ -78,7 +83,8 @@ def learn(
 
     Numbers with a fraction are values, lists and several columns are several labels, all else is
     one label, 0.0 and 1.0 too, which is how tables with gaps spell 0 and 1. Whole numbers are
-    sorted as numbers, words as words.
+    sorted as numbers, words as words. Lists of 0 and 1 that are all of one length, and of which one
+    repeats a value, have a place for each label.
 
     Raises:
         DataError: a label is missing, all are the same, or they are not of this problem.
@@ -90,7 +96,11 @@ def learn(
             raise DataError(f"{column} has one value in all rows: there is nothing to learn")
         return LabelSet("regression", (column,))
     named = tuple(class_names)
-    if problem == "multi_label":
+    places = _num_places(rows) if problem == "multi_label" else 0
+    if places:
+        names = named if len(named) == places else tuple(map(str, range(places)))
+        found = Counter(names[n] for row in rows for n, mark in enumerate(row.value) if mark)
+    elif problem == "multi_label":
         found = Counter(name for row in rows for name in _several(row, named))
         columns = rows[0].value if isinstance(rows[0].value, Mapping) else {}
         names = named or tuple(columns) or _ordered(found)
@@ -99,7 +109,7 @@ def learn(
         _check_gaps(found, rows)
         names = named or _ordered(found)
     _check(found, column, problem)
-    return LabelSet(problem, names, named)
+    return LabelSet(problem, names, () if places else named, bool(places))
 
 
 def gaps(names: Sequence[str]) -> list[int]:
@@ -206,6 +216,32 @@ def _several(said: Said, class_names: Sequence[str]) -> list[str]:
         return []
     values = value if isinstance(value, list) else [*filter(None, str(value).split("|"))]
     return [_spelled(Said(each, said.where), class_names) for each in values]
+
+
+def _num_places(rows: Sequence[Said]) -> int:
+    """Return how many places all rows have, 0 where they are no lists of 0 and 1 by place.
+
+    A list of names never repeats one, so [0, 1] and [1, 0] alone may be names.
+    """
+    lengths = {len(row.value) if _are_marks(row.value) else 0 for row in rows}
+    if len(lengths) > 1 or 0 in lengths:
+        return 0
+    return lengths.pop() if any(len({*row.value}) < len(row.value) for row in rows) else 0
+
+
+def _are_marks(value: Any) -> bool:
+    if not isinstance(value, list) or len(value) < _FEWEST_PLACES:
+        return False
+    return all(isinstance(mark, int | float) and mark in (0, 1) for mark in value)
+
+
+def _by_place(said: Said, number: int) -> list[float]:
+    if not _are_marks(said.value) or len(said.value) != number:
+        raise DataError(
+            f"{said.where} has {said.value!r:.80}, and labels have a place each: give a list of "
+            f"{number} numbers, each 0 or 1"
+        )
+    return [float(mark) for mark in said.value]
 
 
 def _is_marked(mark: Any, name: str, where: str) -> bool:

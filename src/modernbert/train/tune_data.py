@@ -165,7 +165,8 @@ def _say_labels(labels: LabelSet) -> None:
         return
     kind = "one of" if labels.problem == "single_label" else "any of"
     shown = ", ".join(labels.names[:12]) + (", ..." if len(labels.names) > 12 else "")
-    say(f"a text has {kind} {len(labels.names)} labels: {shown}")
+    places = ", a place of its list for each" if labels.is_by_place else ""
+    say(f"a text has {kind} {len(labels.names)} labels{places}: {shown}")
     say_gaps(labels.names)
 
 

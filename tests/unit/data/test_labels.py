@@ -74,6 +74,7 @@ def test_labels_become_what_a_model_learns():
         ((0.5, float("nan")), None, "line 3 has the value nan, which is no finite number"),
         ((0.5, True), "regression", "line 3 has the value True, which is no finite number"),
         ((0.5, 0.5), None, "label has one value in all rows: there is nothing to learn"),
+        (([0, 0], [0, 0]), None, "label says no label in any row: there is nothing to learn"),
         (([], []), None, "label says no label in any row: there is nothing to learn"),
         (({"x": 2}, {"x": 1}), None, "line 2: column 'x' has 2: a label's column has 0 or 1"),
         (tuple(map(str, range(1001))), None, "label says 1001 different labels, such as 0, 1, 2"),
@@ -82,6 +83,33 @@ def test_labels_become_what_a_model_learns():
 def test_labels_that_cannot_be_learned_are_named(values, problem, sentence):
     with pytest.raises(DataError, match=sentence):
         learned(*values, problem=problem)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (([0, 1, 0], [1, 0, 0]), LabelSet("multi_label", ("0", "1", "2"), (), True)),
+        (([0.0, 1.0], [1.0, 1.0]), LabelSet("multi_label", ("0", "1"), (), True)),
+        (([True, False], [False, False]), LabelSet("multi_label", ("0", "1"), (), True)),
+        (([0, 1], [1, 0]), LabelSet("multi_label", ("0", "1"))),
+        (([0, 1, 0], [1, 0]), LabelSet("multi_label", ("0", "1"))),
+        (([0, 1], [2, 2]), LabelSet("multi_label", ("0", "1", "2"))),
+        ((["0", "1", "0"], ["1", "0", "0"]), LabelSet("multi_label", ("0", "1"))),
+    ],
+)
+def test_lists_of_0_and_1_have_a_place_for_each_label(values, expected):
+    assert learned(*values) == expected
+
+
+def test_marks_by_place_are_those_of_the_list():
+    labels = learned([0, 1, 0], [1, 0, 0], class_names=("x", "y", "z"))
+    assert labels == LabelSet("multi_label", ("x", "y", "z"), (), True)
+    assert labels.marks(Said([False, 1, 1.0], "row 1")) == [0.0, 1.0, 1.0]
+    assert learned([0, 1, 0], [1, 0, 0], class_names=("x", "y")).names == ("0", "1", "2")
+    assert learned([0, 0], [0, 1], problem="multi_label").marks(*said([1, 0])) == [1.0, 0.0]
+    for value in ([0, 1], [0, 1, 2], ["0", "1", "0"], None, "x"):
+        with pytest.raises(DataError, match=r"line 2 has .*, and labels have a place each: give a"):
+            labels.marks(*said(value))
 
 
 def test_nan_between_words_is_a_word():
