@@ -13,6 +13,8 @@ Problem = Literal["single_label", "multi_label", "regression"]
 
 _SHOWN = 8
 _MOST_CLASSES = 1000
+_FEW_CLASSES = 10
+"""So many may come once each: small files are written to try things out."""
 _FEWEST_PLACES = 2
 _YES, _NO = ("1", "true", "yes"), ("0", "false", "no", "")
 
@@ -90,6 +92,7 @@ def learn(
         DataError: a label is missing, all are the same, or they are not of this problem.
     """
     rows = list(said)
+    is_guessed = problem is None
     problem = problem or _guessed(rows, bool(class_names))
     if problem == "regression":
         if len({_number(row) for row in rows}) < 2:
@@ -109,6 +112,8 @@ def learn(
         _check_gaps(found, rows)
         names = named or _ordered(found)
     _check(found, column, problem)
+    if is_guessed and problem == "single_label" and not named:
+        _check_that_they_repeat(found, column)
     return LabelSet(problem, names, () if places else named, bool(places))
 
 
@@ -151,6 +156,17 @@ def _check(found: Counter[str], column: str, problem: Problem) -> None:
         )
 
 
+def _check_that_they_repeat(found: Counter[str], column: str) -> None:
+    """Refuse a label of its own for most rows: it is a text, a number or the name of a row."""
+    number, rows = len(found), found.total()
+    if number > _FEW_CLASSES and number > rows / 2:
+        raise DataError(
+            f"{column} says {number} different labels in {rows} rows, such as {_listed([*found])}: "
+            "name another column, say that it holds numbers with --problem regression, or that "
+            "these are labels with --problem single_label"
+        )
+
+
 def _guessed(rows: Sequence[Said], has_names: bool) -> Problem:
     values = [row.value for row in rows]
     if any(isinstance(value, list | Mapping) for value in values):
@@ -181,7 +197,13 @@ def _number(said: Said) -> float:
     except (TypeError, ValueError):
         value = math.nan
     if not math.isfinite(value):
-        raise DataError(f"{said.where} has the value {said.value!r}, which is no finite number")
+        text = str(said.value).strip()
+        pointed = text.replace(",", ".")
+        has_comma = pointed != text and _is_number(pointed)
+        way_out = f": write it with a point, {pointed}" if has_comma else ""
+        raise DataError(
+            f"{said.where} has the value {said.value!r}, which is no finite number{way_out}"
+        )
     return value
 
 

@@ -71,6 +71,7 @@ def test_labels_become_what_a_model_learns():
         (("a", 1.5), "single_label", r"line 3 has no label \(1.5\)"),
         (("a", ["b"]), "single_label", r"line 3 has several labels \(\[\"b\"\]\), and one is le"),
         (("1.5", "x"), "regression", "line 3 has the value 'x', which is no finite number"),
+        (("3,5", "x"), "regression", "line 2 has .*no finite number: write it with a point, 3.5"),
         ((0.5, float("nan")), None, "line 3 has the value nan, which is no finite number"),
         ((0.5, True), "regression", "line 3 has the value True, which is no finite number"),
         ((0.5, 0.5), None, "label has one value in all rows: there is nothing to learn"),
@@ -110,6 +111,20 @@ def test_marks_by_place_are_those_of_the_list():
     for value in ([0, 1], [0, 1, 2], ["0", "1", "0"], None, "x"):
         with pytest.raises(DataError, match=r"line 2 has .*, and labels have a place each: give a"):
             labels.marks(*said(value))
+
+
+COMMAS = tuple(f"{number},5" for number in range(11))
+
+
+def test_a_label_of_its_own_for_most_rows_is_refused():
+    with pytest.raises(
+        DataError, match=r"label says 11 different labels in 21 rows, such as 0,5, 1,5, .*: name an"
+    ):
+        learned(*COMMAS, *COMMAS[:10])
+    assert len(learned(*COMMAS, *COMMAS).names) == 11
+    assert len(learned(*COMMAS[:10]).names) == 10
+    assert len(learned(*COMMAS, problem="single_label").names) == 11
+    assert len(learned(*range(11), class_names=COMMAS).names) == 11
 
 
 def test_nan_between_words_is_a_word():
