@@ -83,10 +83,10 @@ def learn(
 ) -> LabelSet:
     """Say what the labels of training rows are; without a `problem` their form decides.
 
-    Numbers with a fraction are values, lists and several columns are several labels, all else is
-    one label, 0.0 and 1.0 too, which is how tables with gaps spell 0 and 1. Whole numbers are
-    sorted as numbers, words as words. Lists of 0 and 1 that are all of one length, and of which one
-    repeats a value, have a place for each label.
+    Numbers with a fraction are values; lists, texts with bars between labels that come again, and
+    several columns are several labels; all else is one label, 0.0 and 1.0 too, which is how tables
+    with gaps spell 0 and 1. Whole numbers are sorted as numbers, words as words. Lists of 0 and 1
+    that are all of one length, and of which one repeats a value, have a place for each label.
 
     Raises:
         DataError: a label is missing, all are the same, or they are not of this problem.
@@ -169,11 +169,18 @@ def _check_that_they_repeat(found: Counter[str], column: str) -> None:
 
 def _guessed(rows: Sequence[Said], has_names: bool) -> Problem:
     values = [row.value for row in rows]
-    if any(isinstance(value, list | Mapping) for value in values):
+    if any(isinstance(value, list | Mapping) for value in values) or _have_bars(values):
         return "multi_label"
     is_value = any(_is_fraction(value) for value in values) and all(map(_is_number, values))
     is_mark = is_value and {float(value) for value in values} == {0.0, 1.0}
     return "regression" if is_value and not is_mark and not has_names else "single_label"
+
+
+def _have_bars(values: Sequence[Any]) -> bool:
+    """Return whether bars part labels that are fewer than the texts which they are parts of."""
+    whole = {value.strip() for value in values if isinstance(value, str) and value.strip()}
+    parts = {part.strip() for text in whole for part in text.split("|") if part.strip()}
+    return len(parts) < len(whole)
 
 
 def _is_number(value: Any) -> bool:

@@ -26,6 +26,9 @@ def learned(*values, problem=None, class_names=()):
         (("1.0", "0.0"), LabelSet("single_label", ("0.0", "1.0"))),
         (("1.5", "n/a"), LabelSet("single_label", ("1.5", "n/a"))),
         ((["b", "a"], [], ["a"]), LabelSet("multi_label", ("a", "b"))),
+        (("a|b", "a", "", "b"), LabelSet("multi_label", ("a", "b"))),
+        (("a|b", "a | c", "b|c", "a| b|c"), LabelSet("multi_label", ("a", "b", "c"))),
+        (("a|b", "c", "c"), LabelSet("single_label", ("a|b", "c"))),
         (({"x": 1, "y": "0"}, {"x": 0, "y": "1"}), LabelSet("multi_label", ("x", "y"))),
     ],
 )
