@@ -9,7 +9,7 @@ import numpy as np
 
 from modernbert.base.errors import DataError
 from modernbert.data.columns import Columns
-from modernbert.data.labels import Said
+from modernbert.data.said import Said
 from modernbert.data.table import Row, RowFiles
 from modernbert.data.tokenizer import Ids, Tokenizer
 

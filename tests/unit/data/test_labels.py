@@ -1,7 +1,8 @@
 import pytest
 
 from modernbert.base.errors import DataError
-from modernbert.data.labels import LabelSet, Said, gaps, learn
+from modernbert.data.labels import LabelSet, gaps, learn
+from modernbert.data.said import Said
 
 
 def said(*values):
