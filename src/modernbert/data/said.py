@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from modernbert.base.errors import DataError
 
 _YES, _NO = ("1", "true", "yes"), ("0", "false", "no", "")
 _FEWEST_PLACES = 2
+_WHOLE = re.compile(r"[0-9]+\.0")
+"""How tables with gaps spell whole numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ def label_of(said: Said, class_names: Sequence[str]) -> str:
     name = "" if value is None else str(value).strip()
     if not name or isinstance(value, float):
         raise unlabelled(said)
-    return name
+    return name.removesuffix(".0") if _WHOLE.fullmatch(name) else name
 
 
 def labels_of(said: Said, class_names: Sequence[str]) -> list[str]:

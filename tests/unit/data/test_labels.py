@@ -24,7 +24,8 @@ def learned(*values, problem=None, class_names=()):
         ((0.5, 1, 2), LabelSet("regression", ("label",))),
         ((0.0, 1.0, 2.0), LabelSet("regression", ("label",))),
         ((0.0, 1.0, 1.0), LabelSet("single_label", ("0", "1"))),
-        (("1.0", "0.0"), LabelSet("single_label", ("0.0", "1.0"))),
+        (("1.0", "0.0"), LabelSet("single_label", ("0", "1"))),
+        (("2.0", "10.0", "n/a", "v.0"), LabelSet("single_label", ("10", "2", "n/a", "v.0"))),
         (("1.5", "n/a"), LabelSet("single_label", ("1.5", "n/a"))),
         ((["b", "a"], [], ["a"]), LabelSet("multi_label", ("a", "b"))),
         (("a|b", "a", "", "b"), LabelSet("multi_label", ("a", "b"))),
@@ -53,6 +54,7 @@ def test_names_of_a_folder_stand_for_numbers():
 
 def test_labels_become_what_a_model_learns():
     assert [learned("b", "a").number(each) for each in said("a", " b ")] == [0, 1]
+    assert [learned("0.0", "1.0").number(each) for each in said("1", 0, "1.0")] == [1, 0, 1]
     several = learned(["a", "b"], ["c"])
     assert [several.marks(each) for each in said(["c", "a"], [], None)] == [
         [1.0, 0.0, 1.0],
