@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Protocol, final
 
@@ -21,6 +22,8 @@ HAS_HEADER: dict[str, bool | None] = {"auto": None, "yes": True, "no": False}
 """What an option says of the first line, as `open_table` takes it."""
 
 _DELIMITERS = (",", ";", "\t", "|")
+_LOOKED_AT = 50
+"""Rows below the first line that a guess of a header rests on."""
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -115,18 +118,17 @@ def _delimited(path: Path, has_header: bool | None) -> _Numbered:
         first = next(rows, None)
         if first is None:
             return
-        second = next(rows, None)
-        told = _is_header(first[1]) if has_header is None else has_header
+        following = list(islice(rows, _LOOKED_AT))
+        told = has_header
+        if told is None:
+            told = _is_header(first[1], [cells for _, cells in following])
         names = first[1] if told else [str(n) for n in range(1, len(first[1]) + 1)]
         if len({*names}) < len(names):
             raise DataError(
                 f"{path} names a column twice ({', '.join(names)}): rename one, or say --header no "
                 "if this is an example"
             )
-        for each in (None if told else first, second):
-            if each is not None:
-                yield each[0], _named(names, *each, path), unpacked.position()
-        for number, cells in rows:
+        for number, cells in chain([] if told else [first], following, rows):
             yield number, _named(names, number, cells, path), unpacked.position()
 
 
@@ -185,13 +187,18 @@ def _named(names: Sequence[str], number: int, cells: Sequence[str], path: Path) 
     return dict(zip(names, cells, strict=True))
 
 
-def _is_header(first: Sequence[str]) -> bool:
+def _is_header(first: Sequence[str], following: Sequence[Sequence[str]]) -> bool:
     """Guess whether a line names columns: it has no number, and no gap but at its very begin.
 
-    There pandas writes the index of its rows, which has no name.
+    There pandas writes the index of its rows, which has no name. What stands below a name again is
+    none: it is a label, or a text that comes twice.
     """
     names = first[1:] if len(first) > 1 and not first[0].strip() else first
-    return all(cell.strip() and not _is_number(cell) for cell in names)
+    if not all(cell.strip() and not _is_number(cell) for cell in names):
+        return False
+    return not any(
+        cell and cell == name for row in following for name, cell in zip(first, row, strict=False)
+    )
 
 
 def _is_number(cell: str) -> bool:

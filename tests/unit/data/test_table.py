@@ -85,6 +85,20 @@ def test_a_first_line_of_values_is_no_header(tmp_path, first, has_header, column
     assert len(values(table)) == (1 if is_header else 2)
 
 
+@pytest.mark.parametrize(("between", "is_header"), [(0, False), (48, False), (50, True)])
+def test_a_first_line_of_which_a_cell_comes_again_below_is_no_header(tmp_path, between, is_header):
+    lines = ["a boring film number 0,neg", *["good,pos"] * between, "another,pos", "again,neg"]
+    path = written(tmp_path, "t.csv", "".join(f"{line}\n" for line in lines))
+    assert open_table(path).columns() == (tuple(lines[0].split(",")) if is_header else ("1", "2"))
+    assert len(values(open_table(path))) == len(lines) - is_header
+    assert open_table(path, has_header=True).columns() == ("a boring film number 0", "neg")
+
+
+def test_the_name_of_a_column_may_stand_in_another(tmp_path):
+    path = written(tmp_path, "t.csv", ",text,label\n,label,text\n")
+    assert open_table(path).columns() == ("", "text", "label")
+
+
 def saved(folder, rows):
     """A folder as `Dataset.save_to_disk` leaves it."""
     folder.mkdir(parents=True)
