@@ -9,6 +9,7 @@ from modernbert.base.errors import DataError
 from modernbert.data.said import (
     Said,
     is_fraction,
+    is_gap,
     is_number,
     label_of,
     labels_of,
@@ -159,7 +160,8 @@ def _check_that_they_repeat(found: Counter[str], column: str) -> None:
 
 
 def _guessed(rows: Sequence[Said], has_names: bool) -> Problem:
-    values = [row.value for row in rows]
+    # A gap between numbers with a fraction is a number that is missing, not a text without a label.
+    values = [row.value for row in rows if not is_gap(row.value)]
     if any(isinstance(value, list | Mapping) for value in values) or _have_bars(values):
         return "multi_label"
     is_value = any(is_fraction(value) for value in values) and all(map(is_number, values))
@@ -169,7 +171,7 @@ def _guessed(rows: Sequence[Said], has_names: bool) -> Problem:
 
 def _have_bars(values: Sequence[Any]) -> bool:
     """Return whether bars part labels that are fewer than the texts which they are parts of."""
-    whole = {value.strip() for value in values if isinstance(value, str) and value.strip()}
+    whole = {value.strip() for value in values if isinstance(value, str)}
     parts = {part.strip() for text in whole for part in text.split("|") if part.strip()}
     return len(parts) < len(whole)
 

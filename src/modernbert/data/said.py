@@ -33,6 +33,11 @@ def is_number(value: Any) -> bool:
     return True
 
 
+def is_gap(value: Any) -> bool:
+    """Return whether nothing is said."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def is_fraction(value: Any) -> bool:
     """Return whether something is spelled as a number with a fraction, as 3.0 is."""
     if isinstance(value, float):
@@ -54,9 +59,11 @@ def number_of(said: Said) -> float:
         text = str(said.value).strip()
         pointed = text.replace(",", ".")
         has_comma = pointed != text and is_number(pointed)
-        way_out = f": write it with a point, {pointed}" if has_comma else ""
+        way_out = (
+            f"write it with a point, {pointed}" if has_comma else "mend it, or leave the row out"
+        )
         raise DataError(
-            f"{said.where} has the value {said.value!r}, which is no finite number{way_out}"
+            f"{said.where} has the value {said.value!r}, which is no finite number: {way_out}"
         )
     return value
 
