@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from modernbert.base.device import Autocast
-from modernbert.data.labels import LabelSet, Problem, Said
+from modernbert.data.labels import LabelSet, Problem
 from modernbert.data.masking import MaskingRule
 from modernbert.data.questions import Question
 from modernbert.data.rows import ExampleSet, Micro
+from modernbert.data.said import Said
 from modernbert.data.windows import question_windows, windows
 from modernbert.model.config import MASKED_LM, HeadConfig
 from modernbert.model.model import Model

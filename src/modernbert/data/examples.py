@@ -9,9 +9,9 @@ import numpy as np
 
 from modernbert.base.errors import DataError
 from modernbert.data.columns import Columns
-from modernbert.data.labels import Said
+from modernbert.data.said import Said
 from modernbert.data.table import Row, RowFiles
-from modernbert.data.tokenizer import Ids, Tokenizer
+from modernbert.data.tokenizer import SURROGATE, Ids, Tokenizer
 
 _AT_ONCE = 1000
 """Texts that are encoded together."""
@@ -56,7 +56,7 @@ def texts_in(row: Row, columns: Columns) -> tuple[str, ...]:
     """Return a row's text, or the two of a pair.
 
     Raises:
-        DataError: a column is not there, empty, or no text.
+        DataError: a column is not there, empty, or no text, or holds what is no character.
     """
     return tuple(text_in(row, name) for name in columns.texts)
 
@@ -114,13 +114,13 @@ def text_in(row: Row, name: str) -> str:
     """Return the text that stands in a column.
 
     Raises:
-        DataError: the row lacks it, or it is empty, or no text.
+        DataError: the row lacks it, or it is empty, or no text, or holds what is no character.
     """
     return checked_text(value_in(row, name), name, row.where)
 
 
 def checked_text(value: Any, name: str, where: str) -> str:
-    """Return a value that must be a text with something in it.
+    """Return a value that must be a text with something in it, of characters alone.
 
     Raises:
         DataError: it is not.
@@ -129,4 +129,18 @@ def checked_text(value: Any, name: str, where: str) -> str:
         raise DataError(f"{where}: {name!r} is {value!r}, not a text: complete it")
     if not value.strip():
         raise DataError(f"{where}: {name!r} is empty: complete it, or leave the row out")
+    check_unicode(value, name, where)
     return value
+
+
+def check_unicode(text: str, name: str, where: str) -> None:
+    """Refuse a text that holds what is no character.
+
+    Raises:
+        DataError: it does.
+    """
+    if (broken := SURROGATE.search(text)) is not None:
+        raise DataError(
+            f"{where}: {name!r} is no Unicode at character {broken.start()}: mend it, or leave the "
+            "row out"
+        )

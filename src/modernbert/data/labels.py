@@ -1,28 +1,30 @@
-"""Labels as files spell them in, what a model learns out: a number, several, or a value."""
+"""What rows say of their labels in, what a model learns out: a number, several, or a value."""
 
-import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from modernbert.base.errors import DataError
+from modernbert.data.said import (
+    Said,
+    is_fraction,
+    is_gap,
+    is_number,
+    label_of,
+    labels_of,
+    marks_of,
+    num_places,
+    number_of,
+    unlabelled,
+)
 
 Problem = Literal["single_label", "multi_label", "regression"]
 
 _SHOWN = 8
 _MOST_CLASSES = 1000
-_YES, _NO = ("1", "true", "yes"), ("0", "false", "no", "")
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What one row says of its label."""
-
-    value: Any
-    """As the file has it; for several columns, a mapping of their names to their values."""
-    where: str
+_FEW_CLASSES = 10
+"""So many may come once each: small files are written to try things out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class LabelSet:
     """In the order of the classifier's rows; of a regression, the name of the column."""
     class_names: tuple[str, ...] = ()
     """Names of labels that files write as numbers, where a folder says them."""
+    is_by_place: bool = False
+    """Whether a row is a list of 0 and 1 with a place for each label, not a list of its labels."""
 
     def number(self, said: Said) -> int:
         """Return the row of a text's one label.
@@ -41,16 +45,18 @@ class LabelSet:
         Raises:
             DataError: the label is empty, or none of these.
         """
-        return self._row(_spelled(said, self.class_names), said)
+        return self._row(label_of(said, self.class_names), said)
 
     def marks(self, said: Said) -> list[float]:
         """Return 1 for each label that a text has, else 0, in the order of the names.
 
         Raises:
-            DataError: a label is none of these.
+            DataError: a label is none of these, or a list by place is not of 0 and 1 for each.
         """
+        if self.is_by_place:
+            return marks_of(said, len(self.names))
         marks = [0.0] * len(self.names)
-        for name in _several(said, self.class_names):
+        for name in labels_of(said, self.class_names):
             marks[self._row(name, said)] = 1.0
         return marks
 
@@ -60,7 +66,7 @@ class LabelSet:
         Raises:
             DataError: it is none, or not finite.
         """
-        return _number(said)
+        return number_of(said)
 
     def _row(self, name: str, said: Said) -> int:
         if name not in self.names:
@@ -76,30 +82,38 @@ def learn(
 ) -> LabelSet:
     """Say what the labels of training rows are; without a `problem` their form decides.
 
-    Numbers with a fraction are values, lists and several columns are several labels, all else is
-    one label, 0.0 and 1.0 too, which is how tables with gaps spell 0 and 1. Whole numbers are
-    sorted as numbers, words as words.
+    Numbers with a fraction are values; lists, texts with bars between labels that come again, and
+    several columns are several labels; all else is one label, 0.0 and 1.0 too, which is how tables
+    with gaps spell 0 and 1. Whole numbers are sorted as numbers, words as words. Lists of 0 and 1
+    that are all of one length, and of which one repeats a value, have a place for each label.
 
     Raises:
         DataError: a label is missing, all are the same, or they are not of this problem.
     """
     rows = list(said)
+    is_guessed = problem is None
     problem = problem or _guessed(rows, bool(class_names))
     if problem == "regression":
-        if len({_number(row) for row in rows}) < 2:
+        if len({number_of(row) for row in rows}) < 2:
             raise DataError(f"{column} has one value in all rows: there is nothing to learn")
         return LabelSet("regression", (column,))
     named = tuple(class_names)
-    if problem == "multi_label":
-        found = Counter(name for row in rows for name in _several(row, named))
+    places = num_places(rows) if problem == "multi_label" else 0
+    if places:
+        names = named if len(named) == places else tuple(map(str, range(places)))
+        found = Counter(names[n] for row in rows for n, mark in enumerate(row.value) if mark)
+    elif problem == "multi_label":
+        found = Counter(name for row in rows for name in labels_of(row, named))
         columns = rows[0].value if isinstance(rows[0].value, Mapping) else {}
         names = named or tuple(columns) or _ordered(found)
     else:
-        found = Counter(_spelled(row, named) for row in rows)
+        found = Counter(label_of(row, named) for row in rows)
         _check_gaps(found, rows)
         names = named or _ordered(found)
     _check(found, column, problem)
-    return LabelSet(problem, names, named)
+    if is_guessed and problem == "single_label" and not named:
+        _check_that_they_repeat(found, column)
+    return LabelSet(problem, names, () if places else named, bool(places))
 
 
 def gaps(names: Sequence[str]) -> list[int]:
@@ -116,14 +130,7 @@ def _check_gaps(found: Counter[str], rows: Sequence[Said]) -> None:
     """Refuse `nan` between numbers: there it is a gap, between words it may be a word."""
     gaps = {name for name in found if name.lower() == "nan"}
     if gaps and all(name.isdecimal() for name in found if name not in gaps):
-        raise _unlabelled(next(row for row in rows if str(row.value).strip() in gaps))
-
-
-def _unlabelled(said: Said) -> DataError:
-    return DataError(
-        f"{said.where} has no label ({said.value!r}): complete it, leave the row out, or say "
-        "--problem multi_label where a text may have none"
-    )
+        raise unlabelled(next(row for row in rows if str(row.value).strip() in gaps))
 
 
 def _check(found: Counter[str], column: str, problem: Problem) -> None:
@@ -141,78 +148,32 @@ def _check(found: Counter[str], column: str, problem: Problem) -> None:
         )
 
 
+def _check_that_they_repeat(found: Counter[str], column: str) -> None:
+    """Refuse a label of its own for most rows: it is a text, a number or the name of a row."""
+    number, rows = len(found), found.total()
+    if number > _FEW_CLASSES and number > rows / 2:
+        raise DataError(
+            f"{column} says {number} different labels in {rows} rows, such as {_listed([*found])}: "
+            "name another column, say that it holds numbers with --problem regression, or that "
+            "these are labels with --problem single_label"
+        )
+
+
 def _guessed(rows: Sequence[Said], has_names: bool) -> Problem:
-    values = [row.value for row in rows]
-    if any(isinstance(value, list | Mapping) for value in values):
+    # A gap between numbers with a fraction is a number that is missing, not a text without a label.
+    values = [row.value for row in rows if not is_gap(row.value)]
+    if any(isinstance(value, list | Mapping) for value in values) or _have_bars(values):
         return "multi_label"
-    is_value = any(_is_fraction(value) for value in values) and all(map(_is_number, values))
+    is_value = any(is_fraction(value) for value in values) and all(map(is_number, values))
     is_mark = is_value and {float(value) for value in values} == {0.0, 1.0}
     return "regression" if is_value and not is_mark and not has_names else "single_label"
 
 
-def _is_number(value: Any) -> bool:
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _is_fraction(value: Any) -> bool:
-    """Return whether something is spelled as a number with a fraction, as 3.0 is."""
-    if isinstance(value, float):
-        return True
-    return isinstance(value, str) and "." in value and _is_number(value)
-
-
-def _number(said: Said) -> float:
-    try:
-        value = math.nan if isinstance(said.value, bool) else float(said.value)
-    except (TypeError, ValueError):
-        value = math.nan
-    if not math.isfinite(value):
-        raise DataError(f"{said.where} has the value {said.value!r}, which is no finite number")
-    return value
-
-
-def _spelled(said: Said, class_names: Sequence[str]) -> str:
-    value = said.value
-    if isinstance(value, list | Mapping):
-        raise DataError(
-            f"{said.where} has several labels ({json.dumps(value)[:80]}), and one is learned: "
-            "say --problem multi_label"
-        )
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if class_names and isinstance(value, int) and not isinstance(value, bool):
-        if not 0 <= value < len(class_names):
-            raise DataError(
-                f"{said.where} has label {value}, and the folder names {len(class_names)}: "
-                "copy it again"
-            )
-        return class_names[value]
-    name = "" if value is None else str(value).strip()
-    if not name or isinstance(value, float):
-        raise _unlabelled(said)
-    return name
-
-
-def _several(said: Said, class_names: Sequence[str]) -> list[str]:
-    """List the labels of a text: of a list, of several columns, or of a text with bars in it."""
-    value = said.value
-    if isinstance(value, Mapping):
-        return [name for name, mark in value.items() if _is_marked(mark, name, said.where)]
-    if value is None or value == "":
-        return []
-    values = value if isinstance(value, list) else [*filter(None, str(value).split("|"))]
-    return [_spelled(Said(each, said.where), class_names) for each in values]
-
-
-def _is_marked(mark: Any, name: str, where: str) -> bool:
-    text = "" if mark is None else str(mark).strip().lower().removesuffix(".0")
-    if text not in (*_YES, *_NO):
-        raise DataError(f"{where}: column {name!r} has {mark!r}: a label's column has 0 or 1")
-    return text in _YES
+def _have_bars(values: Sequence[Any]) -> bool:
+    """Return whether bars part labels that are fewer than the texts which they are parts of."""
+    whole = {value.strip() for value in values if isinstance(value, str)}
+    parts = {part.strip() for text in whole for part in text.split("|") if part.strip()}
+    return len(parts) < len(whole)
 
 
 def _ordered(found: Iterable[str]) -> tuple[str, ...]:

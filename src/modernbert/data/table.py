@@ -8,8 +8,9 @@ import codecs
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Protocol, final
 
@@ -21,6 +22,8 @@ HAS_HEADER: dict[str, bool | None] = {"auto": None, "yes": True, "no": False}
 """What an option says of the first line, as `open_table` takes it."""
 
 _DELIMITERS = (",", ";", "\t", "|")
+_LOOKED_AT = 50
+"""Rows below the first line that a guess of a header rests on."""
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -86,9 +89,9 @@ class Table:
         self.bytes_read = 0
         for path in self.files:
             before = self.bytes_read
-            for number, values, position in _READERS[kind_of(path)](path, self._has_header):
+            for where, values, position in _READERS[kind_of(path)](path, self._has_header):
                 self.bytes_read = before + position
-                yield Row(values, f"{path}, {_UNITS[kind_of(path)]} {number}")
+                yield Row(values, where)
             self.bytes_read = before + path.stat().st_size
 
 
@@ -104,30 +107,30 @@ def open_table(path: Path, part: Part = "train", *, has_header: bool | None = No
     return Table(files, has_header=has_header, names=names)
 
 
-_Numbered = Iterator[tuple[int, Mapping[str, Any], int]]
-"""Number of the line or row, its values, and how many bytes of the file were read."""
+_Placed = Iterator[tuple[str, Mapping[str, Any], int]]
+"""File and number of line or row, its values, and how many bytes of the file were read."""
 
 
-def _delimited(path: Path, has_header: bool | None) -> _Numbered:
+def _delimited(path: Path, has_header: bool | None) -> _Placed:
     unpacked = Unpacked(path)
     with unpacked as file:
         rows = _cells(file, path)
         first = next(rows, None)
         if first is None:
             return
-        second = next(rows, None)
-        told = _is_header(first[1]) if has_header is None else has_header
+        following = list(islice(rows, _LOOKED_AT))
+        told = has_header
+        if told is None:
+            told = _is_header(first[1], [cells for _, cells in following])
         names = first[1] if told else [str(n) for n in range(1, len(first[1]) + 1)]
         if len({*names}) < len(names):
             raise DataError(
                 f"{path} names a column twice ({', '.join(names)}): rename one, or say --header no "
                 "if this is an example"
             )
-        for each in (None if told else first, second):
-            if each is not None:
-                yield each[0], _named(names, *each, path), unpacked.position()
-        for number, cells in rows:
-            yield number, _named(names, number, cells, path), unpacked.position()
+        for number, cells in chain([] if told else [first], following, rows):
+            where = f"{path}, line {number}"
+            yield where, _named(names, cells, where), unpacked.position()
 
 
 def _cells(file: IO[bytes], path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -176,22 +179,27 @@ def text_lines(file: IO[bytes], path: Path) -> Iterator[str]:
             ) from error
 
 
-def _named(names: Sequence[str], number: int, cells: Sequence[str], path: Path) -> dict[str, str]:
+def _named(names: Sequence[str], cells: Sequence[str], where: str) -> dict[str, str]:
     if len(cells) != len(names):
         raise DataError(
-            f"{path}, line {number} has {len(cells)} columns and the first line {len(names)}: "
+            f"{where} has {len(cells)} columns and the first line {len(names)}: "
             "mend it (cells with the delimiter inside are quoted in .csv, and cannot be in .tsv)"
         )
     return dict(zip(names, cells, strict=True))
 
 
-def _is_header(first: Sequence[str]) -> bool:
+def _is_header(first: Sequence[str], following: Sequence[Sequence[str]]) -> bool:
     """Guess whether a line names columns: it has no number, and no gap but at its very begin.
 
-    There pandas writes the index of its rows, which has no name.
+    There pandas writes the index of its rows, which has no name. What stands below a name again is
+    none: it is a label, or a text that comes twice.
     """
     names = first[1:] if len(first) > 1 and not first[0].strip() else first
-    return all(cell.strip() and not _is_number(cell) for cell in names)
+    if not all(cell.strip() and not _is_number(cell) for cell in names):
+        return False
+    return not any(
+        cell and cell == name for row in following for name, cell in zip(first, row, strict=False)
+    )
 
 
 def _is_number(cell: str) -> bool:
@@ -202,12 +210,13 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _json_lines(path: Path, _: bool | None) -> _Numbered:
+def _json_lines(path: Path, _: bool | None) -> _Placed:
     unpacked = Unpacked(path)
     with unpacked as file:
         for number, line in enumerate(text_lines(file, path), start=1):
             if not line.isspace():
-                yield number, _json(line, f"{path}, line {number}"), unpacked.position()
+                where = f"{path}, line {number}"
+                yield where, _json(line, where), unpacked.position()
 
 
 def _json(line: str, where: str) -> Mapping[str, Any]:
@@ -220,38 +229,48 @@ def _json(line: str, where: str) -> Mapping[str, Any]:
     return value
 
 
-def _json_list(path: Path, _: bool | None) -> _Numbered:
+def _json_list(path: Path, _: bool | None) -> _Placed:
     with Unpacked(path) as file:
-        try:
-            content = json.loads(file.read())
-        except (ValueError, RecursionError) as error:
+        data = file.read()
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        if not _is_object(data.partition(b"\n")[0]):
             raise DataError(f"{path} is not JSON ({reason_of(error)}): mend it") from error
+        # `datasets` and others write an object a line, whatever the name of the file is.
+        yield from _json_lines(path, None)
+        return
     rows = content.get("data") if isinstance(content, dict) else content
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DataError(f"{path} is no list of objects: give one, or an object a line in a .jsonl")
+    yield from _numbered(path, rows)
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _parquet(path: Path, _: bool | None) -> _Placed:
+    yield from _numbered(path, parquet_rows(path))
+
+
+def _arrow(path: Path, _: bool | None) -> _Placed:
+    yield from _numbered(path, arrow_rows(path))
+
+
+def _numbered(path: Path, rows: Iterable[Mapping[str, Any]]) -> _Placed:
     for number, row in enumerate(rows, start=1):
-        yield number, row, 0
+        yield f"{path}, row {number}", row, 0
 
 
-def _parquet(path: Path, _: bool | None) -> _Numbered:
-    for number, row in enumerate(parquet_rows(path), start=1):
-        yield number, row, 0
-
-
-def _arrow(path: Path, _: bool | None) -> _Numbered:
-    for number, row in enumerate(arrow_rows(path), start=1):
-        yield number, row, 0
-
-
-_READERS: dict[str, Callable[[Path, bool | None], _Numbered]] = {
+_READERS: dict[str, Callable[[Path, bool | None], _Placed]] = {
     "csv": _delimited,
     "tsv": _delimited,
     "lines": _json_lines,
     "json": _json_list,
     "parquet": _parquet,
     "arrow": _arrow,
-}
-_UNITS = {"csv": "line", "tsv": "line", "lines": "line", "json": "row"} | {
-    "parquet": "row",
-    "arrow": "row",
 }

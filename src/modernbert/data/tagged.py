@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, final
 
 from modernbert.base.errors import DataError
-from modernbert.data.examples import checked_text
+from modernbert.data.examples import check_unicode, checked_text
 from modernbert.data.formats import Unpacked
 from modernbert.data.table import Row, open_table, text_lines
 from modernbert.data.table_files import Part
@@ -100,10 +100,18 @@ class WordTable:
 
 
 def words_in(row: Row) -> list[str] | None:
-    """Return the words of a row that was cut already, None where it was not."""
+    """Return the words of a row that was cut already, None where it was not.
+
+    Raises:
+        DataError: a word holds what is no character.
+    """
     name = _first(row, _WORDS)
     words = row.values[name] if name else None
-    return [str(word) for word in words] if isinstance(words, list) else None
+    if name is None or not isinstance(words, list):
+        return None
+    found = [str(word) for word in words]
+    check_unicode(" ".join(found), name, row.where)
+    return found
 
 
 def is_of_words(path: Path) -> bool:

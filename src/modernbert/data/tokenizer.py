@@ -21,7 +21,8 @@ Ids = NDArray[np.int64]
 
 ROLES = ("unk", "cls", "sep", "pad", "mask")
 _PARTS = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""What is no character: half of a pair, as JSON can spell it, or a byte that is not UTF-8."""
 _UNUSED = re.compile(r"\[unused\d+\]")
 
 
@@ -237,7 +238,7 @@ class Tokenizer:
 
 
 def _check_unicode(text: str) -> None:
-    if (broken := _SURROGATE.search(text)) is not None:
+    if (broken := SURROGATE.search(text)) is not None:
         raise DataError(f"the text is no Unicode at character {broken.start()}: give it in UTF-8")
 
 

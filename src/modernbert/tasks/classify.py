@@ -11,8 +11,9 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from modernbert.batch import Layout, PackedBatch
-from modernbert.data.labels import LabelSet, Problem, Said
+from modernbert.data.labels import LabelSet, Problem
 from modernbert.data.rows import Micro
+from modernbert.data.said import Said
 from modernbert.model.model import Model
 from modernbert.tasks import metrics
 from modernbert.tasks.base import Loss, widened

@@ -13,9 +13,10 @@ from modernbert.base.files import digest
 from modernbert.base.log import count, say
 from modernbert.data.columns import Columns, guess
 from modernbert.data.examples import first_rows, read_texts, said_in, texts_in
-from modernbert.data.labels import LabelSet, Said, gaps, learn
+from modernbert.data.labels import LabelSet, gaps, learn
 from modernbert.data.order import permuted
 from modernbert.data.rows import ExampleSet, Micro
+from modernbert.data.said import Said
 from modernbert.data.table import HAS_HEADER, Table, open_table
 from modernbert.data.table_files import Part
 from modernbert.data.tokenizer import Ids, Tokenizer
@@ -166,7 +167,8 @@ def _say_labels(labels: LabelSet) -> None:
         return
     kind = "one of" if labels.problem == "single_label" else "any of"
     shown = ", ".join(labels.names[:12]) + (", ..." if len(labels.names) > 12 else "")
-    say(f"a text has {kind} {len(labels.names)} labels: {shown}")
+    places = ", a place of its list for each" if labels.is_by_place else ""
+    say(f"a text has {kind} {len(labels.names)} labels{places}: {shown}")
     say_gaps(labels.names)
 
 

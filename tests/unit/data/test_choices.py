@@ -129,6 +129,7 @@ def test_options_come_in_lists_bars_columns_or_with_letters():
         ({"ending1": " "}, "line 3: 'ending1' is empty: complete it, or leave the row out"),
         ({"ending1": 7}, "line 3: 'ending1' is 7, not a text: complete it"),
         ({"sent1": ""}, "line 3: 'sent1' is empty"),
+        ({"ending1": "\udc00"}, "line 3: 'ending1' is no Unicode at character 0: mend it"),
         ({"label": 3}, "line 3 has the answer 3, which is none of its 3 options"),
         ({"label": -1}, "line 3 has the answer -1, which is none of its 3 options"),
         ({"label": None}, "line 3 has the answer None, which is none of its 3 options"),

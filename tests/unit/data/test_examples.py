@@ -57,6 +57,7 @@ def test_pairs_are_cut_as_the_library_cuts_them():
         ({"text": 3}, "line 7: 'text' is 3, not a text: complete it"),
         ({"text": None}, "line 7: 'text' is None, not a text: complete it"),
         ({"text": " \n"}, "line 7: 'text' is empty: complete it, or leave the row out"),
+        ({"text": "ab\ud83d"}, "line 7: 'text' is no Unicode at character 2: mend it, or"),
     ],
 )
 def test_a_row_without_a_text_is_named(values, sentence):

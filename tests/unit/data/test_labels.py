@@ -1,7 +1,8 @@
 import pytest
 
 from modernbert.base.errors import DataError
-from modernbert.data.labels import LabelSet, Said, gaps, learn
+from modernbert.data.labels import LabelSet, gaps, learn
+from modernbert.data.said import Said
 
 
 def said(*values):
@@ -23,9 +24,13 @@ def learned(*values, problem=None, class_names=()):
         ((0.5, 1, 2), LabelSet("regression", ("label",))),
         ((0.0, 1.0, 2.0), LabelSet("regression", ("label",))),
         ((0.0, 1.0, 1.0), LabelSet("single_label", ("0", "1"))),
-        (("1.0", "0.0"), LabelSet("single_label", ("0.0", "1.0"))),
+        (("1.0", "0.0"), LabelSet("single_label", ("0", "1"))),
+        (("2.0", "10.0", "n/a", "v.0"), LabelSet("single_label", ("10", "2", "n/a", "v.0"))),
         (("1.5", "n/a"), LabelSet("single_label", ("1.5", "n/a"))),
         ((["b", "a"], [], ["a"]), LabelSet("multi_label", ("a", "b"))),
+        (("a|b", "a", "", "b"), LabelSet("multi_label", ("a", "b"))),
+        (("a|b", "a | c", "b|c", "a| b|c"), LabelSet("multi_label", ("a", "b", "c"))),
+        (("a|b", "c", "c"), LabelSet("single_label", ("a|b", "c"))),
         (({"x": 1, "y": "0"}, {"x": 0, "y": "1"}), LabelSet("multi_label", ("x", "y"))),
     ],
 )
@@ -49,6 +54,7 @@ def test_names_of_a_folder_stand_for_numbers():
 
 def test_labels_become_what_a_model_learns():
     assert [learned("b", "a").number(each) for each in said("a", " b ")] == [0, 1]
+    assert [learned("0.0", "1.0").number(each) for each in said("1", 0, "1.0")] == [1, 0, 1]
     several = learned(["a", "b"], ["c"])
     assert [several.marks(each) for each in said(["c", "a"], [], None)] == [
         [1.0, 0.0, 1.0],
@@ -71,9 +77,14 @@ def test_labels_become_what_a_model_learns():
         (("a", 1.5), "single_label", r"line 3 has no label \(1.5\)"),
         (("a", ["b"]), "single_label", r"line 3 has several labels \(\[\"b\"\]\), and one is le"),
         (("1.5", "x"), "regression", "line 3 has the value 'x', which is no finite number"),
+        (("3,5", "x"), "regression", "line 2 has .*no finite number: write it with a point, 3.5"),
+        (("0.5", "", "2"), None, "line 3 has the value '', which is no finite number: mend it"),
+        ((0.5, None, 2), None, "line 3 has the value None, which is no finite number: mend it"),
+        (("1.0", " ", "0.0"), None, r"line 3 has no label \(' '\): complete it"),
         ((0.5, float("nan")), None, "line 3 has the value nan, which is no finite number"),
         ((0.5, True), "regression", "line 3 has the value True, which is no finite number"),
         ((0.5, 0.5), None, "label has one value in all rows: there is nothing to learn"),
+        (([0, 0], [0, 0]), None, "label says no label in any row: there is nothing to learn"),
         (([], []), None, "label says no label in any row: there is nothing to learn"),
         (({"x": 2}, {"x": 1}), None, "line 2: column 'x' has 2: a label's column has 0 or 1"),
         (tuple(map(str, range(1001))), None, "label says 1001 different labels, such as 0, 1, 2"),
@@ -82,6 +93,47 @@ def test_labels_become_what_a_model_learns():
 def test_labels_that_cannot_be_learned_are_named(values, problem, sentence):
     with pytest.raises(DataError, match=sentence):
         learned(*values, problem=problem)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (([0, 1, 0], [1, 0, 0]), LabelSet("multi_label", ("0", "1", "2"), (), True)),
+        (([0.0, 1.0], [1.0, 1.0]), LabelSet("multi_label", ("0", "1"), (), True)),
+        (([True, False], [False, False]), LabelSet("multi_label", ("0", "1"), (), True)),
+        (([0, 1], [1, 0]), LabelSet("multi_label", ("0", "1"))),
+        (([0, 1, 0], [1, 0]), LabelSet("multi_label", ("0", "1"))),
+        (([0, 1], [2, 2]), LabelSet("multi_label", ("0", "1", "2"))),
+        ((["0", "1", "0"], ["1", "0", "0"]), LabelSet("multi_label", ("0", "1"))),
+    ],
+)
+def test_lists_of_0_and_1_have_a_place_for_each_label(values, expected):
+    assert learned(*values) == expected
+
+
+def test_marks_by_place_are_those_of_the_list():
+    labels = learned([0, 1, 0], [1, 0, 0], class_names=("x", "y", "z"))
+    assert labels == LabelSet("multi_label", ("x", "y", "z"), (), True)
+    assert labels.marks(Said([False, 1, 1.0], "row 1")) == [0.0, 1.0, 1.0]
+    assert learned([0, 1, 0], [1, 0, 0], class_names=("x", "y")).names == ("0", "1", "2")
+    assert learned([0, 0], [0, 1], problem="multi_label").marks(*said([1, 0])) == [1.0, 0.0]
+    for value in ([0, 1], [0, 1, 2], ["0", "1", "0"], None, "x"):
+        with pytest.raises(DataError, match=r"line 2 has .*, and labels have a place each: give a"):
+            labels.marks(*said(value))
+
+
+COMMAS = tuple(f"{number},5" for number in range(11))
+
+
+def test_a_label_of_its_own_for_most_rows_is_refused():
+    with pytest.raises(
+        DataError, match=r"label says 11 different labels in 21 rows, such as 0,5, 1,5, .*: name an"
+    ):
+        learned(*COMMAS, *COMMAS[:10])
+    assert len(learned(*COMMAS, *COMMAS).names) == 11
+    assert len(learned(*COMMAS[:10]).names) == 10
+    assert len(learned(*COMMAS, problem="single_label").names) == 11
+    assert len(learned(*range(11), class_names=COMMAS).names) == 11
 
 
 def test_nan_between_words_is_a_word():

@@ -67,6 +67,7 @@ def test_cells_of_a_table_and_columns_of_other_names(tmp_path):
         ({"answers": 3}, "'answers' is '3': give a text, a list of them, or"),
         ({"answers": [{"answer_start": 3}]}, "give a text, a list of them"),
         ({"answers": [], "context": ""}, "'context' is empty: complete it"),
+        ({"answers": [], "context": "a\ud83d"}, "'context' is no Unicode at character 1: mend it"),
         ({}, "and none is seen to hold answers: name it with --label"),
         ({"question": None, "answers": []}, "'question' is None, not a text"),
     ],

@@ -17,6 +17,7 @@ FORMS = {
     "t.jsonl": "".join(json.dumps(row) + "\n" for row in ROWS),
     "blank.jsonl": "\n".join(json.dumps(row) + "\n" for row in ROWS),
     "t.json": json.dumps(ROWS),
+    "lines.json": "".join(json.dumps(row) + "\n" for row in ROWS),
     "inside.json": json.dumps({"version": 1, "data": ROWS}),
     "crlf.csv": 'text,label\r\n"one, two",a\r\n"""three"" is three",b\r\n',
     "mark.csv": '\ufefftext,label\n"one, two",a\n\n"""three"" is three",b\n',
@@ -60,6 +61,13 @@ def test_rows_say_where_they_stand(tmp_path):
     assert [row.where for row in open_table(path)] == [f"{path}, line 3", f"{path}, line 4"]
 
 
+def test_lines_and_rows_are_told_apart_where_both_may_be(tmp_path):
+    lines = written(tmp_path, "lines.json", '{"a": 1}\n\n{"a": 2}\n')
+    assert [row.where for row in open_table(lines)] == [f"{lines}, line 1", f"{lines}, line 3"]
+    rows = written(tmp_path, "rows.json", '[{"a": 1},\n\n{"a": 2}]')
+    assert [row.where for row in open_table(rows)] == [f"{rows}, row 1", f"{rows}, row 2"]
+
+
 def test_how_far_it_is_read_is_known(tmp_path):
     path = written(tmp_path, "t.jsonl", FORMS["t.jsonl"] * 5000)
     table = open_table(path)
@@ -83,6 +91,20 @@ def test_a_first_line_of_values_is_no_header(tmp_path, first, has_header, column
     assert table.columns() == columns
     is_header = has_header or columns[0] == "sentence"
     assert len(values(table)) == (1 if is_header else 2)
+
+
+@pytest.mark.parametrize(("between", "is_header"), [(0, False), (48, False), (50, True)])
+def test_a_first_line_of_which_a_cell_comes_again_below_is_no_header(tmp_path, between, is_header):
+    lines = ["a boring film number 0,neg", *["good,pos"] * between, "another,pos", "again,neg"]
+    path = written(tmp_path, "t.csv", "".join(f"{line}\n" for line in lines))
+    assert open_table(path).columns() == (tuple(lines[0].split(",")) if is_header else ("1", "2"))
+    assert len(values(open_table(path))) == len(lines) - is_header
+    assert open_table(path, has_header=True).columns() == ("a boring film number 0", "neg")
+
+
+def test_the_name_of_a_column_may_stand_in_another(tmp_path):
+    path = written(tmp_path, "t.csv", ",text,label\n,label,text\n")
+    assert open_table(path).columns() == ("", "text", "label")
 
 
 def saved(folder, rows):
@@ -150,6 +172,8 @@ def test_a_folder_of_files_has_its_parts_by_name(tmp_path):
         ("t.jsonl", '{"text": 1}\n{"text"\n', "line 2 is not JSON .Expecting ':' delim"),
         ("t.jsonl", "[1]\n", "line 1 is no object with keys"),
         ("t.json", "{", "t.json is not JSON"),
+        ("t.json", '{"a": 1}\n{"a"\n', "t.json, line 2 is not JSON .* mend or remove it"),
+        ("t.json", '[{"a": 1},\n{"a"}]', "t.json is not JSON .* mend it"),
         ("t.json", '{"a": 1}', "is no list of objects: give one, or an object a line in a .jsonl"),
         ("t.parquet", "PAR1", "is not a parquet file that can be read"),
         ("t.arrow", "none", "is not an Arrow stream that can be read"),

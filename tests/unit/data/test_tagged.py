@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from modernbert.base.errors import DataError
-from modernbert.data.tagged import in_one_scheme, read_tagged
+from modernbert.data.table import Row
+from modernbert.data.tagged import in_one_scheme, read_tagged, words_in
 from modernbert.data.tags import TagSpan
 from modernbert.data.windows import first_tokens, windows
 from tests.corpora import tokenizer
@@ -16,6 +17,11 @@ CONLL = "\n-DOCSTART- -X- O\n\nEU NNP B-ORG\nrejects VBZ O\n\nPeter NNP I-PER\n.
 def read(path, content, part="train"):
     path.write_text(content, encoding="utf-8")
     return [*read_tagged(path, part)]
+
+
+def test_words_that_are_no_unicode_are_named():
+    with pytest.raises(DataError, match="line 7: 'words' is no Unicode at character 2: mend it"):
+        words_in(Row({"words": ["a", "\ud83d"]}, "line 7"))
 
 
 def test_words_in_columns(tmp_path):
@@ -68,6 +74,8 @@ def test_rows_of_texts_with_spans(tmp_path, spans):
         ("t.jsonl", {"tokens": [" "], "tags": ["O"]}, "'tokens' is empty: complete it, or leave"),
         ("t.jsonl", {"tokens": ["a"], "tags": [math.nan]}, "has a word without a tag"),
         ("t.jsonl", {"text": " ", "spans": []}, "'text' is empty: complete it, or leave the row"),
+        ("t.jsonl", {"tokens": ["a", "\ud83d"], "tags": ["O", "O"]}, "'tokens' is no Unicode"),
+        ("t.jsonl", {"text": "\ud83d", "spans": []}, "line 1: 'text' is no Unicode at character 0"),
         ("t.jsonl", {"text": "ab", "spans": [[0, 1, math.nan]]}, r"has the span \[0, 1, nan\]"),
         ("t.jsonl", {"text": "a"}, "has text: give `tokens` and `tags`, or `text` and `spans`"),
         ("t.jsonl", {"tokens": ["a"], "tags": []}, "'tokens' and its tags are no two lists of one"),

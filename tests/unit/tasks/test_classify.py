@@ -4,8 +4,9 @@ import torch
 import torch.nn.functional as F
 
 from modernbert.base.errors import DataError
-from modernbert.data.labels import LabelSet, Said
+from modernbert.data.labels import LabelSet
 from modernbert.data.rows import ExampleSet, in_order
+from modernbert.data.said import Said
 from modernbert.model.config import HeadConfig
 from modernbert.tasks.classify import Classify, balanced
 from tests.nets import config_of, documents_of, lively
