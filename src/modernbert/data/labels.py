@@ -173,7 +173,7 @@ def _have_bars(values: Sequence[Any]) -> bool:
     """Return whether bars part labels that are fewer than the texts which they are parts of."""
     whole = {value.strip() for value in values if isinstance(value, str)}
     parts = {part.strip() for text in whole for part in text.split("|") if part.strip()}
-    return len(parts) < len(whole)
+    return any("|" in text for text in whole) and len(parts) < len(whole)
 
 
 def _ordered(found: Iterable[str]) -> tuple[str, ...]:
