@@ -51,7 +51,7 @@ def choice_scores(
     head_of(model, "choice")
     check_list(questions)
     asked = _asked(questions, options)
-    read = read_options(asked, model.tokenizer, model.config.max_length)
+    read = read_options(asked, model.tokenizer, model.max_length)
     documents = [option.ids for question in read for option in question]
     scores = torch.cat(scores_of(model, documents)) if documents else torch.empty(0)
     return list(scores.split([len(question.options) for question in asked]))

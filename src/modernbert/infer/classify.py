@@ -52,7 +52,7 @@ def label_scores(model: Pretrained, texts: Sequence[Text]) -> Float[Tensor, "S N
         raise DataError("there is no text to read: give at least one")
     if len({len(pair) for pair in pairs}) > 1:
         raise DataError("some of the texts are pairs and some are not: give them apart")
-    read = [each.ids for each in read_texts(pairs, model.tokenizer, model.config.max_length)]
+    read = [each.ids for each in read_texts(pairs, model.tokenizer, model.max_length)]
     return torch.stack(scores_of(model, read))
 
 

@@ -85,7 +85,7 @@ def word_tags(model: Pretrained, texts: Sequence[Untagged]) -> list[WordTags]:
     read: list[Window] = []
     for number, ((ids, offsets), (_, places)) in enumerate(zip(encoded, given, strict=True)):
         firsts = first_tokens(offsets, places)
-        read += windows(number, ids, firsts, model.tokenizer, model.config.max_length)
+        read += windows(number, ids, firsts, model.tokenizer, model.max_length)
     tags = [[OUTSIDE] * len(places) for _, places in given]
     sure = [[0.0] * len(places) for _, places in given]
     for window, unit, number, score in _best(model, read):

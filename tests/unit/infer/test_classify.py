@@ -9,10 +9,13 @@ from modernbert.batch import pack
 from modernbert.data.columns import Columns
 from modernbert.data.table import open_table
 from modernbert.infer.classify import classify, label_scores
+from modernbert.infer.engine import Engine
 from modernbert.infer.predict import Writer, form_of, predict
+from modernbert.infer.pretrained import load
 from modernbert.infer.sayings import Wishes
+from modernbert.infer.scores import scores_of
 from modernbert.model.config import HeadConfig
-from tests.sentence_folders import made
+from tests.sentence_folders import change, made
 
 TEXTS = ["the packed batch", "every token keeps its place", "apart " * 40]
 LABELS = ("sea", "land", "air")
@@ -52,6 +55,45 @@ def test_pairs_are_read_as_in_training():
     ids = [tokens.cls_id, *one, tokens.sep_id, *two, tokens.sep_id]
     with torch.no_grad():
         torch.testing.assert_close(scores[None], ours(pack([ids])), rtol=1e-4, atol=1e-5)
+
+
+def limited(head, folder, limit):
+    """The model as it is read from a folder whose tokenizer names a limit."""
+    made(head).save(folder)
+    change(folder / "tokenizer_config.json", model_max_length=limit)
+    return load(folder)
+
+
+def test_a_text_is_cut_where_the_tokenizer_s_folder_says(tmp_path):
+    ours = limited(HeadConfig(kind="sequence", labels=LABELS), tmp_path, 12)
+    long, tokens = "every token keeps its place apart " * 9, ours.tokenizer
+    ids = [*tokens.encode(long).tolist()[:11], tokens.sep_id]
+    with torch.no_grad():
+        right = ours(pack([ids]))
+    torch.testing.assert_close(label_scores(ours, [long]), right, rtol=1e-4, atol=1e-5)
+    change(tmp_path / "tokenizer_config.json", model_max_length=int(1e30))
+    whole = load(tmp_path)
+    assert (ours.max_length, whole.max_length) == (12, 512)
+    assert not torch.allclose(label_scores(whole, [long]), right, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["tokens", "spans", "choice"])
+def test_other_heads_are_given_no_more_than_that(tmp_path, kind, monkeypatch):
+    names = {"labels": ("O", "B-X")} if kind == "tokens" else {}
+    engine = Engine(limited(HeadConfig(kind=kind, **names), tmp_path, 24))
+    read, text = [], "every token keeps its place apart " * 20
+    asked = {
+        "tokens": ("tag", [text]),
+        "spans": ("answer", [("who", text)]),
+        "choice": ("choose", [text], [["a place", "a token"]]),
+    }
+    name, *given = asked[kind]
+    monkeypatch.setattr(
+        f"modernbert.infer.{name}.scores_of",
+        lambda model, documents: read.extend(documents) or scores_of(model, documents),
+    )
+    getattr(engine, name)(*given)
+    assert max(map(len, read)) == 24
 
 
 def test_what_cannot_be_labelled_is_said():
