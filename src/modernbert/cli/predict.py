@@ -58,6 +58,8 @@ def predict(
     from modernbert.infer.sayings import Wishes
 
     form = "jsonl" if options.out is None else form_of(options.out)
+    if options.out is not None and options.out.exists() and file.exists():
+        _check_other(options.out, file)
     opened = load(model)
     table = _rows_of(file, opened, options)
     columns = Columns(options.text, options.pair, options.choices)
@@ -70,6 +72,13 @@ def predict(
         number = Writer(target, form).write(rows)
     say(f"{number:,} rows are in {options.out}")
     return 0
+
+
+def _check_other(out: Path, file: Path) -> None:
+    from modernbert.base.errors import ConfigError
+
+    if out.samefile(file):
+        raise ConfigError(f"--out {out} is the file that is read: name another one")
 
 
 def _rows_of(file: Path, model: "Pretrained", options: PredictOptions) -> "RowFiles":

@@ -72,3 +72,14 @@ def test_what_is_neither_is_refused_with_the_way_out(tmp_path, run):
     code, _, said = run(TAGS, written(tmp_path / "t.txt", "the batch\n"), "--text", "review")
     assert code == 2
     assert "has no column 'review' (it has text)" in " ".join(said.split())
+
+
+def test_the_file_that_is_read_is_not_written(tmp_path, run):
+    path = written(tmp_path / "t.csv", "text\nthe batch\n")
+    (tmp_path / "link.csv").symlink_to(path)
+    for out in (path, tmp_path / "link.csv"):
+        code, _, said = run(LABELS, path, "--out", out)
+        assert code == 2
+        assert "is the file that is read: name another one" in " ".join(said.split())
+    assert path.read_text() == "text\nthe batch\n"
+    assert run(LABELS, path, "--out", tmp_path / "out.csv")[0] == 0

@@ -143,6 +143,19 @@ def test_several_labels_are_a_list_and_numbers_are_numbers(tmp_path):
         assert "probability" not in row
 
 
+def test_columns_of_the_file_stay_as_they_are(tmp_path, capsys):
+    rows = [{"text": f"text {n}", "prediction": "mine"} for n in range(1200)]
+    rows[3] |= {"model_prediction": 1, "number": 2}
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    table = open_table(tmp_path / "t.jsonl", "test")
+    found = list(predict(model(), table, Columns("text"), Wishes()))
+    assert [{key: each[key] for key in row} for each, row in zip(found, rows, strict=True)] == rows
+    new = {"model_model_prediction", "probability"}
+    assert all(each.keys() - row.keys() == new for each, row in zip(found, rows, strict=True))
+    said = "the file has a column 'prediction': the model's is called 'model_model_prediction'"
+    assert capsys.readouterr().err.count(said) == 1
+
+
 def test_rows_are_written_as_lines_or_cells():
     rows = [{"text": 'a "b"\n', "prediction": ["x", "y"], "more": {"x": 1}}, {"text": "c"}]
     lines, cells = io.StringIO(), io.StringIO()
