@@ -65,9 +65,11 @@ class Writer:
     def __init__(self, file: IO[str], form: str) -> None:
         self._file, self._is_csv = file, form == "csv"
         self._csv: csv.DictWriter[str] | None = None
+        self._left_out: dict[str, None] = {}
+        """Columns that the first line of a .csv could not name, in their order."""
 
     def write(self, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Write all rows and return how many there were."""
+        """Write all rows and return how many there were; say what a .csv cannot hold of them."""
         count = 0
         for row in rows:
             if self._is_csv:
@@ -75,6 +77,11 @@ class Writer:
             else:
                 self._file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
             count += 1
+        if self._left_out:
+            say(
+                f"left out, since the first row does not have them: {', '.join(self._left_out)}; "
+                "a .jsonl keeps them"
+            )
         return count
 
     def _cells(self, row: Mapping[str, Any]) -> None:
@@ -82,6 +89,7 @@ class Writer:
         if self._csv is None:
             self._csv = csv.DictWriter(self._file, list(cells), lineterminator="\n")
             self._csv.writeheader()
+        self._left_out |= dict.fromkeys(key for key in cells if key not in self._csv.fieldnames)
         self._csv.writerow({key: cells.get(key, "") for key in self._csv.fieldnames})
 
 

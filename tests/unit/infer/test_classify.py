@@ -165,6 +165,17 @@ def test_rows_are_written_as_lines_or_cells():
     assert cells.getvalue() == 'text,prediction,more\n"a ""b""\n",x|y,"{""x"": 1}"\nc,,\n'
 
 
+def test_what_a_csv_cannot_hold_is_said_once(capsys):
+    rows = [{"text": "a"}, *({"text": "b", "id": n, "when": 1} for n in range(9))]
+    lines, cells = io.StringIO(), io.StringIO()
+    Writer(lines, "jsonl").write(rows)
+    assert not capsys.readouterr().err
+    Writer(cells, "csv").write(rows)
+    assert cells.getvalue() == "text\na\n" + "b\n" * 9
+    said = "left out, since the first row does not have them: id, when; a .jsonl keeps them\n"
+    assert capsys.readouterr().err == said
+
+
 def test_the_form_follows_from_the_name(tmp_path):
     assert form_of(tmp_path / "A.CSV") == "csv"
     with pytest.raises(ConfigError, match=r"is neither \.jsonl nor \.csv: name one of these"):
