@@ -22,7 +22,7 @@ class Option:
 
     text: str
     number: int
-    """Its place among the options as they were given, from 0."""
+    """Its place among the options as they were given, from 0, however training counted."""
     score: float
     """Probability from 0 to 1; those of a question sum to 1."""
 
