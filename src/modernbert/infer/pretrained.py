@@ -161,7 +161,8 @@ def load(
 
     Raises:
         CheckpointError: the folder is not a ModernBERT, or the hub does not give it.
-        ConfigError: the other tokenizer lacks what tells queries from documents.
+        ConfigError: the other tokenizer lacks what tells queries from documents, or what is given
+            is no name.
         DataError: there is no tokenizer.
     """
     folder = folder_of(path_or_hub_id, revision=revision, token=token)
