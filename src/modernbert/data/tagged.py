@@ -16,11 +16,10 @@ from modernbert.data.formats import Unpacked
 from modernbert.data.table import Row, open_table, text_lines
 from modernbert.data.table_files import Part
 from modernbert.data.tags import OUTSIDE, TagSpan, bio, is_chunked, spans_of
+from modernbert.data.word_files import COLUMN_FILES, WORDS, cells_of, is_comment
 
-COLUMN_FILES = (".conll", ".iob", ".bio", ".txt", ".tsv")
-_WORDS, _TAGS = ("tokens", "words"), ("tags", "ner_tags", "chunk_tags", "pos_tags", "labels")
+_TAGS = ("tags", "ner_tags", "chunk_tags", "pos_tags", "labels")
 _SPANS = ("spans", "entities", "labels", "label")
-_START_OF_DOCUMENT = "-DOCSTART-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,25 +104,13 @@ def words_in(row: Row) -> list[str] | None:
     Raises:
         DataError: a word holds what is no character.
     """
-    name = _first(row, _WORDS)
+    name = _first(row, WORDS)
     words = row.values[name] if name else None
     if name is None or not isinstance(words, list):
         return None
     found = [str(word) for word in words]
     check_unicode(" ".join(found), name, row.where)
     return found
-
-
-def is_of_words(path: Path) -> bool:
-    """Return whether a file has a word a line, and is no .tsv whose first line names its texts."""
-    name = path.name.lower().removesuffix(".gz")
-    if not path.is_file() or not name.endswith(COLUMN_FILES):
-        return False
-    if not name.endswith(".tsv"):
-        return True
-    with Unpacked(path) as file:
-        first = next(text_lines(file, path), "")
-    return not {*first.strip().lower().split("\t")} & {"text", "sentence", *_WORDS}
 
 
 def _sentences(path: Path) -> Iterator[Tagged]:
@@ -150,11 +137,10 @@ def _cells(unpacked: Unpacked, path: Path, fewest: int) -> Iterator[tuple[int, l
     columns = number = 0
     with unpacked as file:
         for number, line in enumerate(text_lines(file, path), start=1):
-            cells = line.rstrip("\r\n").split("\t") if "\t" in line else line.split()
-            is_comment = line.startswith("# ") and len(cells) != columns  # as CoNLL-U has them
-            if not line.strip() or cells[0] == _START_OF_DOCUMENT:
+            cells = cells_of(line)
+            if not cells:
                 yield number, []
-            elif not is_comment:
+            elif len(cells) == columns or not is_comment(line):
                 columns = columns or len(cells)
                 _check(cells, max(columns, fewest), f"{path}, line {number}")
                 yield number, cells
@@ -165,7 +151,7 @@ def _check(cells: list[str], columns: int, where: str) -> None:
     if len(cells) != columns:
         raise DataError(
             f"{where} has {len(cells)} columns, not {columns}: a line is a word, then its tag "
-            "behind it, as in all others"
+            "behind it, as in all others; running text goes into a .jsonl with a column text"
         )
     if not cells[0]:
         raise DataError(f"{where} has a tag without a word: complete it, or remove the line")
@@ -174,7 +160,7 @@ def _check(cells: list[str], columns: int, where: str) -> None:
 
 
 def _of_row(row: Row, class_names: Mapping[str, Sequence[str]]) -> Tagged:
-    words = _first(row, _WORDS)
+    words = _first(row, WORDS)
     if words is not None:
         return _of_words(row, words, class_names)
     text, name = row.values.get("text"), _first(row, _SPANS)

@@ -24,13 +24,22 @@ _PARTS = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "deco
 SURROGATE = re.compile("[\ud800-\udfff]")
 """What is no character: half of a pair, as JSON can spell it, or a byte that is not UTF-8."""
 _UNUSED = re.compile(r"\[unused\d+\]")
+_SHORTEST, _NO_LIMIT = 3, 1e20
+"""A limit below the first leaves no room for text; one above the second is none."""
 
 
 @final
 class Tokenizer:
     """A byte-level BPE with [UNK], [CLS], [SEP], [PAD] and [MASK], by these or other names."""
 
-    def __init__(self, inner: tokenizers.Tokenizer, names: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        inner: tokenizers.Tokenizer,
+        names: dict[str, str] | None = None,
+        max_length: int | None = None,
+    ) -> None:
+        self.max_length = max_length
+        """Tokens that are read of a text at most, where the tokenizer's folder names a limit."""
         inner.no_truncation()
         inner.no_padding()
         self._spec = inner.to_str()
@@ -78,7 +87,8 @@ class Tokenizer:
             raise DataError(
                 f"{file} is not a tokenizer that can be read: {reason_of(error)}"
             ) from error
-        return cls(inner, _special_names(file.with_name("tokenizer_config.json")))
+        told = _told(file.with_name("tokenizer_config.json"))
+        return cls(inner, _special_names(told), _limit(told))
 
     @property
     def mask_token(self) -> str:
@@ -198,7 +208,7 @@ class Tokenizer:
         inner = tokenizers.Tokenizer.from_str(self._spec)
         old = [inner.normalizer] if inner.normalizer else []
         inner.normalizer = Sequential([Lowercase(), *old])
-        return Tokenizer(inner, self._names)
+        return Tokenizer(inner, self._names, self.max_length)
 
     def encode(self, text: str) -> Ids:
         """Return the ids of a prompt with [CLS] and [SEP]; here "[MASK]" is the mask token.
@@ -252,17 +262,29 @@ def _check_ids(vocabulary: dict[str, int]) -> None:
             )
 
 
-def _special_names(config: Path) -> dict[str, str]:
-    """Read what a tokenizer calls its special tokens, where it says so."""
+def _told(config: Path) -> dict[str, Any]:
+    """Read what is said of a tokenizer beside it, where something is."""
     if not config.is_file():
         return {}
     try:
         values = read_json(config)
     except (ValueError, OSError, RecursionError) as error:
         raise DataError(f"{config} is not JSON: {reason_of(error)}") from error
-    given = {role: values.get(f"{role}_token") for role in ROLES if isinstance(values, dict)}
-    named = {role: _content(name) for role, name in given.items()}
+    return values if isinstance(values, dict) else {}
+
+
+def _special_names(told: dict[str, Any]) -> dict[str, str]:
+    """Return what a tokenizer calls its special tokens, where it says so."""
+    named = {role: _content(told.get(f"{role}_token")) for role in ROLES}
     return {role: name for role, name in named.items() if name}
+
+
+def _limit(told: dict[str, Any]) -> int | None:
+    """Return how many tokens are read of a text; transformers writes 1e30 where it knows none."""
+    limit = told.get("model_max_length")
+    if not isinstance(limit, int | float) or not _SHORTEST <= limit < _NO_LIMIT:
+        return None
+    return int(limit)
 
 
 def _content(name: object) -> str | None:

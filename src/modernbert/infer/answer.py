@@ -84,7 +84,7 @@ def _windows(
     texts = sorted({text for _, text in asked})
     encoded = dict(zip(texts, model.tokenizer.encode_with_offsets(texts), strict=True))
     questions = model.tokenizer.encode_texts([question for question, _ in asked])
-    length = model.config.max_length
+    length = model.max_length
     read: list[Window] = []
     for number, ((_, text), question) in enumerate(zip(asked, questions, strict=True)):
         read += question_windows(number, question, encoded[text][0], model.tokenizer, length)

@@ -10,7 +10,7 @@ from torch import Tensor
 from modernbert.base.errors import DataError
 from modernbert.data.choices import Choice, checked_options, read_options
 from modernbert.data.examples import checked_text
-from modernbert.infer.classify import Text
+from modernbert.infer.classify import Text, parts_of
 from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.reading import check_list
 from modernbert.infer.scores import head_of, scores_of
@@ -22,7 +22,7 @@ class Option:
 
     text: str
     number: int
-    """Its place among the options as they were given, from 0."""
+    """Its place among the options as they were given, from 0, however training counted."""
     score: float
     """Probability from 0 to 1; those of a question sum to 1."""
 
@@ -49,9 +49,10 @@ def choice_scores(
 ) -> list[Float[Tensor, "_"]]:
     """Return the head's scores of each question's options before any activation, on the CPU."""
     head_of(model, "choice")
-    check_list(questions)
+    check_list(questions, "questions")
+    check_list(options, "options")
     asked = _asked(questions, options)
-    read = read_options(asked, model.tokenizer, model.config.max_length)
+    read = read_options(asked, model.tokenizer, model.max_length)
     documents = [option.ids for question in read for option in question]
     scores = torch.cat(scores_of(model, documents)) if documents else torch.empty(0)
     return list(scores.split([len(question.options) for question in asked]))
@@ -71,8 +72,8 @@ def _asked(questions: Sequence[Text], options: Sequence[Sequence[str]]) -> list[
     asked = []
     for number, (texts, given) in enumerate(zip(questions, options, strict=True)):
         where = f"question {number}"
-        parts = (texts,) if isinstance(texts, str) else tuple(texts)
+        check_list(given, f"options[{number}]")
         names = [f"option {place}" for place in range(len(given))]
-        texts = tuple(checked_text(part, "text", where) for part in parts)
+        texts = tuple(checked_text(part, "text", where) for part in parts_of(texts))
         asked.append(Choice(texts, checked_options(given, names, where)))
     return asked

@@ -45,18 +45,23 @@ def classify(model: Pretrained, texts: Sequence[Text]) -> list[list[Label]]:
 
 def label_scores(model: Pretrained, texts: Sequence[Text]) -> Float[Tensor, "S N"]:
     """Return the head's scores of texts or pairs before any activation, on the CPU."""
-    head_of(model, "sequence")
+    head = head_of(model, "sequence")
     check_list(texts)
-    pairs = [_parts(text) for text in texts]
+    pairs = [parts_of(text) for text in texts]
     if not pairs:
-        raise DataError("there is no text to read: give at least one")
+        return torch.empty(0, head.num_scores)
     if len({len(pair) for pair in pairs}) > 1:
         raise DataError("some of the texts are pairs and some are not: give them apart")
-    read = [each.ids for each in read_texts(pairs, model.tokenizer, model.config.max_length)]
+    read = [each.ids for each in read_texts(pairs, model.tokenizer, model.max_length)]
     return torch.stack(scores_of(model, read))
 
 
-def _parts(text: Text) -> tuple[str, ...]:
+def parts_of(text: Text) -> tuple[str, ...]:
+    """Return a text alone, or the two of a pair.
+
+    Raises:
+        DataError: it is neither.
+    """
     parts = (text,) if isinstance(text, str) else text
     is_known = isinstance(parts, tuple | list) and 1 <= len(parts) <= _MOST_PARTS
     if not is_known or not all(isinstance(part, str) for part in parts):

@@ -34,6 +34,7 @@ class Engine:
 
         Raises:
             CheckpointError: the folder is not a ModernBERT, or the hub does not give it.
+            ConfigError: what is given is no name.
             DataError: there is no tokenizer.
             MachineError: the device is not there.
         """
@@ -49,8 +50,7 @@ class Engine:
 
         Raises:
             ConfigError: the model has no head that labels texts.
-            DataError: there is no text, one holds what is no character, or texts and pairs are
-                mixed.
+            DataError: a text holds what is no character, or texts and pairs are mixed.
         """
         return classify(self.model, texts)
 

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import NoReturn
 
-from modernbert.base.errors import CheckpointError
+from modernbert.base.errors import CheckpointError, ConfigError
 from modernbert.model.stored import PICKLE
 
 _FILES = (
@@ -41,7 +41,13 @@ def folder_of(
 
     Raises:
         CheckpointError: there is no such folder, or the hub does not give it.
+        ConfigError: what is given is no name.
     """
+    if not isinstance(path_or_hub_id, str | os.PathLike):
+        raise ConfigError(
+            f"the model is of type {type(path_or_hub_id).__name__}: give its folder, or its name "
+            "on the hub"
+        )
     if not str(path_or_hub_id):
         raise CheckpointError("the model's name is empty: write . for this folder")
     path = Path(path_or_hub_id)

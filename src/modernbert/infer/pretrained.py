@@ -55,6 +55,15 @@ class Pretrained(nn.Module):
         """The encoder's shape."""
         return self.model.config
 
+    @property
+    def max_length(self) -> int:
+        """Tokens that a head reads of a text: the encoder's, or fewer if the tokenizer says so.
+
+        A fine-tuning writes there at what length it cut, which is where `transformers` looks.
+        """
+        limit, longest = self.tokenizer.max_length, self.config.max_length
+        return longest if limit is None else min(limit, longest)
+
     def forward(self, batch: PackedBatch) -> Float[Tensor, "rows _"]:
         """Return the head's output, or the encoder's when there is no head."""
         output: Tensor = self.model(batch)
@@ -152,7 +161,8 @@ def load(
 
     Raises:
         CheckpointError: the folder is not a ModernBERT, or the hub does not give it.
-        ConfigError: the other tokenizer lacks what tells queries from documents.
+        ConfigError: the other tokenizer lacks what tells queries from documents, or what is given
+            is no name.
         DataError: there is no tokenizer.
     """
     folder = folder_of(path_or_hub_id, revision=revision, token=token)

@@ -1,6 +1,6 @@
 """Texts in, the token ids that a model reads of them out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,14 +40,16 @@ def with_ends(
     ]
 
 
-def check_list(texts: object) -> None:
-    """Refuse one text where a list of them belongs: its characters would be taken for texts.
+def check_list(given: object, name: str = "texts") -> None:
+    """Refuse what is no list, or one text: its characters would be taken for texts.
 
     Raises:
-        DataError: it is one.
+        DataError: it is either.
     """
-    if isinstance(texts, str):
-        raise DataError("texts is a single text: give a list of texts")
+    is_text = isinstance(given, str | bytes)
+    if is_text or not isinstance(given, Collection):
+        what = "a single text" if is_text else f"of type {type(given).__name__}"
+        raise DataError(f"{name} is {what}: give a list of texts")
 
 
 def prompt_named(config: SentenceConfig, name: str | None) -> str:

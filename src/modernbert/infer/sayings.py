@@ -171,7 +171,7 @@ def _answers(model: Pretrained, table: RowFiles, given: Columns, wishes: Wishes)
 
 
 def _choices(model: Pretrained, table: RowFiles, given: Columns, wishes: Wishes) -> Saying:
-    """Say which option is the likeliest."""
+    """Say which option is the likeliest; its number counts from 0, however training counted."""
     named = ChoiceColumns(given.text, given.pair, given.label)
     rows = [row.values for row in first_rows(table)]
     columns = guess_choices(named, rows, str(table.files[0]), needs_label=False)

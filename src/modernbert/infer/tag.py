@@ -95,7 +95,7 @@ def word_tags(model: Pretrained, texts: Sequence[Untagged]) -> list[WordTags]:
     for number, ((ids, offsets), (text, places)) in enumerate(zip(encoded, cut, strict=True)):
         is_whole = by_token and isinstance(texts[number], str)
         firsts = np.arange(len(ids)) if is_whole else first_tokens(offsets, places)
-        read += windows(number, ids, firsts, model.tokenizer, model.config.max_length)
+        read += windows(number, ids, firsts, model.tokenizer, model.max_length)
         given.append((text, _without_blanks(text, offsets) if is_whole else places))
     tags = [[OUTSIDE] * len(places) for _, places in given]
     sure = [[0.0] * len(places) for _, places in given]

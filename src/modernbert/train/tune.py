@@ -18,6 +18,8 @@ from modernbert.data.prefetch import prefetch
 from modernbert.data.rows import in_order
 from modernbert.model import card, sentence_writer
 from modernbert.model.model import Model
+from modernbert.model.sentence import Sentence
+from modernbert.model.sentence_config import SentenceConfig
 from modernbert.train import lora, parallel
 from modernbert.train.diagnose import not_finite
 from modernbert.train.feed import Progress
@@ -108,8 +110,9 @@ def _is_over(tuning: Tuning, work: TuneWork) -> bool:
 def _keep(tuning: Tuning) -> None:
     model = lora.merged(tuning.model)
     with _replaced(tuning.folder / "model") as aside:
-        sentence_writer.write(model, aside)
-        tuning.tokenizer.save(aside, max_length=tuning.config.max_length)
+        length = tuning.config.max_length
+        sentence_writer.write(model, aside, Sentence(SentenceConfig(max_length=length)))
+        tuning.tokenizer.save(aside, max_length=length)
         card.write(card.facts_of(model, tuning.tokenizer.mask_token), aside)
     if tuning.config.lora_rank:
         with _replaced(tuning.folder / lora.FOLDER) as aside:

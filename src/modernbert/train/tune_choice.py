@@ -59,6 +59,7 @@ def read_choices(
     say(
         f"{table.files[0]}: questions from {' and '.join(columns.texts)}, options from "
         f"{', '.join(columns.options)}, the right one from {columns.label}: {spelling}"
+        f"{_doubt(train, spelling)}"
     )
     if config.dev:
         table = table_of(config, config.dev, which)
@@ -74,6 +75,14 @@ def read_choices(
         HeadConfig(kind="choice", pooling=config.pooling, dropout=config.dropout),
         digest("".join(_fingerprint(part, spelling) for part in (train, dev)).encode()),
     )
+
+
+def _doubt(part: _Part, spelling: Spelling) -> str:
+    """Name what speaks for counting from 1 where numbers are read as counting from 0."""
+    is_odd = spelling == "numbers from 0" and all(
+        answer.readings.get(spelling) != 0 for answer in part.answers
+    )
+    return " (though no row has 0: see that they do not count from 1)" if is_odd else ""
 
 
 def _columns(config: TuneConfig, table: Table) -> ChoiceColumns:

@@ -1,4 +1,5 @@
 import json
+import math
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from modernbert.base.errors import DataError
 from modernbert.data import pieces as module
 from modernbert.data.tokenizer import Tokenizer
 from tests.corpora import SHARED, needs_shared_data, texts, tokenizer
+from tests.sentence_folders import change
 
 REAL = SHARED / "tokenizer" / "modernbert"
 
@@ -61,6 +63,22 @@ def test_transformers_opens_it_with_equal_ids(tmp_path):
         found = theirs(text)
         assert found["input_ids"] == tokenizer().encode(text).tolist()
         assert set(found) == {"input_ids", "attention_mask"}
+
+
+@pytest.mark.parametrize(
+    ("told", "limit"),
+    [
+        (12, 12),
+        (512.0, 512),
+        *((told, None) for told in (int(1e30), 1e30, math.inf, 2, None, "many")),
+    ],
+)
+def test_its_folder_may_name_the_longest_text(tmp_path, told, limit):
+    assert tokenizer().max_length is None
+    tokenizer().save(tmp_path)
+    change(tmp_path / "tokenizer_config.json", model_max_length=told)
+    found = Tokenizer.load(tmp_path)
+    assert found.max_length == found.lower_cased().max_length == limit
 
 
 def test_truncation_in_the_file_is_ignored(tmp_path):

@@ -84,3 +84,23 @@ def test_the_engine_asks_the_head_that_is_there(tmp_path):
         for other in heads.keys() - {name}:
             with pytest.raises(ConfigError, match="make one with `modernbert finetune"):
                 getattr(engine, other)(*heads[other][1:])
+
+
+@pytest.mark.parametrize("given", [None, 5, b"who", (each for each in ["who"])])
+def test_what_is_no_list_is_said_by_every_head(given):
+    heads = {
+        "classify": HeadConfig(kind="sequence", labels=("a", "b")),
+        "tag": HeadConfig(kind="tokens", labels=("O", "B-X")),
+        "answer": HeadConfig(kind="spans"),
+        "choose": HeadConfig(kind="choice"),
+    }
+    for name, head in heads.items():
+        more = [[["x", "y"]]] if name == "choose" else []
+        with pytest.raises(DataError, match="give a list of texts"):
+            getattr(Engine(made(head)), name)(given, *more)
+
+
+@pytest.mark.parametrize("given", [None, 5, b"model"])
+def test_what_is_no_name_of_a_model_is_said(given):
+    with pytest.raises(ConfigError, match=r"the model is of type .*: give its folder, or its name"):
+        Engine.load(given)

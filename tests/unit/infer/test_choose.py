@@ -52,6 +52,13 @@ def test_the_likeliest_option_comes_first(model):
         (["a"], [["x", ""]], "question 0: 'option 1' is empty"),
         ([" "], [["x", "y"]], "question 0: 'text' is empty"),
         ([("a", "")], [["x", "y"]], "question 0: 'text' is empty"),
+        ([None], [["x", "y"]], "None is neither a text nor a pair of texts: give either"),
+        ([("a", "b", "c")], [["x", "y"]], "is neither a text nor a pair of texts: give either"),
+        ("a", [["x", "y"]], "questions is a single text: give a list of texts"),
+        (["a"], None, "options is of type NoneType: give a list of texts"),
+        (["a"], ["xy"], r"options\[0\] is a single text: give a list of texts"),
+        (["a"], [None], r"options\[0\] is of type NoneType: give a list of texts"),
+        (["a"], [["x", None]], "question 0: 'option 1' is None, not a text: complete it"),
     ],
 )
 def test_what_cannot_be_chosen_from_is_said(model, questions, options, sentence):

@@ -9,10 +9,13 @@ from modernbert.batch import pack
 from modernbert.data.columns import Columns
 from modernbert.data.table import open_table
 from modernbert.infer.classify import classify, label_scores
+from modernbert.infer.engine import Engine
 from modernbert.infer.predict import Writer, form_of, predict
+from modernbert.infer.pretrained import load
 from modernbert.infer.sayings import Wishes
+from modernbert.infer.scores import scores_of
 from modernbert.model.config import HeadConfig
-from tests.sentence_folders import made
+from tests.sentence_folders import change, made
 
 TEXTS = ["the packed batch", "every token keeps its place", "apart " * 40]
 LABELS = ("sea", "land", "air")
@@ -54,11 +57,49 @@ def test_pairs_are_read_as_in_training():
         torch.testing.assert_close(scores[None], ours(pack([ids])), rtol=1e-4, atol=1e-5)
 
 
+def limited(head, folder, limit):
+    """The model as it is read from a folder whose tokenizer names a limit."""
+    made(head).save(folder)
+    change(folder / "tokenizer_config.json", model_max_length=limit)
+    return load(folder)
+
+
+def test_a_text_is_cut_where_the_tokenizer_s_folder_says(tmp_path):
+    ours = limited(HeadConfig(kind="sequence", labels=LABELS), tmp_path, 12)
+    long, tokens = "every token keeps its place apart " * 9, ours.tokenizer
+    ids = [*tokens.encode(long).tolist()[:11], tokens.sep_id]
+    with torch.no_grad():
+        right = ours(pack([ids]))
+    torch.testing.assert_close(label_scores(ours, [long]), right, rtol=1e-4, atol=1e-5)
+    change(tmp_path / "tokenizer_config.json", model_max_length=int(1e30))
+    whole = load(tmp_path)
+    assert (ours.max_length, whole.max_length) == (12, 512)
+    assert not torch.allclose(label_scores(whole, [long]), right, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["tokens", "spans", "choice"])
+def test_other_heads_are_given_no_more_than_that(tmp_path, kind, monkeypatch):
+    names = {"labels": ("O", "B-X")} if kind == "tokens" else {}
+    engine = Engine(limited(HeadConfig(kind=kind, **names), tmp_path, 24))
+    read, text = [], "every token keeps its place apart " * 20
+    asked = {
+        "tokens": ("tag", [text]),
+        "spans": ("answer", [("who", text)]),
+        "choice": ("choose", [text], [["a place", "a token"]]),
+    }
+    name, *given = asked[kind]
+    monkeypatch.setattr(
+        f"modernbert.infer.{name}.scores_of",
+        lambda model, documents: read.extend(documents) or scores_of(model, documents),
+    )
+    getattr(engine, name)(*given)
+    assert max(map(len, read)) == 24
+
+
 def test_what_cannot_be_labelled_is_said():
     with pytest.raises(ConfigError, match="no head that labels texts: make one with `modernbert f"):
         classify(made(), TEXTS)
-    with pytest.raises(DataError, match="there is no text to read"):
-        classify(model(), [])
+    assert classify(model(), []) == classify(model("regression", ("stars",)), []) == []
     for text in (None, ("a", "b", "c"), ("a", 1)):
         with pytest.raises(DataError, match="is neither a text nor a pair of texts: give either"):
             classify(model(), [text])
@@ -101,6 +142,19 @@ def test_several_labels_are_a_list_and_numbers_are_numbers(tmp_path):
         assert "probability" not in row
 
 
+def test_columns_of_the_file_stay_as_they_are(tmp_path, capsys):
+    rows = [{"text": f"text {n}", "prediction": "mine"} for n in range(1200)]
+    rows[3] |= {"model_prediction": 1, "number": 2}
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    table = open_table(tmp_path / "t.jsonl", "test")
+    found = list(predict(model(), table, Columns("text"), Wishes()))
+    assert [{key: each[key] for key in row} for each, row in zip(found, rows, strict=True)] == rows
+    new = {"model_model_prediction", "probability"}
+    assert all(each.keys() - row.keys() == new for each, row in zip(found, rows, strict=True))
+    said = "the file has a column 'prediction': the model's is called 'model_model_prediction'"
+    assert capsys.readouterr().err.count(said) == 1
+
+
 def test_rows_are_written_as_lines_or_cells():
     rows = [{"text": 'a "b"\n', "prediction": ["x", "y"], "more": {"x": 1}}, {"text": "c"}]
     lines, cells = io.StringIO(), io.StringIO()
@@ -108,6 +162,17 @@ def test_rows_are_written_as_lines_or_cells():
     assert [json.loads(line) for line in lines.getvalue().splitlines()] == rows
     Writer(cells, "csv").write(rows)
     assert cells.getvalue() == 'text,prediction,more\n"a ""b""\n",x|y,"{""x"": 1}"\nc,,\n'
+
+
+def test_what_a_csv_cannot_hold_is_said_once(capsys):
+    rows = [{"text": "a"}, *({"text": "b", "id": n, "when": 1} for n in range(9))]
+    lines, cells = io.StringIO(), io.StringIO()
+    Writer(lines, "jsonl").write(rows)
+    assert not capsys.readouterr().err
+    Writer(cells, "csv").write(rows)
+    assert cells.getvalue() == "text\na\n" + "b\n" * 9
+    said = "left out, since the first row does not have them: id, when; a .jsonl keeps them\n"
+    assert capsys.readouterr().err == said
 
 
 def test_the_form_follows_from_the_name(tmp_path):

@@ -5,7 +5,8 @@ import pytest
 from modernbert.base.errors import ConfigError, DataError
 from modernbert.data.columns import Columns
 from modernbert.data.table import open_table
-from modernbert.data.tagged import WordTable, is_of_words
+from modernbert.data.tagged import WordTable
+from modernbert.data.word_files import is_of_words
 from modernbert.infer.answer import answer
 from modernbert.infer.engine import Engine
 from modernbert.infer.predict import predict

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from modernbert.base.errors import CheckpointError, ConfigError, DataError, TrainingError
+from modernbert.infer.classify import label_scores
 from modernbert.infer.engine import Engine
 from modernbert.infer.pretrained import load
 from modernbert.model.config import HeadConfig
@@ -219,6 +220,19 @@ def test_spans_in_texts_are_found_again_as_they_were_measured(start, tmp_path):
         (4, 16, "THING"),
         (31, 36, "HOW"),
     ]
+
+
+def test_texts_are_cut_afterwards_as_they_were_when_measured(config, start, tmp_path):
+    config = dataclasses.replace(config, max_length=12, epochs=1)
+    tuning = tuned(config, start, tmp_path / "out")
+    best = load(tmp_path / "out" / "model")
+    measured = outputs_of(tuning.best_model(), tuning.data.dev, tuning.autocast)
+    found = label_scores(best, [row["text"] for row in rows(40, seed=1)])
+    torch.testing.assert_close(found, torch.stack(measured), rtol=1e-4, atol=1e-5)
+    # Where sentence-transformers' CrossEncoder looks, and what follows when the model is written.
+    assert best.sentence.config.max_length == 12
+    best.save(tmp_path / "again")
+    assert load(tmp_path / "again").max_length == 12
 
 
 def test_a_tag_that_only_held_out_sentences_have_is_known(start, tmp_path):

@@ -70,6 +70,18 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_never_was(config, start, tmp_pa
         assert untimed(tmp_path / "stopped" / name) == untimed(tmp_path / "through" / name)
 
 
+@pytest.mark.parametrize("lowest", [0, 1])
+def test_numbers_that_may_count_from_1_are_said(config, start, tmp_path, capsys, lowest):
+    found = [
+        row | {"choices": WORDS[:4], "answer": n % (4 - lowest) + lowest}
+        for n, row in enumerate(rows(20, 0))
+    ]
+    config = dataclasses.replace(config, train=written(tmp_path / "train.jsonl", found))
+    create(config, start, tmp_path / "out")
+    said = "answer: numbers from 0 (though no row has 0: see that they do not count from 1)\n"
+    assert (said in capsys.readouterr().err) == bool(lowest)
+
+
 def test_without_dev_a_tenth_of_the_questions_is_held_out(config, start, tmp_path):
     data = create(dataclasses.replace(config, dev=""), start, tmp_path / "out").data
     assert (len(data.train.examples), len(data.dev.examples)) == (225, 25)

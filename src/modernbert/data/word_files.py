@@ -1,0 +1,110 @@
+"""A file of plain lines in, whether they are words in columns or running text out, and its texts.
+
+Words in columns are those of CoNLL: the word first, its tag last, a blank line after a sentence.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import final
+
+from modernbert.data.formats import Unpacked
+from modernbert.data.table import Row, text_lines
+
+COLUMN_FILES = (".conll", ".iob", ".bio", ".txt", ".tsv")
+WORDS = ("tokens", "words")
+"""Columns of lists of words."""
+
+_START_OF_DOCUMENT = "-DOCSTART-"
+_LOOKED_AT = 1000
+"""Lines that tell what a file holds."""
+_MOST_COLUMNS = 5
+"""Columns between blanks; more are running text whose lines happen to have as many words."""
+# O, B-place, NNP, PRP$ or a full stop: what stands behind a word, and seldom ends a sentence.
+_TAG = re.compile(r"[BIOESLUMW](?:-\S+)?|[A-Z0-9_|+$.,:`'\"()#/-]+")
+
+
+def cells_of(line: str) -> list[str]:
+    """Return the columns of a line, none where a sentence ends."""
+    if not line.strip():
+        return []
+    cells = line.rstrip("\r\n").split("\t") if "\t" in line else line.split()
+    return [] if cells[0] == _START_OF_DOCUMENT else cells
+
+
+def is_comment(line: str) -> bool:
+    """Return whether a line may be a comment as CoNLL-U has them, or else a word with its tag."""
+    return line.startswith("# ")
+
+
+def is_of_words(path: Path) -> bool:
+    """Return whether a file has a word a line, by its name and its first lines.
+
+    A .tsv or .txt has if all lines have equally many columns and no running text in them; a .tsv
+    whose first line names its texts is a table.
+
+    Raises:
+        DataError: a line is in another encoding.
+    """
+    if not path.is_file() or not _is_called(path, COLUMN_FILES):
+        return False
+    if not _is_called(path, (".txt", ".tsv")):
+        return True
+    with Unpacked(path) as file:
+        lines = list(islice(text_lines(file, path), _LOOKED_AT))
+    names = {*"".join(lines[:1]).strip().lower().split("\t")}
+    is_table = _is_called(path, (".tsv",)) and bool(names & {"text", "sentence", *WORDS})
+    return not is_table and _are_words(lines)
+
+
+def is_plain_text(path: Path) -> bool:
+    """Return whether a file is one of plain text, by its name."""
+    return path.is_file() and _is_called(path, (".txt",))
+
+
+@final
+class TextLines:
+    """Rows of `text` from a file of running text: each line that is not blank is one."""
+
+    def __init__(self, path: Path) -> None:
+        self.files = (path,)
+        self.bytes_read = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the file, as it lies on disk."""
+        return self.files[0].stat().st_size
+
+    def __iter__(self) -> Iterator[Row]:
+        unpacked = Unpacked(self.files[0])
+        with unpacked as file:
+            for number, line in enumerate(text_lines(file, self.files[0]), start=1):
+                self.bytes_read = unpacked.position()
+                if line.strip():
+                    yield Row({"text": line.rstrip("\r\n")}, f"{self.files[0]}, line {number}")
+
+
+def _is_called(path: Path, ends: tuple[str, ...]) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith(ends)
+
+
+def _are_words(lines: Sequence[str]) -> bool:
+    given = [cells_of(line) for line in lines if not is_comment(line)]
+    places = [at for at, cells in enumerate(given) if cells]
+    rows = [given[at] for at in places]
+    if len({len(cells) for cells in rows}) != 1:
+        return False
+    if any("\t" in line for line in lines):
+        # A word may have a blank in it, a tag has none, and rows of a table stand without gaps.
+        is_parted = len(places) <= places[-1] - places[0]
+        return not any(_has_blank(cells[1:] if is_parted else cells) for cells in rows)
+    tags = [cells[-1] for cells in rows]
+    if len(rows[0]) == 1:
+        return True
+    is_tagged = all(map(_TAG.fullmatch, tags)) and any(tag[0].isalpha() for tag in tags)
+    return is_tagged and len(rows[0]) <= _MOST_COLUMNS
+
+
+def _has_blank(cells: Sequence[str]) -> bool:
+    return any(len(cell.split()) > 1 for cell in cells)
