@@ -171,6 +171,8 @@ class Rounds:
             evaluations=1 if self.options.quick else 4,
             patience=0 if self.options.quick else 8,
             precision=task.precision,
+            # As the paper's authors had it: their optimizer limits each tensor's step instead.
+            clip_norm=0.0,
             device=self.options.device,
         )
 

@@ -130,6 +130,13 @@ def gradient_norm(model: nn.Module) -> Tensor:
     return norm
 
 
+def shorten(model: nn.Module, norm: float, longest: float) -> None:
+    """Scale all gradients so that their common norm is `longest` at most; 0 leaves them."""
+    if 0 < longest < norm:
+        grads = [weight.grad for weight in model.parameters() if weight.grad is not None]
+        torch._foreach_mul_(grads, longest / norm)
+
+
 def move(optimizer: StableAdamW, lr: float) -> None:
     """Move the weights along their gradients, and forget the gradients."""
     for group in optimizer.param_groups:

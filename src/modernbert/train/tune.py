@@ -24,7 +24,7 @@ from modernbert.train import lora, parallel
 from modernbert.train.diagnose import not_finite
 from modernbert.train.feed import Progress
 from modernbert.train.rows import EVALUATIONS, METRICS
-from modernbert.train.step import StepResult, accumulate, move
+from modernbert.train.step import StepResult, accumulate, move, shorten
 from modernbert.train.stop import StopRequest
 from modernbert.train.tune_data import Labelled
 from modernbert.train.tune_feed import TuneWork, feed, num_steps
@@ -78,6 +78,7 @@ def _take(tuning: Tuning, work: TuneWork, shares: int, bar: Meter) -> None:
         where = tuning.data.train.examples.where
         size = len(where)
         raise not_finite(tuning.model, work, lambda n: where[n % size], tuning.autocast, seed)
+    shorten(tuning.model, result.grad_norm, tuning.config.clip_norm)
     move(tuning.optimizer, work.lr)
     seconds = time.perf_counter() - start
     tuning.progress = Progress(work.step, tuning.progress.tokens + work.num_tokens)

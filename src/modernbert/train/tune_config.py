@@ -62,6 +62,8 @@ class TuneConfig:
     weight_decay: float = 5e-6
     warmup: float = 0.06
     """Share of the steps over which the rate climbs; then it falls in a line to 0."""
+    clip_norm: float = 1.0
+    """Longest gradient of all weights together; longer ones are shortened, 0 shortens none."""
     layer_decay: float = 1.0
     """Rate of a layer in units of the one above it."""
     frozen_layers: int = 0
@@ -112,11 +114,11 @@ class TuneConfig:
                 f"epochs, batch_size, row_tokens and evaluations are {counts}: give 1 or more"
             )
         self._check_lora()
-        zeros = (self.max_length, self.peak_lr, self.weight_decay, self.frozen_layers)
-        if min(*zeros, self.patience, self.threads) < 0:
+        zeros = (self.max_length, self.peak_lr, self.weight_decay, self.clip_norm)
+        if min(*zeros, self.frozen_layers, self.patience, self.threads) < 0:
             raise ConfigError(
-                "max_length, peak_lr, weight_decay, frozen_layers, patience and threads cannot be "
-                "negative"
+                "max_length, peak_lr, weight_decay, clip_norm, frozen_layers, patience and threads "
+                "cannot be negative"
             )
         if self.threads > _MOST_THREADS:
             raise ConfigError(f"threads is {self.threads}: give 0 to {_MOST_THREADS}")

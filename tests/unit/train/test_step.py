@@ -11,7 +11,7 @@ from modernbert.optim.groups import decay_groups
 from modernbert.optim.stable_adamw import StableAdamW
 from modernbert.tasks.mlm import MaskedBatch
 from modernbert.train.feed import Progress, feed
-from modernbert.train.step import accumulate, gradient_norm, move
+from modernbert.train.step import accumulate, gradient_norm, move, shorten
 from tests.runs import MODEL
 
 PLAIN = Autocast(torch.device("cpu"), "float32")
@@ -139,6 +139,18 @@ def test_dropout_is_addressed_by_seed_and_step(work):
 
     assert norm(0, 1) == norm(0, 1)
     assert len({norm(0, 1), norm(0, 2), norm(1, 1)}) == 3
+
+
+@pytest.mark.parametrize("longest", [0.0, 1e-3, 1e6])
+def test_long_gradients_are_shortened_as_torch_does(work, longest):
+    ours, theirs = exact(), exact()
+    norm = accumulate(ours, work, PLAIN, 0).grad_norm
+    accumulate(theirs, work, PLAIN, 0)
+    shorten(ours, norm, longest)
+    if longest:
+        torch.nn.utils.clip_grad_norm_(theirs.parameters(), longest)
+    torch.testing.assert_close(gradients(ours), gradients(theirs), rtol=1e-5, atol=1e-9)
+    assert gradient_norm(ours) == pytest.approx(min(norm, longest or norm), rel=1e-5)
 
 
 def test_moving_sets_the_rate_and_forgets_the_gradients(work):
