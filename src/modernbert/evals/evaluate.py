@@ -183,7 +183,8 @@ def _unlike(suite: Suite, prepared: Mapping[str, Prepared | Missing]) -> list[st
         f"{task.name} ({given.rows['dev']:,} examples here, {task.dev_rows:,} there)"
         for task in suite.tasks
         if isinstance(given := prepared.get(task.name), Prepared)
-        and task.dev_rows not in (0, given.rows["dev"])
+        and task.dev_rows
+        and task.dev_rows != given.rows["dev"]
     ]
     if not sizes:
         return []
