@@ -84,14 +84,14 @@ def _check_other(out: Path, file: Path) -> None:
 def _rows_of(file: Path, model: "Pretrained", options: PredictOptions) -> "RowFiles":
     """Open a table, words in columns where words are tagged, or running text."""
     from modernbert.data.table import HAS_HEADER, open_table
-    from modernbert.data.tagged import WordTable
-    from modernbert.data.word_files import TextLines, is_of_words, is_plain_text
+    from modernbert.data.tagged import word_file
+    from modernbert.data.word_files import is_of_words, is_plain_text, text_file
 
     head = model.model.head_config
     has_tags = head is not None and head.kind == "tokens"
     if has_tags and not options.text and is_of_words(file):
-        return WordTable(file)
+        return word_file(file)
     if is_plain_text(file):
         say(f"{file}: running text, a text a line")
-        return TextLines(file)
+        return text_file(file)
     return open_table(file, "test", has_header=HAS_HEADER[options.header])

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from modernbert.base.errors import DataError
 
+SHARE_TOKENS = 256
+"""Fewer than these in a share, and reading all weights once more costs what it gains."""
+
 
 @dataclass(frozen=True, slots=True)
 class Packing:

@@ -11,13 +11,11 @@ from modernbert.base import rng
 from modernbert.base.errors import DataError
 from modernbert.data.chunks import Rows
 from modernbert.data.order import permuted
-from modernbert.data.packing import best_fit, even_shares
+from modernbert.data.packing import SHARE_TOKENS, best_fit, even_shares
 from modernbert.data.tokenizer import Ids
 
 Ints = NDArray[np.int64]
 
-_SHARE_TOKENS = 256
-"""Fewer than these in a share, and reading all weights once more costs what it gains."""
 _LOCKED_TOKENS = 150
 """What a narrow model computes in the time that a pass has Python's lock: shares wait for it."""
 
@@ -153,7 +151,7 @@ def _shares(most: int, tokens: int) -> int:
     """Return into how many shares so many tokens are dealt out."""
     for number in range(most, 1, -1):
         waited = number * (number - 1) * _LOCKED_TOKENS
-        if tokens >= max(number * _SHARE_TOKENS, waited):
+        if tokens >= max(number * SHARE_TOKENS, waited):
             return number
     return 1
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 from modernbert.base.errors import DataError
 from modernbert.data.examples import check_unicode, checked_text
@@ -16,7 +16,7 @@ from modernbert.data.formats import Unpacked
 from modernbert.data.table import Row, open_table, text_lines
 from modernbert.data.table_files import Part
 from modernbert.data.tags import OUTSIDE, TagSpan, bio, is_chunked, spans_of
-from modernbert.data.word_files import COLUMN_FILES, WORDS, cells_of, is_comment
+from modernbert.data.word_files import COLUMN_FILES, WORDS, LineFile, cells_of, is_comment
 
 _TAGS = ("tags", "ner_tags", "chunk_tags", "pos_tags", "labels")
 _SPANS = ("spans", "entities", "labels", "label")
@@ -75,27 +75,17 @@ def in_one_scheme(given: Sequence[Tagged]) -> list[Tagged]:
     ]
 
 
-@final
-class WordTable:
-    """Rows of `tokens`, and `tags` where they are told, from a file of words in columns."""
+def word_file(path: Path) -> LineFile:
+    """Return rows of `tokens`, and `tags` where they are told, from a file of words in columns."""
+    return LineFile(path, _words)
 
-    def __init__(self, path: Path) -> None:
-        self.files = (path,)
-        self.bytes_read = 0
 
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of the file, as it lies on disk."""
-        return self.files[0].stat().st_size
-
-    def __iter__(self) -> Iterator[Row]:
-        unpacked = Unpacked(self.files[0])
-        for first, lines in _grouped(unpacked, self.files[0], fewest=1):
-            self.bytes_read = unpacked.position()
-            values = {"tokens": [cells[0] for cells in lines]}
-            if len(lines[0]) > 1:
-                values["tags"] = [cells[-1].strip() for cells in lines]
-            yield Row(values, f"{self.files[0]}, line {first}")
+def _words(unpacked: Unpacked, path: Path) -> Iterator[Row]:
+    for first, lines in _grouped(unpacked, path, fewest=1):
+        values = {"tokens": [cells[0] for cells in lines]}
+        if len(lines[0]) > 1:
+            values["tags"] = [cells[-1].strip() for cells in lines]
+        yield Row(values, f"{path}, line {first}")
 
 
 def words_in(row: Row) -> list[str] | None:

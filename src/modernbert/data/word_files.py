@@ -4,7 +4,7 @@ Words in columns are those of CoNLL: the word first, its tag last, a blank line 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import final
@@ -64,12 +64,14 @@ def is_plain_text(path: Path) -> bool:
 
 
 @final
-class TextLines:
-    """Rows of `text` from a file of running text: each line that is not blank is one."""
+class LineFile:
+    """Rows made of the lines of one file; iterate as often as needed."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, read: Callable[[Unpacked, Path], Iterator[Row]]) -> None:
+        """Read the file by a function from it and its path to its rows."""
         self.files = (path,)
         self.bytes_read = 0
+        self._read = read
 
     @property
     def size_bytes(self) -> int:
@@ -78,11 +80,21 @@ class TextLines:
 
     def __iter__(self) -> Iterator[Row]:
         unpacked = Unpacked(self.files[0])
-        with unpacked as file:
-            for number, line in enumerate(text_lines(file, self.files[0]), start=1):
-                self.bytes_read = unpacked.position()
-                if line.strip():
-                    yield Row({"text": line.rstrip("\r\n")}, f"{self.files[0]}, line {number}")
+        for row in self._read(unpacked, self.files[0]):
+            self.bytes_read = unpacked.position()
+            yield row
+
+
+def text_file(path: Path) -> LineFile:
+    """Return rows of `text` from a file of running text: each line that is not blank is one."""
+    return LineFile(path, _texts)
+
+
+def _texts(unpacked: Unpacked, path: Path) -> Iterator[Row]:
+    with unpacked as file:
+        for number, line in enumerate(text_lines(file, path), start=1):
+            if line.strip():
+                yield Row({"text": line.rstrip("\r\n")}, f"{path}, line {number}")
 
 
 def _is_called(path: Path, ends: tuple[str, ...]) -> bool:

@@ -10,13 +10,11 @@ from torch.nn.modules import module as modules
 
 from modernbert.base.threads import side_by_side
 from modernbert.batch import Layout, PackedBatch, split
-from modernbert.data.packing import even_shares
+from modernbert.data.packing import SHARE_TOKENS, even_shares
 from modernbert.model.config import EncoderConfig
 from modernbert.model.count import forward_flops
 from modernbert.model.encoder import Encoder
 
-_SHARE_TOKENS = 256
-"""Fewer than these in a share, and reading all weights once more costs what it gains."""
 _UNEVEN = 1.05
 """How much longer than the average the longest share may take, or the others wait too long."""
 
@@ -51,7 +49,7 @@ def shares(config: EncoderConfig, lengths: Sequence[int], threads: int) -> list[
         dearest = max(sum(costs[each] for each in share) for share in dealt)
         fewest = min(sum(lengths[each] for each in share) for share in dealt)
         is_even = dearest * number <= _UNEVEN * sum(costs)
-        if threads % number == 0 and is_even and fewest >= _SHARE_TOKENS:
+        if threads % number == 0 and is_even and fewest >= SHARE_TOKENS:
             return dealt
     return [list(range(len(lengths)))]
 

@@ -2,7 +2,7 @@ import gzip
 
 import pytest
 
-from modernbert.data.word_files import TextLines, is_of_words
+from modernbert.data.word_files import is_of_words, text_file
 
 POEM = "every token keeps its place\nthe batch is packed\n"
 
@@ -50,7 +50,7 @@ def test_running_text_is_told(tmp_path, name, content):
 
 def test_each_line_of_running_text_is_a_row(tmp_path):
     (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"\xef\xbb\xbf one \r\n\n \ntwo"))
-    table = TextLines(tmp_path / "a.txt.gz")
+    table = text_file(tmp_path / "a.txt.gz")
     assert [row.values for row in table] == [{"text": " one "}, {"text": "two"}]
     assert [row.where[-6:] for row in table] == ["line 1", "line 4"]
     assert table.bytes_read == table.size_bytes > 0
@@ -58,7 +58,7 @@ def test_each_line_of_running_text_is_a_row(tmp_path):
 
 def test_a_file_is_read_as_far_as_is_asked(tmp_path):
     (tmp_path / "a.txt").write_text(POEM * 20_000)
-    table = TextLines(tmp_path / "a.txt")
+    table = text_file(tmp_path / "a.txt")
     assert next(iter(table)).values == {"text": "every token keeps its place"}
     assert table.bytes_read < table.size_bytes
     assert not is_of_words(tmp_path / "a.txt")

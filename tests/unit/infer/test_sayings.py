@@ -5,7 +5,7 @@ import pytest
 from modernbert.base.errors import ConfigError, DataError
 from modernbert.data.columns import Columns
 from modernbert.data.table import open_table
-from modernbert.data.tagged import WordTable
+from modernbert.data.tagged import word_file
 from modernbert.data.word_files import is_of_words
 from modernbert.infer.answer import answer
 from modernbert.infer.engine import Engine
@@ -43,7 +43,7 @@ def test_words_are_tagged_one_by_one(tmp_path):
 
 def test_words_in_columns_are_rows(tmp_path):
     (tmp_path / "t.conll").write_text("the\npacked\n\nbatch\n")
-    assert [row.values for row in WordTable(tmp_path / "t.conll")] == [
+    assert [row.values for row in word_file(tmp_path / "t.conll")] == [
         {"tokens": ["the", "packed"]},
         {"tokens": ["batch"]},
     ]
