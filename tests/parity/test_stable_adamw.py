@@ -42,6 +42,27 @@ def test_equals_the_paper(decay, is_fused):
     np.testing.assert_allclose(weight.detach().numpy(), truth, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("is_fused", [True, False])
+def test_gradients_that_name_rows_move_all_rows_as_whole_ones_do(is_fused):
+    rng = generator(2, "stable adamw")
+    start = rng.standard_normal((7, 5))
+    named = [[1, 3, 1], [0], [], [6, 5, 6, 6], [3]]
+    values = [rng.standard_normal((len(rows), 5)) for rows in named]
+    weight = nn.Parameter(torch.tensor(start) if is_fused else torch.tensor(start.T.copy()).T)
+    optimizer = StableAdamW([weight], lr=4e-3, weight_decay=0.1)
+    grads = []
+    for rows, each in zip(named, values, strict=True):
+        places = torch.tensor([rows], dtype=torch.int64)
+        weight.grad = torch.sparse_coo_tensor(
+            places, torch.tensor(each), (7, 5), check_invariants=True
+        )
+        grads.append(weight.grad.to_dense().numpy())
+        optimizer.step()
+    truth = by_the_book(start, grads, [4e-3] * 5, peak_lr=4e-3, decay=0.1)
+    np.testing.assert_allclose(weight.detach().numpy(), truth, rtol=1e-12, atol=1e-14)
+    assert optimizer.state_dict()["state"][0].keys() == {"exp_avg", "exp_avg_sq"}
+
+
 def test_one_dimensional_tensors_do_not_decay():
     model = nn.Sequential(nn.Embedding(4, 3), nn.Linear(3, 3), nn.LayerNorm(3))
     decayed, spared = decay_groups(model.named_parameters(), 0.5)

@@ -39,6 +39,8 @@ class StableAdamW(torch.optim.Optimizer):
         assert lr > 0
         defaults = {"lr": lr, "peak_lr": lr, "betas": betas, "eps": eps}
         super().__init__(params, {**defaults, "weight_decay": weight_decay, "step": 0})
+        # Gradients that name rows are spread over these; between steps they are all 0.
+        self._zeros: dict[Tensor, Tensor] = {}
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -63,40 +65,63 @@ class StableAdamW(torch.optim.Optimizer):
         if not state:
             state["exp_avg"] = torch.zeros_like(weight)
             state["exp_avg_sq"] = torch.zeros_like(weight)
-        mean, square = state["exp_avg"], state["exp_avg_sq"]
-        beta1, beta2 = (_debiased(beta, group["step"]) for beta in group["betas"])
-        if _is_fusible(weight, grad):
-            _move_fused((weight, grad, mean, square), (beta1, beta2), group)
-            return
-        mean.lerp_(grad, 1.0 - beta1)
-        square.mul_(beta2).addcmul_(grad, grad, value=1.0 - beta2)
-        ratio = grad.square().div_(square.clamp_min(group["eps"] ** 2))
-        # A zero-dimensional tensor, not a number: reading it would stop and wait for a GPU.
-        shrink = ratio.mean().sqrt_().clamp_min_(1.0).reciprocal_()
-        if group["weight_decay"]:
-            decay = group["lr"] / group["peak_lr"] * group["weight_decay"]
-            weight.mul_(1.0 - shrink * decay)
-        update = torch.div(mean, torch.sqrt(square, out=ratio).add_(group["eps"]), out=ratio)
-        weight.sub_(update.mul_(shrink * group["lr"]))
+        moments = state["exp_avg"], state["exp_avg_sq"]
+        grad = grad.coalesce() if grad.is_sparse else grad
+        if not _is_fusible(weight, grad):
+            _move_plainly(weight, grad.to_dense() if grad.is_sparse else grad, moments, group)
+        elif grad.is_sparse:
+            rows, values = grad.indices()[0], grad.values()
+            shrink = _shrink(values, moments[1].index_select(0, rows), weight.numel(), group)
+            if weight not in self._zeros:
+                self._zeros[weight] = torch.zeros_like(weight)
+            dense = self._zeros[weight].index_copy_(0, rows, values)
+            _move_fused((weight, dense, *moments), shrink, group)
+            dense.index_fill_(0, rows, 0.0)
+        else:
+            shrink = _shrink(grad, moments[1], weight.numel(), group)
+            _move_fused((weight, grad, *moments), shrink, group)
+
+
+def _move_plainly(
+    weight: Tensor, grad: Tensor, moments: tuple[Tensor, Tensor], group: dict[str, Any]
+) -> None:
+    """Move anywhere, one operation after the other."""
+    mean, square = moments
+    beta1, beta2 = _betas(group)
+    mean.lerp_(grad, 1.0 - beta1)
+    square.mul_(beta2).addcmul_(grad, grad, value=1.0 - beta2)
+    ratio = grad.square().div_(square.clamp_min(group["eps"] ** 2))
+    # A zero-dimensional tensor, not a number: reading it would stop and wait for a GPU.
+    shrink = ratio.mean().sqrt_().clamp_min_(1.0).reciprocal_()
+    if group["weight_decay"]:
+        decay = group["lr"] / group["peak_lr"] * group["weight_decay"]
+        weight.mul_(1.0 - shrink * decay)
+    update = torch.div(mean, torch.sqrt(square, out=ratio).add_(group["eps"]), out=ratio)
+    weight.sub_(update.mul_(shrink * group["lr"]))
 
 
 def _is_fusible(weight: Tensor, grad: Tensor) -> bool:
     """Return whether torch has a kernel on a CPU that reads and writes all in one pass."""
-    is_plain = weight.is_contiguous() and grad.is_contiguous() and grad.dtype == weight.dtype
+    numbers = grad.values() if grad.is_sparse else grad
+    is_plain = weight.is_contiguous() and numbers.is_contiguous() and grad.dtype == weight.dtype
     return weight.device.type == "cpu" and weight.dtype in _FUSIBLE and is_plain
 
 
+def _shrink(grad: Tensor, square: Tensor, count: int, group: dict[str, Any]) -> float:
+    """Return by what the rate is shortened; numbers of `count` that are not given are 0."""
+    beta2 = _betas(group)[1]
+    scaled = torch.mul(square, beta2).addcmul_(grad, grad, value=1.0 - beta2)
+    torch.div(grad, scaled.clamp_min_(group["eps"] ** 2), out=scaled)
+    rms = math.sqrt(float(torch.dot(scaled.view(-1), grad.view(-1))) / count)
+    return 1.0 / max(1.0, rms)
+
+
 def _move_fused(
-    tensors: tuple[Tensor, Tensor, Tensor, Tensor],
-    betas: tuple[float, float],
-    group: dict[str, Any],
+    tensors: tuple[Tensor, Tensor, Tensor, Tensor], shrink: float, group: dict[str, Any]
 ) -> None:
     """Move by torch's AdamW, whose own debiasing is over: its count of steps is endless."""
     weight, grad, mean, square = tensors
-    scaled = torch.mul(square, betas[1]).addcmul_(grad, grad, value=1.0 - betas[1])
-    torch.div(grad, scaled.clamp_min_(group["eps"] ** 2), out=scaled)
-    rms = math.sqrt(float(torch.dot(scaled.view(-1), grad.view(-1))) / grad.numel())
-    rate = group["lr"] / max(1.0, rms)
+    beta1, beta2 = _betas(group)
     adamw(
         [weight],
         [grad],
@@ -106,15 +131,20 @@ def _move_fused(
         state_steps=[torch.tensor(_ENDLESS)],
         fused=True,
         amsgrad=False,
-        beta1=betas[0],
-        beta2=betas[1],
-        lr=rate,
+        beta1=beta1,
+        beta2=beta2,
+        lr=group["lr"] * shrink,
         weight_decay=group["weight_decay"] / group["peak_lr"],
         eps=group["eps"],
         maximize=False,
     )
 
 
+def _betas(group: dict[str, Any]) -> tuple[float, float]:
+    """Return the betas whose plain averages equal the bias-corrected ones at this step."""
+    step, (beta1, beta2) = group["step"], group["betas"]
+    return _debiased(beta1, step), _debiased(beta2, step)
+
+
 def _debiased(beta: float, step: int) -> float:
-    """Return the beta whose plain average equals the bias-corrected one at this step."""
     return beta * (1.0 - beta ** (step - 1)) / (1.0 - beta**step)

@@ -11,7 +11,7 @@ from modernbert.base.device import Autocast
 from modernbert.base.errors import TrainingError
 from modernbert.base.rng import key
 from modernbert.model.model import Model
-from modernbert.train.step import Batched
+from modernbert.train.step import Batched, gradients
 
 _NAMED = 8
 
@@ -59,11 +59,8 @@ def _first_gradient(model: Model, work: Batched, autocast: Autocast) -> tuple[in
         with autocast():
             loss = work.task.loss(model, batch.to(autocast.device))
         loss.total.backward()
-        spoiled = [
-            name
-            for name, weight in model.named_parameters()
-            if weight.grad is not None and not torch.isfinite(weight.grad).all()
-        ]
+        grads = gradients(model).items()
+        spoiled = [name for name, grad in grads if not torch.isfinite(grad).all()]
         if spoiled:
             return index, f"the gradient of {spoiled[-1]}"
     return None

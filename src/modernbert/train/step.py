@@ -123,18 +123,32 @@ class _Part:
             return self.task.loss(self.model, batch.to(self.autocast.device))
 
 
+def gradients(model: nn.Module) -> dict[str, Tensor]:
+    """Return the numbers of all gradients by the weights' names.
+
+    Of a gradient that names rows, these are the rows; what it says of the same row is added.
+    """
+    found = {}
+    for name, weight in model.named_parameters():
+        if weight.grad is not None and weight.grad.is_sparse:
+            weight.grad = weight.grad.coalesce()
+            found[name] = weight.grad.values()
+        elif weight.grad is not None:
+            found[name] = weight.grad
+    return found
+
+
 def gradient_norm(model: nn.Module) -> Tensor:
     """Return the Euclidean norm over all gradients, without waiting for the device."""
-    grads = [weight.grad for weight in model.parameters() if weight.grad is not None]
-    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+    norms = torch._foreach_norm(list(gradients(model).values()))
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
     return norm
 
 
 def shorten(model: nn.Module, norm: float, longest: float) -> None:
     """Scale all gradients so that their common norm is `longest` at most; 0 leaves them."""
     if 0 < longest < norm:
-        grads = [weight.grad for weight in model.parameters() if weight.grad is not None]
-        torch._foreach_mul_(grads, longest / norm)
+        torch._foreach_mul_(list(gradients(model).values()), longest / norm)
 
 
 def move(optimizer: StableAdamW, lr: float) -> None:

@@ -48,6 +48,7 @@ def tune(tuning: Tuning) -> bool:
         checkpoint_activations=config.checkpoint_activations,
         compile_layers=config.compile,
     )
+    parallel.name_rows(tuning.model, tuning.autocast.device)
     tuning.model.train()
     shares = parallel.shares(tuning.model, tuning.autocast.device, is_compiled=config.compile)
     with (

@@ -9,6 +9,7 @@ from modernbert.batch import Layout, PackedBatch
 from modernbert.model.init import build
 from modernbert.optim.groups import decay_groups
 from modernbert.optim.stable_adamw import StableAdamW
+from modernbert.tasks.base import Loss
 from modernbert.tasks.mlm import MaskedBatch
 from modernbert.train.feed import Progress, feed
 from modernbert.train.step import accumulate, gradient_norm, move, shorten
@@ -151,6 +152,39 @@ def test_long_gradients_are_shortened_as_torch_does(work, longest):
         torch.nn.utils.clip_grad_norm_(theirs.parameters(), longest)
     torch.testing.assert_close(gradients(ours), gradients(theirs), rtol=1e-5, atol=1e-9)
     assert gradient_norm(ours) == pytest.approx(min(norm, longest or norm), rel=1e-5)
+
+
+class Cubes:
+    """A task for an encoder without a head: the sum of all cubes."""
+
+    measures = ("loss",)
+
+    def count(self, batch):
+        return batch.packed.ids.numel()
+
+    def loss(self, model, batch):
+        x = model(batch.packed)
+        return Loss(x.pow(3).sum(), (x > 0).sum())
+
+
+@pytest.mark.parametrize("shares", [1, 3])
+def test_an_embedding_that_names_rows_has_the_gradients_of_a_whole_one(work, shares):
+    cubed = dataclasses.replace(work, task=Cubes())
+    found = []
+    for names_rows in (False, True):
+        model = build(STILL, 0, None).double()
+        model.encoder.backend = "oracle"
+        embedding = model.encoder.embeddings.tok_embeddings
+        embedding.sparse = names_rows
+        with several_threads():
+            result = accumulate(model, cubed, PLAIN, 0, shares)
+        assert embedding.weight.grad.is_sparse is names_rows
+        shorten(model, result.grad_norm, result.grad_norm / 2)
+        assert float(gradient_norm(model)) == pytest.approx(result.grad_norm / 2)
+        whole = {name: grad.to_dense() for name, grad in gradients(model).items()}
+        found.append((result.loss, result.grad_norm, whole))
+    assert found[0][:2] == pytest.approx(found[1][:2])
+    torch.testing.assert_close(found[0][2], found[1][2])
 
 
 def test_moving_sets_the_rate_and_forgets_the_gradients(work):
