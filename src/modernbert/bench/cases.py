@@ -35,8 +35,8 @@ class TrainingCase:
 class FinetuningCase:
     """Examples and a budget, for this package and for Hugging Face's Trainer alike."""
 
-    task: Literal["classify", "tokens"] = "classify"
-    """What is learned: labels or numbers for texts or pairs, or spans in texts."""
+    task: Literal["classify", "tokens", "spans"] = "classify"
+    """What is learned: labels or numbers for texts or pairs, spans in texts, or answers."""
     train: str
     """File or folder with examples to learn from."""
     dev: str = ""

@@ -6,16 +6,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from modernbert.base.errors import DataError
 from modernbert.bench.cases import FinetuningCase
-from modernbert.bench.trainer import IGNORED, Examples, Habits, Job, TextExample, WordsExample
+from modernbert.bench.trainer import (
+    IGNORED,
+    AskedExample,
+    Examples,
+    Habits,
+    Job,
+    TextExample,
+    WordsExample,
+)
 from modernbert.data.labels import LabelSet
 from modernbert.data.tagged import Tagged
 from modernbert.tasks import classify, tokens
 from modernbert.tasks.classify import Classify
+from modernbert.tasks.spans import FindSpans, text_log_probabilities
 from modernbert.train.tune_config import TuneConfig
 from modernbert.train.tune_data import Labelled, TuneData
 from modernbert.train.tune_tags import read_parts
@@ -48,13 +58,13 @@ def given(case: FinetuningCase, folder: Path, seed: int, scratch: Path) -> Given
     start = Start(case.task, str(folder))
     tuning = create(_config(case, seed), start, scratch / f"read {seed}")
     config, data = tuning.config, tuning.data
-    examples = _words(config, data) if case.task == "tokens" else _texts(data)
+    read = {"classify": _texts, "tokens": partial(_words, config), "spans": _asked}
     job = Job(
         start=folder,
         out=scratch,
         config=config,
         head=data.head,
-        examples=examples,
+        examples=read[case.task](data),
         habits=Habits(),
     )
     weights = sum(weight.numel() for weight in tuning.model.parameters())
@@ -98,6 +108,21 @@ def _tagged(each: Tagged, names: Sequence[str]) -> WordsExample:
     return WordsExample(words, [names.index(tag) for tag in each.tags])
 
 
+def _asked(data: TuneData) -> Examples:
+    assert isinstance(data.dev.task, FindSpans)
+    score = partial(answers_score, data.dev.task)
+    return Examples(_with_places(data.train), _with_places(data.dev), score)
+
+
+def _with_places(part: Labelled) -> list[AskedExample]:
+    assert isinstance(part.task, FindSpans)
+    found = []
+    for window, target in zip(part.task.windows, part.task.targets, strict=True):
+        first, last = (int(window.places[it - 1]) if it else 0 for it in target)
+        found.append(AskedExample(window.ids.tolist(), first, last))
+    return found
+
+
 def labels_score(labels: LabelSet, scores: NDArray[Any], right: NDArray[Any]) -> float:
     """Return the decisive measure of scores in any order, beside their labels."""
     return classify.quality(labels, torch.from_numpy(scores), torch.from_numpy(right))[0]
@@ -111,3 +136,18 @@ def tags_score(names: Sequence[str], scores: NDArray[Any], right: NDArray[Any]) 
         for rows in (best, right)
     )
     return tokens.quality(found, truth)[0]
+
+
+def answers_score(
+    task: FindSpans, scores: tuple[NDArray[Any], NDArray[Any]], ids: NDArray[Any]
+) -> float:
+    """Return F1 of the answers in padded rows of begins and ends, chosen as this package does."""
+    stop = task.windows[0].ids[-1]
+    known = {}
+    for row, *both in zip(ids, *scores, strict=True):
+        length = np.flatnonzero(row == stop)[-1] + 1
+        known[tuple(row[:length].tolist())] = torch.from_numpy(np.stack(both, 1)[:length])
+    outputs = [
+        text_log_probabilities(known[tuple(window.ids.tolist())], window) for window in task.windows
+    ]
+    return task.measure(outputs)[task.measures[0]]

@@ -1,6 +1,6 @@
 """Examples and habits in, what Hugging Face's Trainer made of them out: steps, scores, memory.
 
-Set up as its documentation does for texts and for tokens, on a CPU.
+Set up as its documentation does for texts, for tokens and for answers, on a CPU.
 """
 
 import os
@@ -41,13 +41,29 @@ class WordsExample:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedExample:
+    """A question and a text as token ids, and where in them the answer begins and ends."""
+
+    ids: list[int]
+    first: int
+    """0, the [CLS], says that no answer is there."""
+    last: int
+
+
+Some = Sequence[TextExample] | Sequence[WordsExample] | Sequence[AskedExample]
+
+
+@dataclass(frozen=True, slots=True)
 class Examples:
     """What is learned from, what is measured on, and how."""
 
-    train: Sequence[TextExample] | Sequence[WordsExample]
-    dev: Sequence[TextExample] | Sequence[WordsExample]
-    score: Callable[[NDArray[Any], NDArray[Any]], float]
-    """Predictions and labels, in any order, to the decisive measure; labels may hold IGNORED."""
+    train: Some
+    dev: Some
+    score: Callable[[Any, NDArray[Any]], float]
+    """Predictions and labels, in any order, to the decisive measure; labels may hold IGNORED.
+
+    Answers are known by their token ids in place of labels.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +153,9 @@ def fine_tuned(job: Job) -> Tuned:
     tokenizer = transformers.AutoTokenizer.from_pretrained(job.start)
     model = _model(job)
     steps = Steps()
-    is_tagged = job.head.kind == "tokens"
     collator = (
         transformers.DataCollatorForTokenClassification
-        if is_tagged
+        if job.head.kind == "tokens"
         else transformers.DataCollatorWithPadding
     )
     trainer = transformers.Trainer(
@@ -159,20 +174,24 @@ def fine_tuned(job: Job) -> Tuned:
 
 
 def _measured(job: Job, found: Any) -> dict[str, float]:
-    return {_SCORE: job.examples.score(found.predictions, found.label_ids)}
+    beside = found.inputs if job.head.kind == "spans" else found.label_ids
+    return {_SCORE: job.examples.score(found.predictions, beside)}
 
 
-def features(
-    tokenizer: Any, examples: Sequence[TextExample] | Sequence[WordsExample], job: Job
-) -> list[dict[str, Any]]:
+def features(tokenizer: Any, examples: Some, job: Job) -> list[dict[str, Any]]:
     """Return what a model of transformers is given for each example."""
-    found = []
-    for each in examples:
-        if isinstance(each, TextExample):
-            found.append({"input_ids": each.ids, "labels": each.label})
-        else:
-            found.append(_aligned(tokenizer, each, job))
-    return found
+    return [_feature(tokenizer, each, job) for each in examples]
+
+
+def _feature(
+    tokenizer: Any, given: TextExample | WordsExample | AskedExample, job: Job
+) -> dict[str, Any]:
+    if isinstance(given, TextExample):
+        return {"input_ids": given.ids, "labels": given.label}
+    if isinstance(given, AskedExample):
+        places = {"start_positions": given.first, "end_positions": given.last}
+        return {"input_ids": given.ids, **places}
+    return _aligned(tokenizer, given, job)
 
 
 def _aligned(tokenizer: Any, given: WordsExample, job: Job) -> dict[str, Any]:
@@ -193,7 +212,10 @@ def _aligned(tokenizer: Any, given: WordsExample, job: Job) -> dict[str, Any]:
 def _model(job: Job) -> Any:
     import transformers
 
-    options: dict[str, Any] = {"num_labels": len(job.head.labels), "dtype": "float32"}
+    options: dict[str, Any] = {"dtype": "float32"}
+    if job.head.kind == "spans":
+        return transformers.AutoModelForQuestionAnswering.from_pretrained(job.start, **options)
+    options["num_labels"] = len(job.head.labels)
     if job.head.kind == "tokens":
         return transformers.AutoModelForTokenClassification.from_pretrained(job.start, **options)
     problem = job.head.problem
@@ -230,6 +252,7 @@ def _arguments(job: Job) -> Any:
         save_total_limit=1,
         load_best_model_at_end=True,
         metric_for_best_model=_SCORE,
+        include_for_metrics=["inputs"] if job.head.kind == "spans" else [],
         report_to="none",
         disable_tqdm=True,
         dataloader_pin_memory=False,

@@ -65,12 +65,13 @@ class FindSpans:
         max_answer_tokens: int = MAX_ANSWER_TOKENS,
     ) -> None:
         """Take the questions, where the tokens of their texts stand, and the windows to read."""
-        self._asked, self._offsets, self._windows = list(asked), list(offsets), list(given)
+        self._asked, self._offsets = list(asked), list(offsets)
+        self.windows = list(given)
         self._longest = max_answer_tokens
         self._can_be_none = not all(each.answers for each in asked)
-        self._targets = [
+        self.targets = [
             target_of(window, self._offsets[window.text], self._asked[window.text].answers)
-            for window in self._windows
+            for window in self.windows
         ]
 
     @property
@@ -84,10 +85,10 @@ class FindSpans:
         starts = np.cumsum([0, *given.rows.lengths])[:-1].tolist()
         numbers = given.numbers.tolist()
         places = [
-            torch.from_numpy(np.concatenate([[0], self._windows[number].places]) + start)
+            torch.from_numpy(np.concatenate([[0], self.windows[number].places]) + start)
             for number, start in zip(numbers, starts, strict=True)
         ]
-        targets = torch.tensor([self._targets[number] for number in numbers])
+        targets = torch.tensor([self.targets[number] for number in numbers])
         return AskedBatch(packed, tuple(places), targets)
 
     def count(self, batch: AskedBatch) -> int:
@@ -123,7 +124,7 @@ class FindSpans:
         """Return the best answer to each question; "" where none is likelier, if any has none."""
         best: list[tuple[float, str]] = [(-float("inf"), "")] * len(self._asked)
         nothing = [0.0] * len(self._asked)
-        for window, scores in zip(self._windows, outputs, strict=True):
+        for window, scores in zip(self.windows, outputs, strict=True):
             number = window.text
             nothing[number] = min(nothing[number], float(scores[0].sum()))
             for found in best_spans(scores, self._longest, 1):

@@ -3,6 +3,7 @@ import json
 import re
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoTokenizer
@@ -25,6 +26,10 @@ LABELLED = [
     {"first": f"{word} batch " * (n % 3 + 1), "second": "every token", "label": word}
     for n, word in enumerate(("packed", "every", "packed", "token") * 3)
 ]
+ASKED = [
+    {"context": text, "question": "which token?", "answers": {"text": [right], "answer_start": []}}
+    for text, right in (("a packed batch", "packed"), ("every token of the batch " * 6, "every"))
+] * 4
 CONLL = "every\tO\nplace\tB-X\n\nthe\tO\npacked\tO\nbatch\tI-X\n\n" * 5
 COLUMNS = {"text": "first", "pair": "second"}
 
@@ -38,14 +43,17 @@ def place(tmp_path_factory):
     Pretrained(build(config, 0), tokens).save(made / "model")
     lines = "".join(json.dumps(row) + "\n" for row in LABELLED)
     (made / "train.jsonl").write_text(lines)
+    (made / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ASKED))
     (made / "train.conll").write_text(CONLL)
     return made
 
 
 def case_of(place, task, **fields):
-    name, more = ("train.conll", {}) if task == "tokens" else ("train.jsonl", COLUMNS)
+    files = {"classify": "train.jsonl", "tokens": "train.conll", "spans": "asked.jsonl"}
+    name, more = files[task], COLUMNS if task == "classify" else {}
     path = str(place / name)
-    usual = {"epochs": 2, "batch_size": 5, "max_length": 12, "seeds": 2}
+    length = 24 if task == "spans" else 12
+    usual = {"epochs": 2, "batch_size": 5, "max_length": length, "seeds": 2}
     return FinetuningCase(task=task, train=path, dev=path, **(usual | more | fields))
 
 
@@ -77,8 +85,38 @@ def test_both_sides_read_the_same_tokens(place, tmp_path, task):
         assert max(map(len, same)) == 12
 
 
+def test_trainer_is_given_where_answers_are(place, tmp_path):
+    found = given(case_of(place, "spans"), place / "model", 0, tmp_path)
+    job = found.job
+    read = create(job.config, found.start, tmp_path / "again").data.train
+    rows = features(None, job.examples.train, job)
+    assert [row["input_ids"] for row in rows] == [each.ids.tolist() for each in read.task.windows]
+    tokens = tokenizer()
+    for row in rows:
+        first, last = row["start_positions"], row["end_positions"]
+        said = tokens.decode(row["input_ids"][first : last + 1]).strip() if first else ""
+        assert said in ("packed", "every", "")
+        assert bool(said) == (first > 0)
+    assert len(rows) > len(ASKED), "a text is longer than a window"
+    assert {row["start_positions"] > 0 for row in rows} == {True, False}
+
+
+def test_answers_are_known_by_their_ids_in_any_order(place, tmp_path):
+    examples = given(case_of(place, "spans"), place / "model", 0, tmp_path).job.examples
+    longest = max(len(each.ids) for each in examples.dev)
+    width = longest + 2
+    ids = np.full((len(examples.dev), width), -100)
+    begins, ends = np.zeros((2, *ids.shape), dtype=np.float32)
+    for row, each in enumerate(reversed(examples.dev)):
+        ids[row, : len(each.ids)] = each.ids
+        ids[row, len(each.ids) : longest] = tokenizer().pad_id
+        begins[row, each.first] = ends[row, each.last] = 9
+    assert examples.score((begins, ends), ids) == 1
+    assert examples.score((begins[::-1].copy(), ends[::-1].copy()), ids) < 1
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["classify", "tokens"])
+@pytest.mark.parametrize("task", ["classify", "tokens", "spans"])
 def test_every_side_sees_every_example_each_epoch(place, tmp_path, task):
     found = given(case_of(place, task), place / "model", 0, tmp_path)
     count = len(found.job.examples.train)
