@@ -1,6 +1,6 @@
 """A case and a seed in, the same examples and budget in the words of Hugging Face's Trainer out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -58,7 +58,11 @@ def given(case: FinetuningCase, folder: Path, seed: int, scratch: Path) -> Given
     start = Start(case.task, str(folder))
     tuning = create(_config(case, seed), start, scratch / f"read {seed}")
     config, data = tuning.config, tuning.data
-    read = {"classify": _texts, "tokens": partial(_words, config), "spans": _asked}
+    read: dict[str, Callable[[TuneData], Examples]] = {
+        "classify": _texts,
+        "tokens": partial(_words, config),
+        "spans": _asked,
+    }
     job = Job(
         start=folder,
         out=scratch,
