@@ -38,6 +38,8 @@ BROKEN = {
         ("a.csv", TABLE + "more\n", "line 12 has 1 columns and the first line 2: mend it"),
         ("a.csv", TABLE.encode() + b"caf\xe9,a\n", "a.csv, line 12 is not UTF-8: save the file"),
         ("a.csv", TABLE.encode("utf-16"), "a.csv is UTF-16: save it as UTF-8"),
+        ("a.csv", TABLE.encode("utf-16-le"), "a.csv holds zero bytes, as UTF-16 does: save it"),
+        ("a.csv", TABLE.replace("\n", "\r"), "carriage returns alone: save it with line feeds"),
         ("a.jsonl", lines({"text": "a", "label": "a"}, {"label": "b"}), "line 2 has no 'text'"),
         ("a.jsonl", lines({"text": "a", "label": ["a"]}, {"text": "b"}), "line 2 has no 'label'"),
     ],

@@ -170,6 +170,12 @@ def text_lines(file: IO[bytes], path: Path) -> Iterator[str]:
         if number == 1:
             if line.startswith(_UTF16):
                 raise DataError(f"{path} is UTF-16: save it as UTF-8")
+            if b"\0" in line:
+                raise DataError(f"{path} holds zero bytes, as UTF-16 does: save it as UTF-8")
+            if b"\r" in line and not line.endswith(b"\n"):
+                raise DataError(
+                    f"{path} ends its lines with carriage returns alone: save it with line feeds"
+                )
             line = line.removeprefix(codecs.BOM_UTF8)
         try:
             yield line.decode()

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from typing import final
 
 from modernbert.data.formats import Unpacked
@@ -21,6 +22,8 @@ _LOOKED_AT = 1000
 """Lines that tell what a file holds."""
 _MOST_COLUMNS = 5
 """Columns between blanks; more are running text whose lines happen to have as many words."""
+_LONG_WORD = 15
+"""Characters."""
 # O, B-place, NNP, PRP$ or a full stop: what stands behind a word, and seldom ends a sentence.
 _TAG = re.compile(r"[BIOESLUMW](?:-\S+)?|[A-Z0-9_|+$.,:`'\"()#/-]+")
 
@@ -113,7 +116,8 @@ def _are_words(lines: Sequence[str]) -> bool:
         return not any(_has_blank(cells[1:] if is_parted else cells) for cells in rows)
     tags = [cells[-1] for cells in rows]
     if len(rows[0]) == 1:
-        return True
+        # Running text without blanks, as Chinese is written, has lines longer than words are.
+        return median(map(len, tags)) <= _LONG_WORD
     is_tagged = all(map(_TAG.fullmatch, tags)) and any(tag[0].isalpha() for tag in tags)
     return is_tagged and len(rows[0]) <= _MOST_COLUMNS
 

@@ -14,6 +14,7 @@ def _learned(facts: TuningFacts) -> str:
     rows = [(part.name, code(part.file), f"{part.examples:,}") for part in facts.parts]
     settings = ", ".join(f"{name} {value}" for name, value in facts.settings.items())
     versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
+    epochs = f"{facts.epoch:.2g} epoch{'' if facts.epoch == 1 else 's'}"
     commit = f", commit {code(facts.commit)}" if facts.commit else ""
     return "\n\n".join(
         [
@@ -21,7 +22,7 @@ def _learned(facts: TuningFacts) -> str:
             table(("part", "file", "examples"), rows),
             f"Learned with `modernbert finetune {facts.task}` on {facts.tokens:,} tokens, which "
             f"took {duration(facts.seconds)} on {code(facts.hardware)} in {facts.precision}. Kept "
-            f"is the model after {facts.epoch:.2g} epochs, the best on the dev examples by "
+            f"is the model after {epochs}, the best on the dev examples by "
             f"{facts.decisive}. Settings: {settings}.",
             f"Made with {versions}{commit}.",
         ]

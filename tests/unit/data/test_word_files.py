@@ -11,6 +11,7 @@ POEM = "every token keeps its place\nthe batch is packed\n"
     ("name", "content"),
     [
         ("a word a line", "every\ntoken\n\nkeeps\n"),
+        ("a long word", "Donaudampfschifffahrt\nist\nlang\n"),
         ("with tags", "-DOCSTART- -X- O\n\nEU NNP B-ORG\nrejects VBZ O\n\nPeter NNP I-PER\n"),
         ("parts of speech", "EU NNP\nrejects VBZ\n. .\n"),
         ("tags in small letters", "EU B-org\nrejects O\n"),
@@ -38,6 +39,10 @@ def test_words_in_columns_are_told(tmp_path, name, content):
         ("table", "id\treview\n1\tgood batch\n2\tbad batch\n"),
         ("table with a gap", "\nid\treview\n1\tgood batch\n\n2\tbad batch\n"),
         ("table with gaps around it", "\nreview\tid\ngood batch\t1\n\n"),
+        (
+            "no blanks",
+            "汉字之间没有空格，一行就是一个句子。\n他昨天在北京的图书馆里看了一整天的书。\n",
+        ),
         ("nothing", "\n"),
     ],
 )
