@@ -41,7 +41,7 @@ def test_words_in_columns_are_told(tmp_path, name, content):
         ("table with gaps around it", "\nreview\tid\ngood batch\t1\n\n"),
         (
             "no blanks",
-            "汉字之间没有空格，一行就是一个句子。\n他昨天在北京的图书馆里看了一整天的书。\n",
+            "汉字之间没有空格一行就是一个句子\n他昨天在北京的图书馆里看了一整天的书。\n",
         ),
         ("nothing", "\n"),
     ],
