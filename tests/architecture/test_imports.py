@@ -20,9 +20,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 DOORS = {
     # transformers' Trainer imports it.
     "accelerate": ("bench/trainer.py",),
+    "bm25s": ("retrieval/lexical.py",),
     "peft": ("train/lora.py",),
     "pyarrow": ("data/formats.py",),
     "zstandard": ("data/formats.py",),
+    "pytrec_eval": ("evals/judging.py",),
     "scipy": ("evals/baselines.py",),
     "sentence_transformers": ("bench/peers.py",),
     "sklearn": ("evals/baselines.py",),
@@ -42,6 +44,7 @@ DOORS = {
 
 # Imported by another name than the one they are installed by.
 IMPORTED_AS = {
+    "pytrec-eval-terrier": "pytrec_eval",
     "PyYAML": "yaml",
     "scikit-learn": "sklearn",
     "sentence-transformers": "sentence_transformers",

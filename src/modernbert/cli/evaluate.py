@@ -1,51 +1,130 @@
-"""`modernbert evaluate SUITE MODEL`: a model in, how well it learns a suite's tasks out."""
+"""`modernbert evaluate SUITE MODEL`: a model in, how well it learns or searches a suite out."""
 
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from modernbert.base.log import say
-from modernbert.evals.options import EvaluateOptions
+from modernbert.evals.options import EvaluateOptions, RetrievalOptions
 
 _INTERRUPTED = 130
 
+_Model = Annotated[str, tyro.conf.Positional]
+_Options = Annotated[EvaluateOptions, tyro.conf.arg(name="")]
 
-def evaluate(
-    suite: Annotated[Literal["glue", "labels"], tyro.conf.Positional],
-    model: Annotated[str, tyro.conf.Positional],
+
+def evaluate(arguments: Sequence[str]) -> int:
+    """Measure a model on what the first argument names."""
+    verbs: dict[str, Any] = {"glue": glue, "labels": labels, "retrieval": retrieval}
+    found = tyro.extras.subcommand_cli_from_dict(
+        verbs,
+        prog="modernbert evaluate",
+        description="Measure how well a model learns labelled sets, or searches judged ones.",
+        args=list(arguments) or ["--help"],
+    )
+    return int(found or 0)
+
+
+def glue(
+    model: _Model,
     /,
     *,
     out: Path,
     data: Path | None = None,
-    options: Annotated[EvaluateOptions, tyro.conf.arg(name="")],
+    options: _Options,
     as_json: bool = False,
 ) -> int:
-    """Fine-tune a model on each task of a suite, and write a scorecard.
+    """Fine-tune a model on each of GLUE's eight tasks, and write a scorecard.
 
     The same command again goes on where it was, and repeats nothing that is finished.
 
     Args:
-        suite: glue (eight tasks) or labels (AG-News, movie reviews, NCBI-disease, GUM, CoNLL-2000,
-            XQuAD).
         model: Folder of a model, or a hub id, with @revision or without.
         out: Folder for results.json, scorecard.html and all runs.
-        data: Folder with a folder for each task; GLUE is taken from the hub without it.
+        data: Folder with a folder for each task; without it they are taken from the hub.
         options: How the tasks are learned.
         as_json: Print results.json instead of a table.
     """
+    return _learned("glue", model, data, out, (options, as_json))
+
+
+def labels(
+    model: _Model,
+    /,
+    *,
+    out: Path,
+    data: Path | None = None,
+    options: _Options,
+    as_json: bool = False,
+) -> int:
+    """Fine-tune a model on AG-News, movie reviews, NCBI-disease, GUM, CoNLL-2000 and XQuAD.
+
+    The same command again goes on where it was, and repeats nothing that is finished.
+
+    Args:
+        model: Folder of a model, or a hub id, with @revision or without.
+        out: Folder for results.json, scorecard.html and all runs.
+        data: Folder with a folder for each task.
+        options: How the tasks are learned.
+        as_json: Print results.json instead of a table.
+    """
+    return _learned("labels", model, data, out, (options, as_json))
+
+
+def retrieval(
+    model: _Model,
+    /,
+    *,
+    data: tuple[Path, ...],
+    out: Path,
+    options: Annotated[RetrievalOptions, tyro.conf.arg(name="")],
+    as_json: bool = False,
+) -> int:
+    """Search judged sets with a model, with BM25 and with both: nDCG@10, MRR@10, recall@100.
+
+    Nothing is learned: the model is used as it is, by its folder's pooling and prompts.
+
+    Args:
+        model: Folder of a model, or a hub id, with @revision or without.
+        data: Folders in BEIR's layout: corpus.jsonl, queries.jsonl, qrels/test.tsv.
+        out: Folder for results.json, the documents found, and the measures of each query.
+        options: How they are searched.
+        as_json: Print results.json instead of a table.
+    """
+    from modernbert.evals.retrieval import evaluate_retrieval, lines_of
+
+    found = evaluate_retrieval(model, data, out, options)
+    _show(out, lines_of(found), as_json)
+    say(f"every number is in {out / 'results.json'}, every query's in queries.jsonl beside it")
+    return 0
+
+
+def _learned(
+    suite: Literal["glue", "labels"],
+    model: str,
+    data: Path | None,
+    out: Path,
+    rest: tuple[EvaluateOptions, bool],
+) -> int:
     from modernbert.evals.evaluate import evaluate as measure
     from modernbert.evals.scorecard import lines_of
 
+    options, as_json = rest
     results = measure(suite, model, data, out, options)
     if results is None:
         say(f"go on with the same command; {shlex.quote(str(out))} holds what is finished")
         return _INTERRUPTED
+    _show(out, lines_of(results), as_json)
+    say(f"the scorecard is in {out / 'scorecard.html'}, every number in {out / 'results.json'}")
+    return 0
+
+
+def _show(out: Path, table: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps(json.loads((out / "results.json").read_text("utf-8")), indent=2))
     else:
-        print(lines_of(results))
-    say(f"the scorecard is in {out / 'scorecard.html'}, every number in {out / 'results.json'}")
-    return 0
+        print(table)

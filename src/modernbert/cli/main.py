@@ -119,7 +119,12 @@ def run(given: list[str]) -> int:
     from modernbert.cli.predict import predict
     from modernbert.cli.pretrain import pretrain
 
-    own_parsers = {"pretrain": pretrain, "finetune": finetune, "bench": bench}
+    own_parsers = {
+        "pretrain": pretrain,
+        "finetune": finetune,
+        "evaluate": evaluate,
+        "bench": bench,
+    }
     if given[:1] and given[0] in own_parsers:
         # Its options depend on the word that follows.
         return own_parsers[given[0]](given[1:])
@@ -131,7 +136,7 @@ def run(given: list[str]) -> int:
                 "pretrain": verbs.pretrain_help,
                 "finetune": verbs.finetune_help,
                 "predict": predict,
-                "evaluate": evaluate,
+                "evaluate": verbs.evaluate_help,
                 "report": verbs.report,
                 "fill": verbs.fill,
                 "convert": convert,

@@ -205,6 +205,11 @@ def report(run: Annotated[Path, tyro.conf.Positional], /, *, out: Path | None = 
     return 0
 
 
+def evaluate_help() -> int:
+    """Measure how well a model learns labelled sets, or searches judged ones."""
+    raise AssertionError("`modernbert evaluate` is parsed by cli.evaluate")
+
+
 def bench_help() -> int:
     """Measure this package beside others: training steps, encoding."""
     raise AssertionError("`modernbert bench` is parsed by cli.bench")

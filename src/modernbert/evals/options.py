@@ -35,3 +35,27 @@ class EvaluateOptions:
             raise ConfigError(f"--seeds is {self.seeds}: give 1 to {len(SEEDS)}")
         if min(self.jobs, self.max_train_rows) < 0:
             raise ConfigError("--jobs and --max-train-rows cannot be negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrievalOptions:
+    """How judged sets are searched."""
+
+    split: str = "test"
+    """Name of the judgements: a file qrels/SPLIT.tsv."""
+    max_length: int = 0
+    """Tokens at which documents are cut; 0 takes what the model's folder says."""
+    number: int = 100
+    """Documents kept for each query."""
+    bm25: bool = True
+    """Search by words too, and by both together (reciprocal rank fusion)."""
+    ignore_identical_ids: bool = False
+    """Leave a document out that has its query's own id, as ArguAna and Quora want it."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+
+    def __post_init__(self) -> None:
+        """Reject numbers without sense."""
+        if self.number < 100:
+            raise ConfigError(f"--number is {self.number}: recall is of the first 100, give more")
+        if self.max_length < 0:
+            raise ConfigError("--max-length cannot be negative")

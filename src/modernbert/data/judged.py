@@ -1,0 +1,125 @@
+"""A folder in BEIR's layout in, its documents, queries and judgements out (arXiv 2104.08663)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from modernbert.base.errors import DataError
+from modernbert.data.table import Row, open_table
+
+_LAYOUT = "give a folder in BEIR's layout (corpus.jsonl, queries.jsonl, qrels/test.tsv)"
+_PACKINGS = ("", ".gz", ".zst")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JudgedSet:
+    """Documents, and which of them answer which query."""
+
+    name: str
+    documents: dict[str, str]
+    """Title and text by id, in the order of the corpus."""
+    queries: dict[str, str]
+    """Those that somebody judged, by id."""
+    judged: dict[str, dict[str, int]]
+    """Of each query the documents that were judged, with a number: above 0 it answers."""
+    notes: tuple[str, ...]
+    """Sentences on what is odd about it."""
+
+
+def read_judged(folder: Path, split: str) -> JudgedSet:
+    """Read a set whole; queries that nobody judged in this split are left out.
+
+    Raises:
+        DataError: files are missing or broken, an id is there twice, or a judged query nowhere.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder: {_LAYOUT}")
+    corpus, queries = (_file(folder, name) for name in ("corpus.jsonl", "queries.jsonl"))
+    documents = dict(_texts(corpus))
+    judged = _judgements(_split_file(folder, split))
+    asked = dict(_texts(queries))
+    lost = [query for query in judged if query not in asked]
+    if lost:
+        raise DataError(f"{queries} lacks the judged query {lost[0]!r}{_more(lost)}: complete it")
+    if not documents:
+        raise DataError(f"{corpus} holds no document: {_LAYOUT}")
+    return JudgedSet(
+        folder.resolve().name,
+        documents,
+        {query: asked[query] for query in judged},
+        judged,
+        tuple(_oddities(documents, judged)),
+    )
+
+
+def _file(folder: Path, name: str) -> Path:
+    found = [folder / f"{name}{packing}" for packing in _PACKINGS]
+    for path in found:
+        if path.is_file():
+            return path
+    raise DataError(f"{folder} has no {name}: {_LAYOUT}")
+
+
+def _split_file(folder: Path, split: str) -> Path:
+    path = folder / "qrels" / f"{split}.tsv"
+    if not path.is_file():
+        others = sorted(each.stem for each in (folder / "qrels").glob("*.tsv"))
+        there = f"it has {', '.join(others)}: name one with --split" if others else _LAYOUT
+        raise DataError(f"{folder} has no judgements of {split!r}; {there}")
+    return path
+
+
+def _texts(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield ids with titles and texts, as BEIR joins them."""
+    lines: dict[str, str] = {}
+    for row in open_table(path):
+        name = _said(row, "_id")
+        if name in lines:
+            raise DataError(f"{row.where} has the id {name!r} of {lines[name]}: give it another")
+        lines[name] = row.where
+        title = str(row.values.get("title") or "")
+        yield name, f"{title} {_said(row, 'text')}".strip()
+
+
+def _said(row: Row, column: str) -> str:
+    value = row.values.get(column)
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise DataError(f"{row.where} has no {column!r}: complete it, or leave the row out")
+    return str(value)
+
+
+def _judgements(path: Path) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for row in open_table(path, has_header=True):
+        cells = [str(value) for value in row.values.values()]
+        try:
+            query, document, score = cells
+            number = int(score)
+        except ValueError:
+            raise DataError(
+                f"{row.where} is no judgement: give query-id, corpus-id and a whole number, with "
+                "tabs between them"
+            ) from None
+        found.setdefault(query, {})[document] = number
+    if not found:
+        raise DataError(f"{path} holds no judgement: {_LAYOUT}")
+    return found
+
+
+def _oddities(documents: dict[str, str], judged: dict[str, dict[str, int]]) -> Iterator[str]:
+    found = {
+        "documents without text": [name for name, text in documents.items() if not text],
+        "judged documents that the corpus lacks": [
+            name for each in judged.values() for name in each if name not in documents
+        ],
+        "queries that no document answers": [
+            query for query, each in judged.items() if max(each.values()) < 1
+        ],
+    }
+    for what, names in found.items():
+        if names:
+            yield f"{what}: {len(names)}, such as {names[0]!r}"
+
+
+def _more(names: list[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""

@@ -1,0 +1,51 @@
+"""Vectors of queries' and documents' tokens in, how well each document fits each query out."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from modernbert.batch import Layout
+
+_PRODUCTS = 2**21
+"""Products of tokens held at once: 8 MiB in float32, near what a core keeps at hand."""
+
+
+def maxsim(
+    queries: Float[Tensor, "Tq K"],
+    query_layout: Layout,
+    documents: Float[Tensor, "Td K"],
+    document_layout: Layout,
+) -> Float[Tensor, "Q S"]:
+    """Return for each query the sum over its tokens of the best product with a document's token.
+
+    Late interaction (arXiv 2004.12832, section 3.2), exact and without padding. A document
+    without a token fits nothing: -inf. Memory is bounded, whatever the number of documents.
+    """
+    lengths, query_lengths = document_layout.lengths(), query_layout.lengths()
+    scores = documents.new_empty(len(query_lengths), len(lengths))
+    most = max(1, _PRODUCTS // max(1, len(queries)))
+    first = start = 0
+    while first < len(lengths):
+        stop, size = first + 1, lengths[first]
+        while stop < len(lengths) and size + lengths[stop] <= most:
+            size += lengths[stop]
+            stop += 1
+        products = queries @ documents[start : start + size].T
+        best = _largest(products, lengths[first:stop])
+        scores[:, first:stop] = _sums(best, query_lengths)
+        first, start = stop, start + size
+    return scores
+
+
+def _largest(products: Float[Tensor, "Tq T"], lengths: tuple[int, ...]) -> Float[Tensor, "Tq S"]:
+    return torch.stack(
+        [
+            part.amax(1) if part.shape[1] else part.new_full((len(part),), -torch.inf)
+            for part in products.split(lengths, dim=1)
+        ],
+        dim=1,
+    )
+
+
+def _sums(best: Float[Tensor, "Tq S"], lengths: tuple[int, ...]) -> Float[Tensor, "Q S"]:
+    return torch.stack([part.sum(0) for part in best.split(lengths)])

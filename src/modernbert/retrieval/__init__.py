@@ -1,0 +1,1 @@
+"""Queries and documents in, the documents that fit each query best out."""

@@ -1,0 +1,86 @@
+"""A model, queries and documents in, each query's best documents out: every one is compared."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from modernbert.base.errors import ConfigError
+from modernbert.base.log import meter
+from modernbert.batch import Layout
+from modernbert.infer.pretrained import Pretrained
+from modernbert.kernels.maxsim import maxsim
+from modernbert.model.sentence_config import SentenceConfig
+from modernbert.retrieval.hits import Best, Hits
+
+SHARD = 1024
+"""Documents whose vectors are in memory at once."""
+_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
+
+_Scores = Callable[[Sequence[str]], Tensor]
+
+
+@torch.no_grad()
+def search(
+    model: Pretrained, queries: Sequence[str], documents: Sequence[str], number: int
+) -> list[Hits]:
+    """Return the best documents of each query, by the model's own way of comparing vectors.
+
+    One vector a text, sparse ones, or one a token (late interaction). Memory is bounded by
+    the queries and 1,024 documents.
+
+    Raises:
+        ConfigError: the model compares vectors in a way that is not known here.
+        DataError: a text holds what is no character.
+    """
+    score = _scorer(model, queries)
+    best = Best(len(queries), number)
+    # Alike lengths fill batches evenly; which shard a document is in changes no score.
+    order = sorted(range(len(documents)), key=lambda n: -len(documents[n]))
+    with meter("documents", len(documents)) as bar:
+        for start in range(0, len(order), SHARD):
+            numbers = order[start : start + SHARD]
+            best.add(score([documents[n] for n in numbers]), torch.tensor(numbers))
+            bar.at(start + len(numbers))
+    return best.hits()
+
+
+def _scorer(model: Pretrained, queries: Sequence[str]) -> _Scores:
+    config = model.sentence.config
+    if config.late is not None:
+        return _late_scores(model, queries)
+    similarity = config.similarity
+    if similarity not in ("cosine", "dot"):
+        raise ConfigError(
+            f"the model compares vectors by {similarity!r}: search knows cosine, dot and MaxSim"
+        )
+    asked = _compared(model.embed(queries, _prompt(config, ("query",))), similarity)
+
+    def scores(texts: Sequence[str]) -> Tensor:
+        vectors = model.embed(texts, _prompt(config, _DOCUMENT_PROMPTS))
+        return asked @ _compared(vectors, similarity).T
+
+    return scores
+
+
+def _late_scores(model: Pretrained, queries: Sequence[str]) -> _Scores:
+    asked, layout = _joined(model.token_vectors(queries, is_query=True))
+
+    def scores(texts: Sequence[str]) -> Tensor:
+        return maxsim(asked, layout, *_joined(model.token_vectors(texts, is_query=False)))
+
+    return scores
+
+
+def _compared(vectors: Tensor, similarity: str) -> Tensor:
+    return F.normalize(vectors, dim=-1) if similarity == "cosine" else vectors
+
+
+def _joined(vectors: Sequence[Tensor]) -> tuple[Tensor, Layout]:
+    return torch.cat(list(vectors)), Layout.of([len(each) for each in vectors])
+
+
+def _prompt(config: SentenceConfig, names: Sequence[str]) -> str | None:
+    """Return the first of these prompts that a folder has; None takes its default."""
+    return next((name for name in names if name in config.prompts), None)
