@@ -20,6 +20,8 @@ _STOP_WORDS = frozenset(
     )
 )
 _WORD = re.compile(r"\w+")
+# parseDate, parse_date and HTTPServer hold two words each, in code and out of it.
+_BORDER = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_")
 
 
 @final
@@ -65,5 +67,6 @@ class Lexical:
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text that are looked for."""
-    return [word for word in _WORD.findall(text.lower()) if word not in _STOP_WORDS]
+    """Return the words of a text that are looked for, those within names of code too."""
+    spaced = _BORDER.sub(" ", text).lower()
+    return [word for word in _WORD.findall(spaced) if word not in _STOP_WORDS]
