@@ -49,6 +49,10 @@ class RetrievalOptions:
     """Documents kept for each query."""
     bm25: bool = True
     """Search by words too, and by both together (reciprocal rank fusion)."""
+    reranker: str = ""
+    """Folder or hub id of a model that scores pairs; it orders the best of what was found."""
+    rerank: int = 100
+    """Documents of each query that it reads."""
     ignore_identical_ids: bool = False
     """Leave a document out that has its query's own id, as ArguAna and Quora want it."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -57,5 +61,7 @@ class RetrievalOptions:
         """Reject numbers without sense."""
         if self.number < 100:
             raise ConfigError(f"--number is {self.number}: recall is of the first 100, give more")
+        if self.rerank < 1:
+            raise ConfigError(f"--rerank is {self.rerank}: give 1 or more")
         if self.max_length < 0:
             raise ConfigError("--max-length cannot be negative")

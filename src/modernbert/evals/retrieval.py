@@ -34,9 +34,10 @@ from modernbert.infer.pretrained import Pretrained, load
 from modernbert.retrieval.exact import search
 from modernbert.retrieval.hits import fused
 from modernbert.retrieval.lexical import Lexical
+from modernbert.retrieval.rerank import check_reranker, rerank
 from modernbert.train.checkpoint import FORMAT
 
-MODEL, BM25, HYBRID = "model", "bm25", "hybrid"
+MODEL, BM25, HYBRID, RERANKED = "model", "bm25", "hybrid", "reranked"
 _FEWEST = 8
 """Tokens of a text."""
 
@@ -63,6 +64,7 @@ class RetrievalResults:
     """How well all sets were searched."""
 
     model: str
+    reranker: str
     split: str
     max_length: int
     """Tokens at which documents were cut."""
@@ -88,13 +90,18 @@ def evaluate_retrieval(
         raise ConfigError(f"two folders are called {twice!r}: give each another name")
     for each in sets:
         files.make_folder(out / each.name)
-    opened = load(model).to(choose_device(options.device))
+    device = choose_device(options.device)
+    opened = load(model).to(device)
+    reranker = load(options.reranker).to(device) if options.reranker else None
+    if reranker is not None:
+        check_reranker(reranker)
     length = _cut(opened, options.max_length)
     found = RetrievalResults(
         model,
+        options.reranker,
         options.split,
         length,
-        tuple(_searched(opened, each, out / each.name, options) for each in sets),
+        tuple(_searched((opened, reranker), each, out / each.name, options) for each in sets),
     )
     files.write_json(out / "results.json", {"format": FORMAT, **to_plain(found), **provenance()})
     return found
@@ -130,8 +137,12 @@ def _cut(model: Pretrained, asked: int) -> int:
 
 
 def _searched(
-    model: Pretrained, given: JudgedSet, out: Path, options: RetrievalOptions
+    models: tuple[Pretrained, Pretrained | None],
+    given: JudgedSet,
+    out: Path,
+    options: RetrievalOptions,
 ) -> SetResult:
+    model, reranker = models
     say(
         f"{given.name}: {len(given.documents)} documents, {len(given.queries)} queries"
         + "".join(f"; {note}" for note in given.notes)
@@ -143,6 +154,9 @@ def _searched(
     if options.bm25:
         runs[BM25] = Lexical(texts).search(asked, options.number)
         runs[HYBRID] = fused([runs[MODEL], runs[BM25]], options.number)
+    if reranker is not None:
+        first = [hits.first(options.rerank) for hits in runs.get(HYBRID, runs[MODEL])]
+        runs[RERANKED] = rerank(reranker, asked, texts, first)
     documents, queries = list(given.documents), list(given.queries)
     scored = {
         system: _without_itself(by_id(hits, queries, documents), options)

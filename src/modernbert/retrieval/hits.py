@@ -21,6 +21,10 @@ class Hits:
     numbers: NDArray[np.int64]
     scores: NDArray[np.float32]
 
+    def first(self, number: int) -> "Hits":
+        """Leave out all but the best."""
+        return Hits(self.numbers[:number], self.scores[:number])
+
 
 @final
 class Best:
@@ -43,7 +47,7 @@ class Best:
     def hits(self) -> list[Hits]:
         """Return them, query by query."""
         pairs = zip(self._numbers.numpy(), self._scores.numpy(), strict=True)
-        return [_in_order(numbers, scores) for numbers, scores in pairs]
+        return [in_order(numbers, scores) for numbers, scores in pairs]
 
 
 def fused(runs: Sequence[Sequence[Hits]], number: int) -> list[Hits]:
@@ -58,10 +62,10 @@ def _fused_of_one(runs: Sequence[Hits], number: int) -> Hits:
     numbers, places = np.unique(np.concatenate([run.numbers for run in runs]), return_inverse=True)
     ranks = np.concatenate([np.arange(1, len(run.numbers) + 1) for run in runs])
     scores = np.bincount(places, 1.0 / (FUSED + ranks), minlength=len(numbers))
-    found = _in_order(numbers, scores.astype(np.float32))
-    return Hits(found.numbers[:number], found.scores[:number])
+    return in_order(numbers, scores.astype(np.float32)).first(number)
 
 
-def _in_order(numbers: NDArray[np.int64], scores: NDArray[np.float32]) -> Hits:
+def in_order(numbers: NDArray[np.int64], scores: NDArray[np.float32]) -> Hits:
+    """Return documents and their scores, the best first."""
     order = np.lexsort((numbers, -scores))
     return Hits(numbers[order], scores[order])

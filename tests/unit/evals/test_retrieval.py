@@ -7,6 +7,7 @@ from modernbert.base.errors import ConfigError, DataError
 from modernbert.cli.main import run
 from modernbert.evals.options import RetrievalOptions
 from modernbert.evals.retrieval import evaluate_retrieval, lines_of
+from modernbert.model.config import HeadConfig
 from tests.architecture.source import ROOT
 from tests.corpora import SHARED, needs_shared_data
 from tests.judged_sets import write_set
@@ -59,6 +60,22 @@ def test_documents_are_cut_and_a_query_does_not_find_itself(model, tmp_path):
     found = evaluate_retrieval(model, [data], out, alone)
     assert found.sets[0].means["model"]["mrr@10"] == 1.0
     assert "own  model" in lines_of(found)
+
+
+def test_a_reranker_orders_what_both_found(model, tmp_path):
+    made(HeadConfig(kind="sequence", labels=("score",), problem="regression")).save(tmp_path / "re")
+    data, out = write_set(tmp_path / "small"), tmp_path / "out"
+    options = RetrievalOptions(reranker=str(tmp_path / "re"), rerank=2)
+    (found,) = evaluate_retrieval(model, [data], out, options).sets
+    assert [*found.means] == ["model", "bm25", "hybrid", "reranked"]
+    kept = [line.split() for line in (out / "small" / "reranked.run").read_text().splitlines()]
+    first = [line.split() for line in (out / "small" / "hybrid.run").read_text().splitlines()]
+    best = {(query, name) for query, _, name, rank, *_ in first if int(rank) <= 2}
+    assert {(query, name) for query, _, name, *_ in kept} == best
+    with pytest.raises(ConfigError, match="has no head that labels texts"):
+        evaluate_retrieval(model, [data], out, RetrievalOptions(reranker=model))
+    with pytest.raises(ConfigError, match="--rerank is 0: give 1 or more"):
+        RetrievalOptions(rerank=0)
 
 
 def test_what_cannot_be_measured_is_refused_before_anything_is_embedded(model, tmp_path):
