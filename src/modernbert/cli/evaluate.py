@@ -19,7 +19,12 @@ _Options = Annotated[EvaluateOptions, tyro.conf.arg(name="")]
 
 def evaluate(arguments: Sequence[str]) -> int:
     """Measure a model on what the first argument names."""
-    verbs: dict[str, Any] = {"glue": glue, "labels": labels, "retrieval": retrieval}
+    verbs: dict[str, Any] = {
+        "glue": glue,
+        "labels": labels,
+        "retrieval": retrieval,
+        "compare": compare,
+    }
     found = tyro.extras.subcommand_cli_from_dict(
         verbs,
         prog="modernbert evaluate",
@@ -100,6 +105,26 @@ def retrieval(
     found = evaluate_retrieval(model, data, out, options)
     _show(out, lines_of(found), as_json)
     say(f"every number is in {out / 'results.json'}, every query's in queries.jsonl beside it")
+    return 0
+
+
+def compare(
+    one: Annotated[Path, tyro.conf.Positional],
+    other: Annotated[Path, tyro.conf.Positional],
+    /,
+    *,
+    system: str = "model",
+) -> int:
+    """Say which of two evaluations of retrieval found more, and whether by chance.
+
+    Args:
+        one: Folder that `modernbert evaluate retrieval` wrote.
+        other: Another one, of the same sets.
+        system: What is compared: model, bm25, hybrid or reranked.
+    """
+    from modernbert.evals import compare as comparing
+
+    print(comparing.lines_of(comparing.compare(one, other, system)))
     return 0
 
 

@@ -1,0 +1,85 @@
+"""Two evaluations of retrieval in, which of the two finds more and whether by chance out."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from modernbert.base.errors import ConfigError, DataError
+from modernbert.base.files import read_json
+from modernbert.evals.judging import MEASURES, Measured, chance, means
+from modernbert.evals.text_table import text_table
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How two systems did on the same queries."""
+
+    set: str
+    measure: str
+    one: float
+    other: float
+    chance: float
+    """How likely so large a difference is where both are equally good."""
+
+
+def compare(one: Path, other: Path, system: str) -> list[Difference]:
+    """Compare what two folders of `evaluate retrieval` say of the sets that both hold.
+
+    Raises:
+        ConfigError: there is no such system, or the two did not answer the same queries.
+        DataError: a folder holds no such evaluation.
+    """
+    names = [_sets(folder) for folder in (one, other)]
+    shared = [name for name in names[0] if name in names[1]]
+    if not shared:
+        raise ConfigError(
+            f"{one} has {', '.join(names[0])}, {other} {', '.join(names[1])}: no set is in both"
+        )
+    found = []
+    for name in shared:
+        first, second = (_measured(folder / name, system) for folder in (one, other))
+        if first.keys() != second.keys():
+            raise ConfigError(
+                f"{one / name} and {other / name} are of other queries: evaluate again"
+            )
+        ours, theirs = means(first), means(second)
+        found += [
+            Difference(name, each, ours[each], theirs[each], chance(first, second, each))
+            for each in MEASURES
+        ]
+    return found
+
+
+def lines_of(found: list[Difference]) -> str:
+    """Lay differences out, a line for each measure of each set."""
+    lines = [
+        (
+            each.set,
+            each.measure,
+            f"{each.one:.4f}",
+            f"{each.other:.4f}",
+            f"{each.other - each.one:+.4f}",
+            f"{each.chance:.4f}",
+        )
+        for each in found
+    ]
+    return text_table(lines, ("set", "measure", "first", "second", "difference", "p"))
+
+
+def _sets(folder: Path) -> list[str]:
+    try:
+        return [each["name"] for each in read_json(folder / "results.json")["sets"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DataError(
+            f"{folder} holds no evaluation of retrieval: give a folder that `modernbert evaluate "
+            "retrieval` wrote"
+        ) from None
+
+
+def _measured(folder: Path, system: str) -> Measured:
+    lines = (folder / "queries.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    if rows and system not in rows[0]:
+        known = ", ".join(name for name in rows[0] if name != "query")
+        raise ConfigError(f"{folder} has no system {system!r}: it has {known}")
+    return {row["query"]: row[system] for row in rows}
