@@ -1,5 +1,6 @@
 """What rows say of their labels in, what a model learns out: a number, several, or a value."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ Problem = Literal["single_label", "multi_label", "regression"]
 
 _SHOWN = 8
 _MOST_CLASSES = 1000
+_COMMA = re.compile(r"[+-]?\d+,\d+")
 _FEW_CLASSES = 10
 """So many may come once each: small files are written to try things out."""
 
@@ -112,6 +114,7 @@ def learn(
         names = named or _ordered(found)
     _check(found, column, problem)
     if is_guessed and problem == "single_label" and not named:
+        _check_commas(found, column)
         _check_that_they_repeat(found, column)
     return LabelSet(problem, names, () if places else named, bool(places))
 
@@ -146,6 +149,17 @@ def _check(found: Counter[str], column: str, problem: Problem) -> None:
             f"{column} says {len(found)} different labels, such as {_listed([*found])}: name "
             "another column, or say that it holds numbers with --problem regression"
         )
+
+
+def _check_commas(found: Counter[str], column: str) -> None:
+    """Refuse numbers with a comma for a point, as many spreadsheets write them."""
+    if all(_COMMA.fullmatch(name) or is_number(name) for name in found):
+        shown = next((name for name in found if _COMMA.fullmatch(name)), None)
+        if shown is not None:
+            raise DataError(
+                f"{column} says {shown!r}: write {shown.replace(',', '.')}, or say that these are "
+                "labels with --problem single_label"
+            )
 
 
 def _check_that_they_repeat(found: Counter[str], column: str) -> None:

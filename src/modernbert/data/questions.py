@@ -32,6 +32,8 @@ class Question:
     answers: tuple[tuple[int, int], ...]
     """Where each answer begins and ends, in characters of the context; none where it has none."""
     where: str
+    num_moved: int = 0
+    """Answers that stand elsewhere than their `answer_start` says."""
 
 
 def read_questions(path: Path, part: Part, given: Columns) -> Iterator[Question]:
@@ -56,7 +58,8 @@ def read_questions(path: Path, part: Part, given: Columns) -> Iterator[Question]
         )
     for row in question_rows(table):
         context, question = texts_in(row, columns)
-        yield Question(question, context, tuple(_answers(row, label[0], context)), row.where)
+        answers = tuple(_answers(row, label[0], context))
+        yield Question(question, context, answers, row.where, _num_moved(row, label[0], context))
 
 
 def question_rows(rows: Iterable[Row]) -> Iterator[Row]:
@@ -128,6 +131,11 @@ def _answers(row: Row, name: str, context: str) -> Iterator[tuple[int, int]]:
         if place not in seen:
             seen.add(place)
             yield place
+
+
+def _num_moved(row: Row, name: str, context: str) -> int:
+    told = [(text, start) for text, start in _spelled(row, name) if start is not None]
+    return sum(text.strip() != "" and _found(text, at, context) != at for text, at in told)
 
 
 def _spelled(row: Row, name: str) -> Iterator[tuple[str, int | None]]:

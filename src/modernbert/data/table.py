@@ -122,7 +122,7 @@ def _delimited(path: Path, has_header: bool | None) -> _Placed:
         told = has_header
         if told is None:
             told = _is_header(first[1], [cells for _, cells in following])
-        names = first[1] if told else [str(n) for n in range(1, len(first[1]) + 1)]
+        names = _without_gaps(first[1]) if told else [str(n + 1) for n in range(len(first[1]))]
         if len({*names}) < len(names):
             raise DataError(
                 f"{path} names a column twice ({', '.join(names)}): rename one, or say --header no "
@@ -186,6 +186,8 @@ def text_lines(file: IO[bytes], path: Path) -> Iterator[str]:
 
 
 def _named(names: Sequence[str], cells: Sequence[str], where: str) -> dict[str, str]:
+    if len(cells) > len(names) and not any(cells[len(names) :]):
+        cells = cells[: len(names)]
     if len(cells) != len(names):
         raise DataError(
             f"{where} has {len(cells)} columns and the first line {len(names)}: "
@@ -194,12 +196,20 @@ def _named(names: Sequence[str], cells: Sequence[str], where: str) -> dict[str, 
     return dict(zip(names, cells, strict=True))
 
 
+def _without_gaps(cells: Sequence[str]) -> Sequence[str]:
+    """Leave out empty cells at the end: spreadsheets write them for columns that were emptied."""
+    last = max((at for at, cell in enumerate(cells) if cell.strip()), default=0)
+    return cells[: last + 1]
+
+
 def _is_header(first: Sequence[str], following: Sequence[Sequence[str]]) -> bool:
     """Guess whether a line names columns: it has no number, and no gap but at its very begin.
 
     There pandas writes the index of its rows, which has no name. What stands below a name again is
     none: it is a label, or a text that comes twice.
     """
+    if not any(any(row[len(_without_gaps(first)) :]) for row in following):
+        first = _without_gaps(first)
     names = first[1:] if len(first) > 1 and not first[0].strip() else first
     if not all(cell.strip() and not _is_number(cell) for cell in names):
         return False

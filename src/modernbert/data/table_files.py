@@ -43,6 +43,8 @@ def part_of(path: Path, part: Part) -> tuple[list[Path], Names]:
     if path.is_file():
         kind_of(path)
         return [path], {}
+    if path.exists() and not path.is_dir():
+        raise DataError(f"{path} is a pipe, and is read more than once: write it to a file first")
     if not path.is_dir():
         raise DataError(f"{path} does not exist: give a file or a folder with examples")
     folder = _saved_part(path, part)

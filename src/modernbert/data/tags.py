@@ -27,6 +27,14 @@ def is_chunked(tags: Iterable[str]) -> bool:
     return bool(others) and all(_split(tag)[0] in _PREFIXES and "-" in tag for tag in others)
 
 
+def odd_one(tags: Iterable[str]) -> str | None:
+    """Return a tag that begins no span beside others that do, None where all are of one sort."""
+    others = sorted({tag for tag in tags if tag != OUTSIDE})
+    if not any(tag.startswith(f"{_BEGIN}-") for tag in others):
+        return None
+    return next((tag for tag in others if not is_chunked([tag])), None)
+
+
 def spans_of(tags: Sequence[str]) -> list[TagSpan]:
     """Return the spans that a row of tags means; broken ones are read as conlleval reads them.
 

@@ -13,6 +13,7 @@ from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.reading import check_list
 from modernbert.infer.scores import head_of, scores_of
 from modernbert.model.config import HeadConfig
+from modernbert.model.hf_kept import text_columns
 
 Text = str | tuple[str, ...]
 """A text, or a pair of texts."""
@@ -52,6 +53,10 @@ def label_scores(model: Pretrained, texts: Sequence[Text]) -> Float[Tensor, "S N
         return torch.empty(0, head.num_scores)
     if len({len(pair) for pair in pairs}) > 1:
         raise DataError("some of the texts are pairs and some are not: give them apart")
+    learned = len(text_columns(model.model.kept))
+    if learned and len(pairs[0]) != learned:
+        kind = "pairs of texts" if learned > 1 else "single texts"
+        raise DataError(f"this model learned from {kind}: give {kind}")
     read = [each.ids for each in read_texts(pairs, model.tokenizer, model.max_length)]
     return torch.stack(scores_of(model, read))
 

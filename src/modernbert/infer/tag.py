@@ -102,9 +102,20 @@ def word_tags(model: Pretrained, texts: Sequence[Untagged]) -> list[WordTags]:
     for window, unit, number, score in _best(model, read):
         tags[window.text][unit], sure[window.text][unit] = head.labels[number], score
     return [
-        WordTags(text, tuple(places), tuple(tags[n]), tuple(sure[n]))
+        WordTags(text, tuple(places), _on_whole_characters(tags[n], places), tuple(sure[n]))
         for n, (text, places) in enumerate(given)
     ]
+
+
+def _on_whole_characters(tags: Sequence[str], places: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    """Let the first token of a character speak for all of them: some are of a few bytes each."""
+    found: list[str] = []
+    for at, tag in enumerate(tags):
+        if at and places[at][0] < places[at - 1][1]:
+            kind = found[-1].partition("-")[2]
+            tag = f"I-{kind}" if kind else found[-1]
+        found.append(tag)
+    return tuple(found)
 
 
 def _without_blanks(text: str, offsets: Offsets) -> list[tuple[int, int]]:

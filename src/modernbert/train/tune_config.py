@@ -24,6 +24,7 @@ _BASE_DIM, _MOST_THREADS = 768, 1024
 _RATE_OF_BASE, _LORA_RATE = 5e-5, 10.0
 
 LoraModule = Literal["attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo"]
+_LORA_MODULES: tuple[LoraModule, ...] = ("attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,7 @@ class TuneConfig:
     """How much LoRA's matrices count, over their rank; 0 takes twice the rank."""
     lora_dropout: float = 0.0
     """Dropout before LoRA's matrices."""
-    lora_modules: tuple[LoraModule, ...] = ("attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo")
+    lora_modules: tuple[LoraModule, ...] = _LORA_MODULES
     """Matrices that get LoRA's beside them, in each layer that is not frozen."""
     class_weights: Literal["equal", "balanced"] = "equal"
     """Whether rows of rare labels count for more, so that all labels count alike."""
@@ -142,8 +143,10 @@ class TuneConfig:
             )
         if self.lora_rank and not self.lora_modules:
             raise ConfigError("lora_modules is empty: name one, or leave lora_rank out")
-        if not self.lora_rank and any(numbers):
-            raise ConfigError("lora_alpha and lora_dropout are of LoRA: give lora_rank with them")
+        if not self.lora_rank and (any(numbers) or self.lora_modules != _LORA_MODULES):
+            raise ConfigError(
+                "lora_alpha, lora_dropout and lora_modules are of LoRA: give lora_rank with them"
+            )
 
 
 def width_factor(dim: int) -> float:

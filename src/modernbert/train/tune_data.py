@@ -150,6 +150,8 @@ def _held_out(part: _Part, seed: int) -> tuple[_Part, _Part]:
 
 def held_out(size: int, seed: int) -> tuple[list[int], list[int]]:
     """Return the numbers of examples to learn from, and of those to measure on: a tenth."""
+    if size < 2:
+        raise DataError(f"there is {size} example, and none to measure on: give more, or --dev")
     number = max(1, round(_HELD_OUT * size))
     order = permuted(np.arange(size), size, rng.key(seed, "held out")).tolist()
     say(f"no --dev: {number} of {size} examples are held out to measure on")

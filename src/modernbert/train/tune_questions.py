@@ -103,6 +103,13 @@ def _say(
         f"{len(train)} questions of {count(tokens)} tokens with their texts to learn from"
         f"{f', {without} of them without an answer' if without else ''}, {len(dev)} to measure on"
     )
+    moved = [each for each in (*train, *dev) if each.num_moved]
+    if moved:
+        number = sum(each.num_moved for each in moved)
+        say(
+            f"{number} answers stand elsewhere than answer_start says, "
+            f"such as that of {moved[0].where}: the nearest place that has them is taken"
+        )
     if len(part.windows) > len(train):
         say(
             f"{len({w.text for w in part.windows if w.units[0]})} texts are longer than "

@@ -12,7 +12,7 @@ from modernbert.data.pieces import Offsets
 from modernbert.data.rows import ExampleSet
 from modernbert.data.table_files import Part
 from modernbert.data.tagged import Tagged, in_one_scheme, read_tagged
-from modernbert.data.tags import OUTSIDE, TagSpan, bio, bio_names, is_chunked, spans_of
+from modernbert.data.tags import OUTSIDE, TagSpan, bio, bio_names, is_chunked, odd_one, spans_of
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.data.windows import Window, first_tokens, windows
 from modernbert.model.config import HeadConfig
@@ -120,10 +120,20 @@ def _of_tokens(given: Tagged, offsets: Offsets) -> list[str]:
 
 
 def _read(path: str, part: Part) -> list[Tagged]:
-    found = in_one_scheme([*read_tagged(Path(path), part)])
+    found = [*read_tagged(Path(path), part)]
     if not found:
         raise DataError(f"{path} holds no row: give a file with examples")
-    return found
+    tags = {tag for each in found for tag in each.tags}
+    odd = odd_one(tags)
+    if odd is not None:
+        where = next(each.where for each in found if odd in each.tags)
+        raise DataError(
+            f"{where} has the tag {odd!r}, and others say where spans begin, such as "
+            f"{min(tag for tag in tags if tag.startswith('B-'))!r}: mend it"
+        )
+    if all(tag.isdecimal() for tag in tags) and tags:
+        say(f"{path}: tags are numbers, so each word is labelled alone: name them for spans, B-PER")
+    return in_one_scheme(found)
 
 
 def _names(train: Sequence[Tagged]) -> tuple[str, ...]:

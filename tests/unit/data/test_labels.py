@@ -122,18 +122,25 @@ def test_marks_by_place_are_those_of_the_list():
             labels.marks(*said(value))
 
 
-COMMAS = tuple(f"{number},5" for number in range(11))
+WORDS = tuple(f"w{number}" for number in range(11))
 
 
 def test_a_label_of_its_own_for_most_rows_is_refused():
     with pytest.raises(
-        DataError, match=r"label says 11 different labels in 21 rows, such as 0,5, 1,5, .*: name an"
+        DataError, match=r"label says 11 different labels in 21 rows, such as w0, w1, .*: name an"
     ):
-        learned(*COMMAS, *COMMAS[:10])
-    assert len(learned(*COMMAS, *COMMAS).names) == 11
-    assert len(learned(*COMMAS[:10]).names) == 10
-    assert len(learned(*COMMAS, problem="single_label").names) == 11
-    assert len(learned(*range(11), class_names=COMMAS).names) == 11
+        learned(*WORDS, *WORDS[:10])
+    assert len(learned(*WORDS, *WORDS).names) == 11
+    assert len(learned(*WORDS[:10]).names) == 10
+    assert len(learned(*WORDS, problem="single_label").names) == 11
+    assert len(learned(*range(11), class_names=WORDS).names) == 11
+
+
+def test_numbers_with_a_comma_are_no_labels():
+    with pytest.raises(DataError, match=r"label says '0,7': write 0\.7, or say that these are la"):
+        learned("0,7", "1", "0,7", "1", "-2,25")
+    assert learned("0,7", "1", problem="single_label").names == ("0,7", "1")
+    assert learned("0,7", "a").names == ("0,7", "a")
 
 
 def test_nan_between_words_is_a_word():

@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -54,6 +55,18 @@ def test_the_index_that_pandas_writes_has_no_name(tmp_path):
     table = open_table(written(tmp_path, "t.csv", ",text,label\n0,good,a\n1,bad,b\n"))
     assert table.columns() == ("", "text", "label")
     assert [row["label"] for row in values(table)] == ["a", "b"]
+
+
+def test_empty_columns_at_the_end_are_left_out(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,label,,\n" + "a batch,World,,\n" * 3)
+    assert [dict(row.values) for row in open_table(path)] == [
+        {"text": "a batch", "label": "World"}
+    ] * 3
+    path.write_text("text,label,\na batch,World,\n")
+    assert open_table(path, has_header=True).columns() == ("text", "label")
+    path.write_text("a batch,World,\nevery token,Sports,1\n")
+    assert open_table(path).columns() == ("1", "2", "3")
 
 
 def test_rows_say_where_they_stand(tmp_path):
@@ -194,6 +207,9 @@ def test_a_file_without_rows_is_named(tmp_path, content):
 def test_what_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match="none does not exist: give a file or a folder with ex"):
         open_table(tmp_path / "none")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="is a pipe, and is read more than once: write it to a fi"):
+        open_table(tmp_path / "pipe")
 
 
 def test_a_damaged_folder_of_datasets_is_named(tmp_path):

@@ -15,6 +15,7 @@ from modernbert.infer.pretrained import load
 from modernbert.infer.sayings import Wishes
 from modernbert.infer.scores import scores_of
 from modernbert.model.config import HeadConfig
+from modernbert.model.hf_kept import TEXT_COLUMNS
 from tests.sentence_folders import change, made
 
 TEXTS = ["the packed batch", "every token keeps its place", "apart " * 40]
@@ -103,6 +104,13 @@ def test_what_cannot_be_labelled_is_said():
     for text in (None, ("a", "b", "c"), ("a", 1)):
         with pytest.raises(DataError, match="is neither a text nor a pair of texts: give either"):
             classify(model(), [text])
+    learned = model()
+    learned.model.kept = {TEXT_COLUMNS: ["first", "second"]}
+    with pytest.raises(DataError, match="learned from pairs of texts: give pairs of texts"):
+        classify(learned, ["one"])
+    learned.model.kept = {TEXT_COLUMNS: ["text"]}
+    with pytest.raises(DataError, match="learned from single texts: give single texts"):
+        classify(learned, [("one", "two")])
     with pytest.raises(DataError, match="some of the texts are pairs and some are not: give them"):
         classify(model(), ["one", ("one", "two")])
 

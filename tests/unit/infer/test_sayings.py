@@ -78,6 +78,7 @@ def columns_of(path, learned, row, given):
     ours = made(HeadConfig(kind="sequence", labels=("a", "b")))
     ours.model.kept = {TEXT_COLUMNS: list(learned)}
     (found,) = predict(ours, table_of(path / "t.jsonl", [row]), given, Wishes(gives_all=True))
+    ours.model.kept = {}
     tried = [row["one"], row["two"], (row["one"], row["two"]), (row["two"], row["one"])]
     names = ["one", "two", "one two", "two one"]
     for name, labels in zip(names, ours_classify(ours, tried), strict=True):
@@ -122,6 +123,8 @@ def test_a_model_of_single_texts_is_not_given_pairs(tmp_path):
     ours.model.kept = {TEXT_COLUMNS: ["text"]}
     (found,) = predict(ours, table_of(tmp_path / "t.jsonl", [row]), Columns(), Wishes())
     (alone,) = Engine(ours).classify([row["sentence1"]])
+    with pytest.raises(DataError, match="learned from single texts: give single texts"):
+        Engine(ours).classify([("one", "two")])
     assert found["probability"] == alone[0].score
 
 

@@ -51,12 +51,18 @@ def test_a_head_of_spans_in_texts_tags_each_token():
     with torch.no_grad():
         scores = ours(pack([ours.tokenizer.encode(text).tolist()])).softmax(-1)[1:-1]
     assert len(found.tags) == len(ids) < ours.config.max_length
-    assert list(found.tags) == [NAMES[int(n)] for n in scores.argmax(-1)]
+    begins = np.flatnonzero([a >= b for a, b in zip(offsets[1:, 0], offsets[:-1, 1], strict=True)])
+    best = [NAMES[int(n)] for n in scores.argmax(-1)]
+    assert {*range(len(ids))} - {*(begins + 1)} > {0}, "some characters are of several tokens"
+    assert [found.tags[at] for at in (0, *(begins + 1))] == [best[at] for at in (0, *(begins + 1))]
     assert [stop for _, stop in found.places] == offsets[:, 1].tolist()
     assert [text[a:b] for a, b in found.places] == [
         text[a:b].lstrip() or text[a:b] for a, b in offsets
     ]
     assert all(each.text.strip() for each in tag(ours, [text, " \n\t "])[0])
+    entities = tag(ours, [text])[0]
+    ends = [each.end for each in entities[:-1]]
+    assert all(end <= each.start for end, each in zip(ends, entities[1:], strict=True))
     words = ["the", "packed", "batch"]
     assert [text[a:b] for a, b in word_tags(ours, [words])[0].places] != words
     assert len(word_tags(ours, [words])[0].tags) == 3

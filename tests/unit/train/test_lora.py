@@ -237,7 +237,8 @@ def test_adapters_without_a_layer_are_refused(config, start, tmp_path):
         ({"lora_rank": -1}, r"are \(-1, 0, 0.0\): give 0 or more"),
         ({"lora_rank": 1, "lora_dropout": 1.0}, "and a dropout below 1"),
         ({"lora_rank": 1, "lora_modules": ()}, "lora_modules is empty: name one, or leave"),
-        ({"lora_alpha": 8}, "lora_alpha and lora_dropout are of LoRA: give lora_rank"),
+        ({"lora_alpha": 8}, "lora_dropout and lora_modules are of LoRA: give lora_rank"),
+        ({"lora_modules": ("mlp.Wi",)}, "lora_modules are of LoRA: give lora_rank"),
     ],
 )
 def test_numbers_without_sense_are_refused(given, sentence):

@@ -47,6 +47,18 @@ def test_long_texts_are_said_to_be_read_in_windows(start, tmp_path, capsys):
     assert "1 texts are longer than 24 tokens with their question" in capsys.readouterr().err
 
 
+def test_answers_that_stand_elsewhere_are_said(start, tmp_path, capsys):
+    rows = asked(4)
+    right = rows[0]["context"].index("documents")
+    rows[0]["answers"] = {"text": ["documents"], "answer_start": [right]}
+    create(config_for(tmp_path, rows), Start("spans", start.model), tmp_path / "right")
+    assert "answers stand elsewhere" not in capsys.readouterr().err
+    rows[0]["answers"]["answer_start"] = [right + 40]
+    create(config_for(tmp_path, rows), Start("spans", start.model), tmp_path / "wrong")
+    said = "2 answers stand elsewhere than answer_start says, such as that of "
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("rows", "options", "kind", "sentence"),
     [
