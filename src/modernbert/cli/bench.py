@@ -8,25 +8,21 @@ from typing import Annotated, Any
 import tyro
 
 from modernbert.bench.cases import AccelerateCase, FinetuningCase, ForwardCase, TrainingCase
+from modernbert.cli.verb_of import Verbs, run_verb
 
 Out = Path("benchmarks")
 
 
 def bench(arguments: Sequence[str]) -> int:
     """Measure what the first argument names."""
-    verbs: dict[str, Any] = {
+    verbs: Verbs = {
         "training": training,
         "forward": forward,
         "accelerate": accelerate,
         "finetuning": finetuning,
     }
-    found = tyro.extras.subcommand_cli_from_dict(
-        verbs,
-        prog="modernbert bench",
-        description="Measure this package beside others, and append a row to OUT/WHAT.jsonl.",
-        args=list(arguments) or ["--help"],
-    )
-    return int(found or 0)
+    said = "Measure this package beside others, and append a row to OUT/WHAT.jsonl."
+    return run_verb("bench", said, verbs, arguments)
 
 
 def training(

@@ -3,81 +3,66 @@
 import json
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from modernbert.base.log import say
+from modernbert.cli.verb_of import Verbs, run_verb
 from modernbert.evals.options import EvaluateOptions, RetrievalOptions
 
 _INTERRUPTED = 130
 
 _Model = Annotated[str, tyro.conf.Positional]
-_Options = Annotated[EvaluateOptions, tyro.conf.arg(name="")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What an evaluation by fine-tuning is given beside the model."""
+
+    out: Path
+    """Folder for results.json, scorecard.html and all runs."""
+    data: Path | None = None
+    """Folder with a folder for each task; GLUE is taken from the hub without it."""
+    options: Annotated[EvaluateOptions, tyro.conf.arg(name="")]
+    as_json: bool = False
+    """Print results.json instead of a table."""
+
+
+_Asked = Annotated[Asked, tyro.conf.arg(name="")]
 
 
 def evaluate(arguments: Sequence[str]) -> int:
     """Measure a model on what the first argument names."""
-    verbs: dict[str, Any] = {
-        "glue": glue,
-        "labels": labels,
-        "retrieval": retrieval,
-        "compare": compare,
-    }
-    found = tyro.extras.subcommand_cli_from_dict(
-        verbs,
-        prog="modernbert evaluate",
-        description="Measure how well a model learns labelled sets, or searches judged ones.",
-        args=list(arguments) or ["--help"],
-    )
-    return int(found or 0)
+    verbs: Verbs = {"glue": glue, "labels": labels, "retrieval": retrieval, "compare": compare}
+    said = "Measure how well a model learns labelled sets, or searches judged ones."
+    return run_verb("evaluate", said, verbs, arguments)
 
 
-def glue(
-    model: _Model,
-    /,
-    *,
-    out: Path,
-    data: Path | None = None,
-    options: _Options,
-    as_json: bool = False,
-) -> int:
+def glue(model: _Model, /, *, asked: _Asked) -> int:
     """Fine-tune a model on each of GLUE's eight tasks, and write a scorecard.
 
     The same command again goes on where it was, and repeats nothing that is finished.
 
     Args:
         model: Folder of a model, or a hub id, with @revision or without.
-        out: Folder for results.json, scorecard.html and all runs.
-        data: Folder with a folder for each task; without it they are taken from the hub.
-        options: How the tasks are learned.
-        as_json: Print results.json instead of a table.
+        asked: Where to, from where, and how.
     """
-    return _learned("glue", model, data, out, (options, as_json))
+    return _learned("glue", model, asked)
 
 
-def labels(
-    model: _Model,
-    /,
-    *,
-    out: Path,
-    data: Path | None = None,
-    options: _Options,
-    as_json: bool = False,
-) -> int:
+def labels(model: _Model, /, *, asked: _Asked) -> int:
     """Fine-tune a model on AG-News, movie reviews, NCBI-disease, GUM, CoNLL-2000 and XQuAD.
 
     The same command again goes on where it was, and repeats nothing that is finished.
 
     Args:
         model: Folder of a model, or a hub id, with @revision or without.
-        out: Folder for results.json, scorecard.html and all runs.
-        data: Folder with a folder for each task.
-        options: How the tasks are learned.
-        as_json: Print results.json instead of a table.
+        asked: Where to, from where, and how.
     """
-    return _learned("labels", model, data, out, (options, as_json))
+    return _learned("labels", model, asked)
 
 
 def retrieval(
@@ -128,22 +113,16 @@ def compare(
     return 0
 
 
-def _learned(
-    suite: Literal["glue", "labels"],
-    model: str,
-    data: Path | None,
-    out: Path,
-    rest: tuple[EvaluateOptions, bool],
-) -> int:
+def _learned(suite: Literal["glue", "labels"], model: str, asked: Asked) -> int:
     from modernbert.evals.evaluate import evaluate as measure
     from modernbert.evals.scorecard import lines_of
 
-    options, as_json = rest
-    results = measure(suite, model, data, out, options)
+    out = asked.out
+    results = measure(suite, model, asked.data, out, asked.options)
     if results is None:
         say(f"go on with the same command; {shlex.quote(str(out))} holds what is finished")
         return _INTERRUPTED
-    _show(out, lines_of(results), as_json)
+    _show(out, lines_of(results), asked.as_json)
     say(f"the scorecard is in {out / 'scorecard.html'}, every number in {out / 'results.json'}")
     return 0
 

@@ -58,8 +58,10 @@ def read_questions(path: Path, part: Part, given: Columns) -> Iterator[Question]
         )
     for row in question_rows(table):
         context, question = texts_in(row, columns)
-        answers = tuple(_answers(row, label[0], context))
-        yield Question(question, context, answers, row.where, _num_moved(row, label[0], context))
+        placed = list(_answers(row, label[0], context))
+        answers = tuple(dict.fromkeys((begin, end) for begin, end, _ in placed))
+        num_moved = sum(is_moved for *_, is_moved in placed)
+        yield Question(question, context, answers, row.where, num_moved)
 
 
 def question_rows(rows: Iterable[Row]) -> Iterator[Row]:
@@ -112,11 +114,10 @@ def _named(row: Row, names: Sequence[str]) -> list[str]:
     return [found[name] for name in names if name in found]
 
 
-def _answers(row: Row, name: str, context: str) -> Iterator[tuple[int, int]]:
-    """Yield where answers stand; equal ones once, blanks around them left out."""
+def _answers(row: Row, name: str, context: str) -> Iterator[tuple[int, int, bool]]:
+    """Yield where answers stand, blanks around them left out, and whether not where they say."""
     if row.values.get("is_impossible") is True:
         return
-    seen: set[tuple[int, int]] = set()
     for text, start in _spelled(row, name):
         if not text.strip():
             continue
@@ -127,15 +128,7 @@ def _answers(row: Row, name: str, context: str) -> Iterator[tuple[int, int]]:
                 "from it letter by letter, and no answer is an empty list"
             )
         begin = at + len(text) - len(text.lstrip())
-        place = (begin, begin + len(text.strip()))
-        if place not in seen:
-            seen.add(place)
-            yield place
-
-
-def _num_moved(row: Row, name: str, context: str) -> int:
-    told = [(text, start) for text, start in _spelled(row, name) if start is not None]
-    return sum(text.strip() != "" and _found(text, at, context) != at for text, at in told)
+        yield begin, begin + len(text.strip()), start is not None and start != at
 
 
 def _spelled(row: Row, name: str) -> Iterator[tuple[str, int | None]]:
