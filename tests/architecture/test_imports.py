@@ -26,7 +26,7 @@ DOORS = {
     "zstandard": ("data/formats.py",),
     "pytrec_eval": ("evals/judging.py",),
     "scipy": ("evals/baselines.py",),
-    "sentence_transformers": ("bench/peers.py",),
+    "sentence_transformers": ("bench/peers.py", "retrieval/distill/teacher.py"),
     "sklearn": ("evals/baselines.py",),
     "tensorboard": ("train/metrics.py",),
     "huggingface_hub": ("infer/hub.py",),

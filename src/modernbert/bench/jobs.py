@@ -58,6 +58,7 @@ def given(case: FinetuningCase, folder: Path, seed: int, scratch: Path) -> Given
     start = Start(case.task, str(folder))
     tuning = create(_config(case, seed), start, scratch / f"read {seed}")
     config, data = tuning.config, tuning.data
+    assert data.head is not None, "what is compared with Trainer has a head"
     read: dict[str, Callable[[TuneData], Examples]] = {
         "classify": _texts,
         "tokens": partial(_words, config),
@@ -98,7 +99,7 @@ def _labelled(part: Labelled) -> list[TextExample]:
 
 
 def _words(config: TuneConfig, data: TuneData) -> Examples:
-    names = data.head.labels
+    names = data.head.labels if data.head else ()
     train, dev = ([_tagged(each, names) for each in part] for part in read_parts(config))
     return Examples(train, dev, partial(tags_score, names))
 

@@ -83,7 +83,8 @@ class PartRow:
 class TuningFacts:
     """A fine-tuning, from its own records."""
 
-    task: str
+    command: str
+    """What was asked of `modernbert`, such as finetune classify."""
     parts: tuple[PartRow, ...]
     tokens: int
     """Learned from, each as often as it was seen."""

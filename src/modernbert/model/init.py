@@ -35,20 +35,20 @@ def outline(config: EncoderConfig, head: HeadConfig | None = MASKED_LM) -> Model
 
 
 @torch.no_grad()
-def with_head(model: Model, head: HeadConfig, seed: int) -> Model:
-    """Put another head on a model's encoder, in float32, and keep what the old head learned.
+def with_head(model: Model, head: HeadConfig | None, seed: int) -> Model:
+    """Put another head, or none, on a model's encoder, in float32; keep what the old head learned.
 
     Dense and norm are taken over from any old head, the classifier from one of the same labels;
     what is left is drawn by `seed`.
     """
-    made = Model(model.encoder, head_of(model.config, head)).float()
+    made = Model(model.encoder, head_of(model.config, head) if head else None).float()
     kept = {} if model.head is None else model.head.state_dict()
     for name, weight in made.head.named_parameters() if made.head is not None else ():
         old = kept.get(name)
         if (
             old is not None
             and old.shape == weight.shape
-            and ("classifier" not in name or _labels_of(model) == head.labels)
+            and ("classifier" not in name or _labels_of(model) == _labels_of(made))
         ):
             weight.copy_(old)
         elif weight.dim() == 1:

@@ -113,7 +113,8 @@ def _keep(tuning: Tuning) -> None:
     model = lora.merged(tuning.model)
     with _replaced(tuning.folder / "model") as aside:
         length = tuning.config.max_length
-        sentence_writer.write(model, aside, Sentence(SentenceConfig(max_length=length)))
+        sentence = SentenceConfig(max_length=length, steps=tuning.data.steps)
+        sentence_writer.write(model, aside, Sentence(sentence))
         tuning.tokenizer.save(aside, max_length=length)
         card.write(card.facts_of(model, tuning.tokenizer.mask_token), aside)
     if tuning.config.lora_rank:

@@ -11,6 +11,8 @@ from modernbert.train.tune_config import TuneConfig
 from modernbert.train.tuning import Start, Tuning
 
 _SETTINGS = ("epochs", "batch_size", "peak_lr", "weight_decay", "warmup", "max_length", "seed")
+_COMMANDS = {"vectors": "distill"}
+"""What is not learned by `finetune TASK`."""
 _UNUSUAL = (
     *("layer_decay", "frozen_layers", "lora_rank", "lora_alpha", "class_weights", "dropout"),
     *("pooling", "calibrate"),
@@ -28,12 +30,12 @@ def write(tuning: Tuning, summary: Summary) -> None:
     start = from_plain(Start, told["start"], "start")
     host = told["machine"]
     facts = TuningFacts(
-        task=start.task,
+        command=_COMMANDS.get(start.task, f"finetune {start.task}"),
         parts=_parts(tuning, summary),
         tokens=summary.tokens,
         epoch=summary.epoch,
         decisive=summary.decisive,
-        settings=_settings(tuning.config),
+        settings={**_settings(tuning.config), **tuning.data.told},
         dev=summary.dev,
         test=summary.test,
         seconds=summary.seconds,

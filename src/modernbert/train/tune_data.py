@@ -22,6 +22,7 @@ from modernbert.data.table_files import Part
 from modernbert.data.tokenizer import Ids, Tokenizer
 from modernbert.model.config import HeadConfig
 from modernbert.model.hf_kept import TEXT_COLUMNS
+from modernbert.model.sentence_config import Pool, Step
 from modernbert.tasks.base import MeasuredTask
 from modernbert.tasks.classify import Classify, balanced
 from modernbert.train.tune_config import TuneConfig
@@ -43,12 +44,16 @@ class TuneData:
 
     train: Labelled
     dev: Labelled
-    head: HeadConfig
-    """What is read out of the encoder."""
+    head: HeadConfig | None
+    """What is read out of the encoder; None where texts are to have vectors."""
     fingerprint: str
     """Name of the content: equal fingerprints, equal tokens and labels in equal order."""
     notes: Mapping[str, Any] = field(default_factory=dict)
     """What config.json is to say of the examples, for those who use the model."""
+    steps: tuple[Step, ...] = (Pool(),)
+    """What makes a text's vector of the encoded tokens."""
+    told: Mapping[str, str] = field(default_factory=dict)
+    """What the model's card is to say beside the settings."""
 
 
 @dataclass(frozen=True, slots=True)

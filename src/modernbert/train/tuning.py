@@ -43,6 +43,7 @@ from modernbert.train.tune_config import TuneConfig, check_task, usual_rate
 from modernbert.train.tune_data import TuneData, read_labels
 from modernbert.train.tune_questions import read_answers
 from modernbert.train.tune_tags import read_tags
+from modernbert.train.tune_vectors import read_vectors
 
 
 @dataclass(slots=True)
@@ -101,6 +102,7 @@ READERS: dict[str, _Reader] = {
     "tokens": read_tags,
     "spans": read_answers,
     "choice": read_choices,
+    "vectors": read_vectors,
 }
 """How the examples of a task are read."""
 
@@ -171,8 +173,8 @@ def resume(folder: Path) -> Tuning:
     return tuning
 
 
-def _check_answers(head: HeadConfig) -> None:
-    if head.kind not in ("sequence", "tokens") or head.problem == "regression":
+def _check_answers(head: HeadConfig | None) -> None:
+    if head is None or head.kind not in ("sequence", "tokens") or head.problem == "regression":
         raise ConfigError(
             "calibrate makes probabilities of labels honest, and here no labels are learned: "
             "leave it out"
@@ -280,7 +282,7 @@ def _description(config: TuneConfig, start: Start, data: TuneData) -> Mapping[st
         "config": to_plain(found),
         "weights_fingerprint": _weights_of(Path(start.model)),
         "data_fingerprint": data.fingerprint,
-        "labels": list(data.head.labels),
+        "labels": list(data.head.labels) if data.head else [],
         "versions": machine.versions(),
         "machine": machine.machine(),
         "command": machine.command(),

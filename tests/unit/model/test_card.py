@@ -84,7 +84,7 @@ TRAINING = TrainingFacts(
 )
 
 TUNING = TuningFacts(
-    task="classify",
+    command="finetune classify",
     parts=(PartRow("train", ODD, 1234), PartRow("dev", "a/dev.tsv", 56)),
     tokens=98_765,
     epoch=1.5,

@@ -1,0 +1,1 @@
+"""A model that gives texts vectors in, a smaller one that gives nearly the same out."""
