@@ -28,9 +28,9 @@ def write(tuning: Tuning, summary: Summary) -> None:
     start = from_plain(Start, told["start"], "start")
     host = told["machine"]
     facts = TuningFacts(
-        task=start.task,
+        command=f"finetune {start.task}",
         parts=_parts(tuning, summary),
-        tokens=summary.tokens,
+        amount=f"{summary.tokens:,} tokens",
         epoch=summary.epoch,
         decisive=summary.decisive,
         settings=_settings(tuning.config),

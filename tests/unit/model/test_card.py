@@ -84,9 +84,9 @@ TRAINING = TrainingFacts(
 )
 
 TUNING = TuningFacts(
-    task="classify",
+    command="finetune classify",
     parts=(PartRow("train", ODD, 1234), PartRow("dev", "a/dev.tsv", 56)),
-    tokens=98_765,
+    amount="98,765 tokens",
     epoch=1.5,
     decisive="accuracy",
     settings={"epochs": "2", "seed": "3"},
