@@ -116,6 +116,7 @@ def run(given: list[str]) -> int:
     from modernbert.cli.evaluate import evaluate
     from modernbert.cli.finetune import finetune
     from modernbert.cli.inspect import inspect
+    from modernbert.cli.mine import mine
     from modernbert.cli.predict import predict
     from modernbert.cli.pretrain import pretrain
     from modernbert.cli.train_retriever import train_retriever
@@ -138,6 +139,7 @@ def run(given: list[str]) -> int:
                 "pretrain": verbs.pretrain_help,
                 "finetune": verbs.finetune_help,
                 "train-retriever": verbs.train_retriever_help,
+                "mine": mine,
                 "predict": predict,
                 "evaluate": verbs.evaluate_help,
                 "report": verbs.report,
