@@ -135,7 +135,7 @@ def test_negatives_come_from_a_corpus(finder, tmp_path):
     assert not {*negatives_of(row)} & {each["positive"] for each in rows(2)[:1]}
     (row, _), _ = mined(finder, path, tmp_path, number=3, corpus=str(texts), text="body", **ALL)
     assert {*negatives_of(row)} == {"a b", "c", rows(2)[1]["positive"]}
-    with pytest.raises(DataError, match=r"line 1 has no text in 'text' .*name the column with --te"):
+    with pytest.raises(DataError, match=r"line 1 has no text in 'text' .*name the column with"):
         mined(finder, path, tmp_path, corpus=str(texts), number=1)
 
 
