@@ -27,6 +27,7 @@ from modernbert.model.sentence_config import (
 )
 from modernbert.model.sentence_writer import files_of
 from modernbert.optim.schedule import BatchWarmup, Schedule
+from modernbert.retrieval.training.outcome import Outcome
 from modernbert.tasks.calibration import Bin, Honesty
 from modernbert.train.calibrate import Calibration
 from modernbert.train.checkpoint import TrainerState
@@ -49,6 +50,7 @@ PARTS = {
         *(TuneSummary, Sweep, Results, TaskResult, Score, SeedResult),
         *(Calibration, Honesty, Bin),
     ),
+    "Retriever training folders": (Outcome,),
     "Model and checkpoint folders": (
         *(TrainerState, Progress, StreamState),
         *(Facts, TokenizerFacts, Opening),

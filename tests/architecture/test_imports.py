@@ -21,12 +21,17 @@ DOORS = {
     # transformers' Trainer imports it.
     "accelerate": ("bench/trainer.py",),
     "bm25s": ("retrieval/lexical.py",),
+    "datasets": ("retrieval/training/",),
     "peft": ("train/lora.py",),
     "pyarrow": ("data/formats.py",),
     "zstandard": ("data/formats.py",),
     "pytrec_eval": ("evals/judging.py",),
     "scipy": ("evals/baselines.py",),
-    "sentence_transformers": ("bench/peers.py", "retrieval/distill/teacher.py"),
+    "sentence_transformers": (
+        "bench/peers.py",
+        "retrieval/distill/teacher.py",
+        "retrieval/training/",
+    ),
     "sklearn": ("evals/baselines.py",),
     "tensorboard": ("train/metrics.py",),
     "huggingface_hub": ("infer/hub.py",),
@@ -37,7 +42,10 @@ DOORS = {
     "rich": ("base/log.py", "cli/", "train/metrics.py"),
     "safetensors": ("model/stored.py", "train/checkpoint.py"),
     "tokenizers": ("data/",),
-    "transformers": ("bench/peers.py", "bench/runtimes.py", "bench/trainer.py", "bridge/"),
+    "transformers": (
+        *("bench/peers.py", "bench/runtimes.py", "bench/trainer.py", "bridge/"),
+        "retrieval/training/",
+    ),
     "tyro": ("cli/",),
     "yaml": ("model/config_file.py",),
 }
@@ -61,6 +69,7 @@ BEYOND_THE_DOOR = {
     "bridge/heads.py": "modernbert.bridge.heads",
     "bridge/layers.py": "modernbert.bridge.layers",
     "bridge/packed.py": "modernbert.bridge.packed",
+    "retrieval/training/watcher.py": "modernbert.retrieval.training.watcher",
 }
 
 # Imported before anything is computed: the command line answers --help in the blink of an eye.

@@ -117,14 +117,17 @@ def run(given: list[str]) -> int:
     from modernbert.cli.evaluate import evaluate
     from modernbert.cli.finetune import finetune
     from modernbert.cli.inspect import inspect
+    from modernbert.cli.mine import mine
     from modernbert.cli.predict import predict
     from modernbert.cli.pretrain import pretrain
+    from modernbert.cli.train_retriever import train_retriever
 
     own_parsers = {
         "pretrain": pretrain,
         "finetune": finetune,
         "evaluate": evaluate,
         "bench": bench,
+        "train-retriever": train_retriever,
     }
     if given[:1] and given[0] in own_parsers:
         # Its options depend on the word that follows.
@@ -136,6 +139,8 @@ def run(given: list[str]) -> int:
                 "prepare": verbs.prepare,
                 "pretrain": verbs.pretrain_help,
                 "finetune": verbs.finetune_help,
+                "train-retriever": verbs.train_retriever_help,
+                "mine": mine,
                 "predict": predict,
                 "distill": distill,
                 "evaluate": verbs.evaluate_help,

@@ -88,6 +88,11 @@ def finetune_help() -> int:
     raise AssertionError("`modernbert finetune` is parsed by cli.finetune")
 
 
+def train_retriever_help() -> int:
+    """Teach an encoder to find or order documents, from pairs of queries and answers."""
+    raise AssertionError("`modernbert train-retriever` is parsed by cli.train_retriever")
+
+
 def fill(
     model: Given,
     text: Given,

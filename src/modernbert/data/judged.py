@@ -34,15 +34,12 @@ def read_judged(folder: Path, split: str) -> JudgedSet:
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder: {_LAYOUT}")
-    corpus, queries = (_file(folder, name) for name in ("corpus.jsonl", "queries.jsonl"))
-    documents = dict(_texts(corpus))
+    documents, queries = read_corpus(folder), _file(folder, "queries.jsonl")
     judged = _judgements(_split_file(folder, split))
     asked = dict(_texts(queries))
     lost = [query for query in judged if query not in asked]
     if lost:
         raise DataError(f"{queries} lacks the judged query {lost[0]!r}{_more(lost)}: complete it")
-    if not documents:
-        raise DataError(f"{corpus} holds no document: {_LAYOUT}")
     return JudgedSet(
         folder.resolve().name,
         documents,
@@ -50,6 +47,19 @@ def read_judged(folder: Path, split: str) -> JudgedSet:
         judged,
         tuple(_oddities(documents, judged)),
     )
+
+
+def read_corpus(folder: Path) -> dict[str, str]:
+    """Read the documents of a set: title and text by id, in their order.
+
+    Raises:
+        DataError: the file is missing or broken, holds nothing, or an id is there twice.
+    """
+    corpus = _file(folder, "corpus.jsonl")
+    documents = dict(_texts(corpus))
+    if not documents:
+        raise DataError(f"{corpus} holds no document: {_LAYOUT}")
+    return documents
 
 
 def _file(folder: Path, name: str) -> Path:

@@ -210,6 +210,12 @@ class Tokenizer:
         inner.normalizer = Sequential([Lowercase(), *old])
         return Tokenizer(inner, self._names, self.max_length)
 
+    def with_added(self, names: Sequence[str]) -> "Tokenizer":
+        """Make one that has these tokens too, each read wherever a text holds its name."""
+        inner = tokenizers.Tokenizer.from_str(self._spec)
+        inner.add_tokens(list(names))
+        return Tokenizer(inner, self._names, self.max_length)
+
     def encode(self, text: str) -> Ids:
         """Return the ids of a prompt with [CLS] and [SEP]; here "[MASK]" is the mask token.
 

@@ -84,10 +84,10 @@ class TuningFacts:
     """A fine-tuning, from its own records."""
 
     command: str
-    """What was asked of `modernbert`, such as finetune classify."""
+    """What it was started with, behind `modernbert`."""
     parts: tuple[PartRow, ...]
-    tokens: int
-    """Learned from, each as often as it was seen."""
+    amount: str
+    """How much was learned from, each as often as it was seen."""
     epoch: float
     """Epochs that the model has seen."""
     decisive: str

@@ -20,7 +20,7 @@ def _learned(facts: TuningFacts) -> str:
         [
             "## Fine-tuning",
             table(("part", "file", "examples"), rows),
-            f"Learned with `modernbert {facts.command}` on {facts.tokens:,} tokens, which "
+            f"Learned with `modernbert {facts.command}` on {facts.amount}, which "
             f"took {duration(facts.seconds)} on {code(facts.hardware)} in {facts.precision}. Kept "
             f"is the model after {epochs}, the best on the dev examples by "
             f"{facts.decisive}. Settings: {settings}.",

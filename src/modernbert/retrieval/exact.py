@@ -1,9 +1,10 @@
 """A model, queries and documents in, each query's best documents out: every one is compared."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
 from modernbert.base.errors import ConfigError
@@ -34,16 +35,30 @@ def search(
         ConfigError: the model compares vectors in a way that is not known here.
         DataError: a text holds what is no character.
     """
-    score = _scorer(model, queries)
     best = Best(len(queries), number)
+    for numbers, scores in scored(model, queries, documents):
+        best.add(scores, torch.tensor(numbers))
+    return best.hits()
+
+
+@torch.no_grad()
+def scored(
+    model: Pretrained, queries: Sequence[str], documents: Sequence[str], shard: int = SHARD
+) -> Iterator[tuple[list[int], Float[Tensor, "Q S"]]]:
+    """Yield the numbers of some documents and how well each fits every query, until all came.
+
+    Raises:
+        ConfigError: the model compares vectors in a way that is not known here.
+        DataError: a text holds what is no character.
+    """
+    score = _scorer(model, queries)
     # Alike lengths fill batches evenly; which shard a document is in changes no score.
     order = sorted(range(len(documents)), key=lambda n: -len(documents[n]))
     with meter("documents", len(documents)) as bar:
-        for start in range(0, len(order), SHARD):
-            numbers = order[start : start + SHARD]
-            best.add(score([documents[n] for n in numbers]), torch.tensor(numbers))
+        for start in range(0, len(order), shard):
+            numbers = order[start : start + shard]
+            yield numbers, score([documents[n] for n in numbers])
             bar.at(start + len(numbers))
-    return best.hits()
 
 
 def _scorer(model: Pretrained, queries: Sequence[str]) -> _Scores:

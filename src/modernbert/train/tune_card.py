@@ -32,7 +32,7 @@ def write(tuning: Tuning, summary: Summary) -> None:
     facts = TuningFacts(
         command=_COMMANDS.get(start.task, f"finetune {start.task}"),
         parts=_parts(tuning, summary),
-        tokens=summary.tokens,
+        amount=f"{summary.tokens:,} tokens",
         epoch=summary.epoch,
         decisive=summary.decisive,
         settings={**_settings(tuning.config), **tuning.data.told},

@@ -1,0 +1,1 @@
+"""A model and pairs of texts in, a model that finds or orders documents out."""

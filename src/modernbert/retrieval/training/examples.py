@@ -1,0 +1,55 @@
+"""Pairs in, the rows that a loss of sentence-transformers reads out."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from modernbert.data.pairs import Pair, PairSet
+from modernbert.retrieval.training.recipes import Loss
+
+QUERY, DOCUMENT, LABEL = "query", "positive", "label"
+_POINTWISE: tuple[Loss, ...] = ("bce", "mse", "cosent")
+_LISTWISE: tuple[Loss, ...] = ("lambda", "listwise")
+_TAUGHT: tuple[Loss, ...] = ("kl", "margin-mse")
+
+
+def to_dataset(found: PairSet, loss: Loss) -> Any:
+    """Return a `datasets.Dataset`; columns of texts stand in the order that losses read them."""
+    from datasets import Dataset
+
+    return Dataset.from_dict(columns_of(found.pairs, loss))
+
+
+def columns_of(pairs: Sequence[Pair], loss: Loss) -> dict[str, list[Any]]:
+    """Return columns: a row a document, a row a list of documents, or a row a pair."""
+    if loss in _POINTWISE:
+        rows = [row for pair in pairs for row in _documents(pair, loss)]
+        queries, documents, labels = (list(column) for column in zip(*rows, strict=True))
+        return {QUERY: queries, DOCUMENT: documents, LABEL: labels}
+    queries = [pair.query for pair in pairs]
+    if loss in _LISTWISE:
+        return {
+            QUERY: queries,
+            DOCUMENT: [[pair.positive, *pair.negatives] for pair in pairs],
+            LABEL: [_relevances(pair, loss) for pair in pairs],
+        }
+    number = len(pairs[0].negatives)
+    columns: dict[str, list[Any]] = {QUERY: queries, DOCUMENT: [pair.positive for pair in pairs]}
+    for place in range(number):
+        columns[f"negative_{place + 1}"] = [pair.negatives[place] for pair in pairs]
+    if loss in _TAUGHT:
+        columns[LABEL] = [list(pair.scores) for pair in pairs]
+    return columns
+
+
+def _documents(pair: Pair, loss: Loss) -> list[tuple[str, str, float]]:
+    """List the documents of a pair, each with what is learned of it."""
+    documents = [pair.positive, *pair.negatives]
+    has_taught = loss != "bce" or not pair.negatives
+    numbers = pair.scores if has_taught else _relevances(pair, loss)
+    return [(pair.query, text, number) for text, number in zip(documents, numbers, strict=True)]
+
+
+def _relevances(pair: Pair, loss: Loss) -> list[float]:
+    if loss == "listwise" and pair.scores:
+        return list(pair.scores)
+    return [1.0, *[0.0] * len(pair.negatives)]

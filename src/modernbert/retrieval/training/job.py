@@ -1,0 +1,171 @@
+"""What a training is asked in, all that is decided before its first step out."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from modernbert.base import files, machine
+from modernbert.base.device import choose_device, choose_precision
+from modernbert.base.errors import CheckpointError, ConfigError, DataError
+from modernbert.base.log import count, say
+from modernbert.base.records import from_plain, to_plain
+from modernbert.data.judged import JudgedSet, read_judged
+from modernbert.data.pair_columns import PairColumns
+from modernbert.data.pairs import PairOptions, PairSet, held_out, read_pairs, to_judged
+from modernbert.data.table_files import holds_part
+from modernbert.infer.pretrained import Pretrained, load
+from modernbert.retrieval.training.config import RetrieverConfig, Start, check_kind, numbers_of
+from modernbert.retrieval.training.losses import chosen, temperature_of
+from modernbert.retrieval.training.measures import Measure, agreeing, searching
+from modernbert.retrieval.training.recipes import recipe_of
+from modernbert.retrieval.training.starts import prepared
+from modernbert.train.checkpoint import FORMAT
+from modernbert.train.description import NAME, read_description
+from modernbert.train.tune_config import width_factor
+
+START = "start"
+"""Folder of the model as it was before the first step."""
+_RATE_OF_BASE = 8e-5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """A training that is ready to go on."""
+
+    folder: Path
+    start: Start
+    config: RetrieverConfig
+    learned: PairSet
+    measured: PairSet | JudgedSet
+
+    @property
+    def fingerprint(self) -> str:
+        """Name what is learned from."""
+        return self.learned.fingerprint
+
+    def measure(self) -> Measure:
+        """Return what the model is measured by."""
+        kind, seed = self.start.kind, self.config.seed
+        if isinstance(self.measured, JudgedSet):
+            return searching(kind, self.measured, seed)
+        if self.measured.holding == "labels":
+            return agreeing(kind, self.measured.pairs)
+        return searching(kind, to_judged(self.measured, self.learned), seed)
+
+
+def create(start: Start, config: RetrieverConfig, folder: Path) -> Job:
+    """Read the pairs and the model, and begin a folder.
+
+    Raises:
+        CheckpointError: the model cannot be read.
+        ConfigError: the folder holds something, or options do not fit the pairs or the model.
+        DataError: pairs cannot be read, or there is nothing to learn.
+        MachineError: the folder cannot be written.
+    """
+    check_kind(config, start.kind)
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ConfigError(f"{folder} is not empty: give another folder for the run")
+    recipe = recipe_of(config.recipe, start.kind)
+    config = dataclasses.replace(config, **cast(dict[str, Any], numbers_of(config, recipe)))
+    learned, measured = _parts(config, tell=True)
+    config = dataclasses.replace(config, loss=chosen(start.kind, config.loss, learned))
+    model = prepared(load(start.model), start.kind, config)
+    config = _decided(config, start, model, learned)
+    job = Job(folder, start, config, learned, measured)
+    with files.promised_folder(folder):
+        model.save(folder / START)
+        files.write_json(folder / NAME, _description(job))
+    return job
+
+
+def reopen(folder: Path) -> Job:
+    """Read the pairs of a run again.
+
+    Raises:
+        CheckpointError: the folder holds no training of a retriever.
+        DataError: the pairs are not those it began with.
+    """
+    told = read_description(folder)
+    begun = told.get("start")
+    if not isinstance(begun, dict) or "kind" not in begun:
+        raise CheckpointError(f"{folder} holds no training of a retriever: give the folder of one")
+    config = from_plain(RetrieverConfig, told.get("config"), f"{folder}: config")
+    learned, measured = _parts(config, tell=False)
+    job = Job(folder, from_plain(Start, begun, f"{folder}: start"), config, learned, measured)
+    if job.fingerprint != told.get("data_fingerprint"):
+        raise DataError(
+            f"the pairs are not those that {folder} began with: put those back, or begin anew"
+        )
+    return job
+
+
+def _parts(config: RetrieverConfig, *, tell: bool) -> tuple[PairSet, PairSet | JudgedSet]:
+    """Read what is learned from and what is measured on."""
+    options = PairOptions(
+        columns=PairColumns(config.query, config.positive, config.negatives, config.scores),
+        header=config.header,
+        num_negatives=config.num_negatives,
+        most=config.max_pairs,
+    )
+    path = Path(config.pairs)
+    found = read_pairs(path, options)
+    for note in (found.columns.spelled(), *found.notes) if tell else ():
+        say(f"{config.pairs}: {note}")
+    if config.evaluate:
+        return found, read_judged(Path(config.evaluate), config.split)
+    if config.dev:
+        return found, read_pairs(Path(config.dev), options)
+    if holds_part(path, "dev"):
+        return found, read_pairs(path, options, "dev")
+    return held_out(found, config.seed)
+
+
+def _decided(
+    config: RetrieverConfig, start: Start, model: Pretrained, learned: PairSet
+) -> RetrieverConfig:
+    """Fill in what depends on the pairs, the model and the machine, and say it."""
+    device, width = choose_device(config.device), model.config.dim
+    precision = choose_precision(config.precision, device, width)
+    size = min(config.batch_size, len(learned.pairs))
+    threads = config.threads or torch.get_num_threads()
+    lr = config.lr or _RATE_OF_BASE * width_factor(width)
+    temperature = config.temperature or temperature_of(start.kind, config.loss)
+    say(
+        f"{count(len(learned.pairs))} pairs with {learned.num_negatives} negatives; {config.loss}, "
+        f"{size} a step, rate {lr:.1e}, temperature {temperature:g}"
+    )
+    say(f"{device.type} with {threads} threads, {precision}")
+    return dataclasses.replace(
+        config,
+        pairs=_whole(config.pairs),
+        dev=_whole(config.dev),
+        evaluate=_whole(config.evaluate),
+        batch_size=size,
+        mini_batch=min(config.mini_batch, size),
+        lr=lr,
+        temperature=temperature,
+        device=cast(Any, device.type),
+        precision=precision,
+        threads=threads,
+    )
+
+
+def _description(job: Job) -> Mapping[str, Any]:
+    return {
+        "format": FORMAT,
+        "start": to_plain(job.start),
+        "config": to_plain(job.config),
+        "data_fingerprint": job.fingerprint,
+        "versions": machine.versions("sentence-transformers", "transformers", "datasets"),
+        "machine": machine.machine(),
+        "command": machine.command(),
+        "commit": machine.commit(),
+    }
+
+
+def _whole(path: str) -> str:
+    return str(Path(path).resolve()) if path else ""

@@ -1,0 +1,126 @@
+"""A judged set or labelled pairs in, what measures a live model of sentence-transformers out."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from modernbert.base import rng
+from modernbert.data.judged import JudgedSet
+from modernbert.data.pairs import Pair
+from modernbert.retrieval.lexical import Lexical
+from modernbert.retrieval.training.recipes import Kind
+
+Measure = Callable[[Any], dict[str, float]]
+"""A model in, its measures out; the first one decides which model is the best."""
+
+_BATCH = 32
+_CANDIDATES = 50
+"""Documents of a query that a reranker orders."""
+_MEASURES = ("ndcg@10", "mrr@10", "recall@100", "query_active_dims", "corpus_active_dims")
+
+
+def searching(kind: Kind, judged: JudgedSet, seed: int) -> Measure:
+    """Measure how well a model finds, or a reranker orders, what was judged to answer."""
+    relevant = {
+        query: {name for name, number in each.items() if number > 0 and name in judged.documents}
+        for query, each in judged.judged.items()
+    }
+    relevant = {query: names for query, names in relevant.items() if names}
+    if kind == "rerank":
+        return _measured(_reranking(_samples(judged, relevant, seed)))
+    return _measured(_finding(kind, judged, relevant))
+
+
+def agreeing(kind: Kind, pairs: Sequence[Pair]) -> Measure:
+    """Measure how well a model's scores of pairs follow those that are known (Spearman's rank)."""
+    from sentence_transformers.cross_encoder.evaluation import CrossEncoderCorrelationEvaluator
+    from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
+    from sentence_transformers.sparse_encoder.evaluation import SparseEmbeddingSimilarityEvaluator
+
+    queries, documents = [pair.query for pair in pairs], [pair.positive for pair in pairs]
+    scores = [pair.scores[0] for pair in pairs]
+    if kind == "rerank":
+        both = [[*texts] for texts in zip(queries, documents, strict=True)]
+        evaluator: Any = CrossEncoderCorrelationEvaluator(both, scores, write_csv=False)
+    else:
+        made = {
+            "dense": EmbeddingSimilarityEvaluator,
+            "sparse": SparseEmbeddingSimilarityEvaluator,
+        }[kind]
+        evaluator = made(queries, documents, scores, write_csv=False, batch_size=_BATCH)
+
+    def measure(model: Any) -> dict[str, float]:
+        found = evaluator(model)
+        return {"spearman": max(v for name, v in found.items() if "spearman" in name)}
+
+    return measure
+
+
+def _finding(kind: Kind, judged: JudgedSet, relevant: dict[str, set[str]]) -> Any:
+    from sentence_transformers.multi_vector_encoder.evaluation import (
+        MultiVectorInformationRetrievalEvaluator,
+    )
+    from sentence_transformers.sentence_transformer.evaluation import (
+        InformationRetrievalEvaluator,
+    )
+    from sentence_transformers.sparse_encoder.evaluation import (
+        SparseInformationRetrievalEvaluator,
+    )
+
+    made = {
+        "dense": InformationRetrievalEvaluator,
+        "colbert": MultiVectorInformationRetrievalEvaluator,
+        "sparse": SparseInformationRetrievalEvaluator,
+    }[kind]
+    return made(
+        judged.queries,
+        judged.documents,
+        relevant,
+        precision_recall_at_k=[10, 100],
+        batch_size=_BATCH,
+        write_csv=False,
+    )
+
+
+def _reranking(samples: list[dict[str, Any]]) -> Any:
+    from sentence_transformers.cross_encoder.evaluation import CrossEncoderRerankingEvaluator
+
+    return CrossEncoderRerankingEvaluator(
+        samples, at_k=10, write_csv=False, batch_size=_BATCH, always_rerank_positives=True
+    )
+
+
+def _samples(judged: JudgedSet, relevant: dict[str, set[str]], seed: int) -> list[dict[str, Any]]:
+    """Give each query what answers it among the documents that share its words, or any others."""
+    names, texts = list(judged.documents), list(judged.documents.values())
+    queries = list(relevant)
+    found = Lexical(texts).search([judged.queries[query] for query in queries], _CANDIDATES)
+    samples = []
+    for number, (query, hits) in enumerate(zip(queries, found, strict=True)):
+        drawn = rng.generator(seed, "candidates", number).permutation(len(names))
+        places = dict.fromkeys([*hits.numbers.tolist(), *drawn[:_CANDIDATES].tolist()])
+        others = [place for place in places if names[place] not in relevant[query]]
+        samples.append(
+            {
+                "query": judged.queries[query],
+                "positive": [judged.documents[name] for name in sorted(relevant[query])],
+                "negative": [texts[place] for place in others[:_CANDIDATES]],
+            }
+        )
+    return samples
+
+
+def _measured(evaluator: Any) -> Measure:
+    def measure(model: Any) -> dict[str, float]:
+        found = {
+            name: float(value)
+            for name, value in evaluator(model).items()
+            if not name.startswith("base_")
+        }
+        return {
+            short: value
+            for short in _MEASURES
+            for name, value in found.items()
+            if name.endswith(short)
+        }
+
+    return measure

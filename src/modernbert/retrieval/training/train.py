@@ -1,0 +1,98 @@
+"""A model and pairs in, a folder with a trained retriever out.
+
+OUT/model               the best model, for sentence-transformers, PyLate, servers and this package
+OUT/run.json            every setting, what was read, versions, machine
+OUT/metrics.jsonl       a row a step
+OUT/evaluations.jsonl   what was measured, before training and while it went on
+OUT/summary.json        what came of it; a folder that has one is finished
+OUT/checkpoints         while it goes on, what sentence-transformers' trainer goes on from
+"""
+
+import shlex
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from modernbert.base import files
+from modernbert.base.device import Autocast, choose_precision
+from modernbert.base.log import meter, say
+from modernbert.retrieval.training import checkpoints, live
+from modernbert.retrieval.training.config import RetrieverConfig, Start
+from modernbert.retrieval.training.examples import to_dataset
+from modernbert.retrieval.training.job import START, Job, create, reopen
+from modernbert.retrieval.training.outcome import is_finished, settle
+from modernbert.retrieval.training.quiet import quiet
+from modernbert.train.rows import EVALUATIONS, steps_in, truncate
+from modernbert.train.stop import StopRequest
+
+
+def train(start: Start, config: RetrieverConfig, out: Path) -> Path | None:
+    """Train a model and return the folder of the best one, OUT/model; None after Ctrl-C.
+
+    Raises:
+        CheckpointError: the model cannot be read.
+        ConfigError: OUT holds something, or options do not fit the pairs or the model.
+        DataError: pairs cannot be read, or there is nothing to learn.
+        MachineError: a package is missing, or OUT cannot be written.
+        TrainingError: the loss stopped being a number.
+    """
+    live.check_installed()
+    with quiet():
+        return _run(create(start, config, out), None)
+
+
+def resume(out: Path) -> Path | None:
+    """Go on with a training where it was saved last; it ends as one that was never stopped.
+
+    Raises:
+        CheckpointError: the folder holds no training of a retriever.
+        DataError: the pairs are not those it began with.
+    """
+    live.check_installed()
+    if is_finished(out):
+        say(f"{out} is finished: the best model is in {out / 'model'}")
+        return out / "model"
+    job = reopen(out)
+    files.sweep(out)
+    saved = checkpoints.newest(out)
+    truncate(out, saved[1] if saved else -1)
+    say(f"resuming {out} after step {saved[1] if saved else 0}")
+    with quiet():
+        return _run(job, saved[0] if saved else None)
+
+
+def _run(job: Job, saved: Path | None) -> Path | None:
+    from modernbert.retrieval.training.watcher import Watcher
+
+    config, folder, kind = job.config, job.folder, job.start.kind
+    torch.set_num_threads(config.threads)
+    rows = to_dataset(job.learned, config.loss)
+    total = live.num_steps(config, len(rows))
+    due = frozenset(
+        max(1, round(total * part / config.evaluations))
+        for part in range(1, config.evaluations + 1)
+    )
+    model = live.open_live(kind, saved or folder / START, config.device)
+    trainer = live.make_trainer(model, rows, kind, config, folder)
+    measure = job.measure()
+    device = torch.device(config.device)
+    autocast = Autocast(device, choose_precision(config.precision, device, 0))
+
+    def measured(model: Any) -> dict[str, float]:
+        with autocast():
+            return measure(model)
+
+    with StopRequest() as stop, meter("training", total) as bar:
+        keep = partial(live.keep, start=folder / START, folder=folder)
+        watcher = Watcher(folder, measured, keep, bar, stop, due)
+        watcher.recall(steps_in(folder / EVALUATIONS))
+        if saved is None:
+            watcher.measured(model, 0, 0.0)
+        trainer.add_callback(watcher)
+        trainer.train(resume_from_checkpoint=str(saved) if saved else None)
+    if trainer.state.global_step < total:
+        say(f"go on with: modernbert train-retriever --resume {shlex.quote(str(folder))}")
+        return None
+    return settle(job)

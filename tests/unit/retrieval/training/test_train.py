@@ -1,0 +1,296 @@
+"""Trainings of a small model, whole and stopped."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import modernbert
+from modernbert.base.errors import CheckpointError, ConfigError, DataError
+from modernbert.data.tokenizer import Tokenizer
+from modernbert.infer.classify import label_scores
+from modernbert.retrieval.exact import search
+from modernbert.retrieval.training.config import Start
+from modernbert.retrieval.training.train import resume, train
+from tests.judged_sets import write_set
+from tests.pairs import rows, small_training, write_rows
+from tests.runs import interrupt_after, rows_of, untrained
+
+KINDS = ("dense", "colbert", "sparse", "rerank")
+TEXTS = ["the packed batch", "every token keeps its place, apart", "a"]
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return untrained(tmp_path_factory.mktemp("plain") / "model")
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    return write_rows(tmp_path_factory.mktemp("pairs") / "pairs.jsonl", rows(26))
+
+
+@pytest.fixture(scope="module")
+def trained(plain, pairs, tmp_path_factory):
+    """One training of each kind, made when it is asked for."""
+    made: dict[str, Path] = {}
+
+    def of(kind):
+        if kind not in made:
+            made[kind] = tmp_path_factory.mktemp("trained") / kind
+            train(Start(kind, str(plain)), small_training(pairs), made[kind])
+        return made[kind]
+
+    return of
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_training_leaves_its_best_model_and_what_it_measured(trained, kind):
+    folder = trained(kind)
+    steps, measured = rows_of(folder / "metrics.jsonl"), rows_of(folder / "evaluations.jsonl")
+    assert [row["step"] for row in steps] == list(range(1, len(steps) + 1))
+    assert all(np.isfinite(row["loss"]) for row in steps)
+    assert [row["step"] for row in measured] == [0, len(steps) // 2, len(steps)]
+    best = max(measured[1:], key=lambda row: row["ndcg@10"])
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["best"]["ndcg@10"] == best["ndcg@10"]
+    assert not (folder / "checkpoints").exists()
+    card = (folder / "model" / "README.md").read_text()
+    assert f"modernbert train-retriever {kind}" in card
+
+
+@pytest.mark.slow
+def test_dense_vectors_are_those_of_sentence_transformers(trained):
+    from sentence_transformers import SentenceTransformer
+
+    folder = trained("dense") / "model"
+    theirs = SentenceTransformer(str(folder), device="cpu").encode(TEXTS)
+    np.testing.assert_allclose(modernbert.load(folder).embed(TEXTS).numpy(), theirs, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_sparse_vectors_are_those_of_sentence_transformers(trained):
+    from sentence_transformers import SparseEncoder
+
+    folder = trained("sparse") / "model"
+    theirs = SparseEncoder(str(folder), device="cpu").encode_query(TEXTS).to_dense()
+    np.testing.assert_allclose(modernbert.load(folder).embed(TEXTS), theirs, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_query", [True, False])
+def test_token_vectors_are_those_of_sentence_transformers(trained, is_query):
+    from sentence_transformers import MultiVectorEncoder
+
+    folder = trained("colbert") / "model"
+    model = MultiVectorEncoder(str(folder), device="cpu")
+    theirs = (model.encode_query if is_query else model.encode_document)(TEXTS)
+    for one, other in zip(
+        modernbert.load(folder).token_vectors(TEXTS, is_query=is_query), theirs, strict=True
+    ):
+        np.testing.assert_allclose(one, np.asarray(other), atol=1e-5)
+        assert one.shape[1] == 128
+    tokens = Tokenizer.load(folder)
+    assert tokens.is_added("[Q] ")
+    assert tokens.is_added("[D] ")
+
+
+@pytest.mark.slow
+def test_scores_of_a_reranker_are_those_of_sentence_transformers(trained):
+    from sentence_transformers import CrossEncoder
+
+    folder = trained("rerank") / "model"
+    asked = [("the batch", text) for text in TEXTS]
+    theirs = CrossEncoder(str(folder), device="cpu").predict(asked)
+    ours = label_scores(modernbert.load(folder), asked)[:, 0].sigmoid()
+    np.testing.assert_allclose(ours.numpy(), theirs, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stopped_training_ends_as_one_that_went_through(trained, plain, pairs, tmp_path, kind):
+    whole, stopped = trained(kind), tmp_path / "stopped"
+    interrupt_after(stopped, 2)
+    ended = train(Start(kind, str(plain)), small_training(pairs), stopped)
+    assert ended is None
+    assert 2 <= len(rows_of(stopped / "metrics.jsonl")) < 6
+    assert resume(stopped) == stopped / "model"
+    assert outcome(stopped) == outcome(whole)
+    assert resume(stopped) == stopped / "model"  # nothing is left to do
+
+
+def outcome(folder):
+    steps = [{**row, "seconds": 0} for row in rows_of(folder / "metrics.jsonl")]
+    weights = (folder / "model" / "model.safetensors").read_bytes()
+    return steps, rows_of(folder / "evaluations.jsonl"), weights
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_is_not_whole_is_passed_over(trained, plain, pairs, tmp_path):
+    stopped = tmp_path / "stopped"
+    interrupt_after(stopped, 4)
+    assert train(Start("dense", str(plain)), small_training(pairs), stopped) is None
+    for mark in (stopped / "checkpoints").glob("*/whole.json"):
+        mark.unlink()
+    resume(stopped)
+    assert outcome(stopped) == outcome(trained("dense"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "scores", "loss"),
+    [
+        ("dense", "teacher", "kl"),
+        ("dense", "teacher", "margin-mse"),
+        ("dense", "labels", "cosent"),
+        ("colbert", "teacher", "kl"),
+        ("colbert", "teacher", "margin-mse"),
+        ("sparse", "teacher", "margin-mse"),
+        ("sparse", "teacher", "kl"),
+        ("sparse", "labels", "cosent"),
+        ("rerank", "", "bce"),
+        ("rerank", "", "lambda"),
+        ("rerank", "teacher", "listwise"),
+        ("rerank", "teacher", "margin-mse"),
+        ("rerank", "teacher", "mse"),
+        ("rerank", "labels", "bce"),
+    ],
+)
+def test_every_loss_learns(plain, tmp_path, kind, scores, loss):
+    many = rows(12, 0 if scores == "labels" else 2, scores)
+    path = write_rows(tmp_path / "pairs.jsonl", many)
+    config = small_training(path, loss=loss, epochs=1, evaluations=1)
+    folder = tmp_path / "out"
+    if scores == "labels":
+        config = small_training(path, loss=loss, epochs=1, evaluations=1, dev=str(path))
+    train(Start(kind, str(plain)), config, folder)
+    (*_, last) = rows_of(folder / "evaluations.jsonl")
+    assert ("spearman" if scores == "labels" else "ndcg@10") in last
+
+
+@pytest.mark.slow
+def test_a_batch_in_parts_learns_as_a_whole_one(plain, pairs, tmp_path):
+    ended = []
+    for size in (3, 8):
+        folder = tmp_path / f"{size}"
+        train(Start("dense", str(plain)), small_training(pairs, mini_batch=size), folder)
+        ended.append([row["loss"] for row in rows_of(folder / "metrics.jsonl")])
+    np.testing.assert_allclose(*ended, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_prompts_and_widths_are_learned_and_written(plain, pairs, tmp_path):
+    config = small_training(
+        pairs,
+        query_prompt="query: ",
+        document_prompt="passage: ",
+        matryoshka=(16, 8),
+        max_length=24,
+        epochs=1,
+    )
+    folder = train(Start("dense", str(plain)), config, tmp_path / "out")
+    model = modernbert.load(folder)
+    sentence = model.sentence.config
+    assert dict(sentence.prompts) == {"query": "query: ", "document": "passage: "}
+    assert sentence.max_length == 24
+    whole = model.embed([f"query: {TEXTS[0]}"], "")
+    np.testing.assert_allclose(model.embed(TEXTS[:1], "query"), whole, atol=1e-6)
+    # A trained model is gone on with as it is.
+    again = train(Start("dense", str(folder)), small_training(pairs, epochs=1), tmp_path / "again")
+    assert dict(modernbert.load(again).sentence.config.prompts) == dict(sentence.prompts)
+
+
+@pytest.mark.slow
+def test_a_late_model_is_gone_on_with(trained, pairs, tmp_path):
+    start = trained("colbert") / "model"
+    config = small_training(pairs, epochs=1, query_length=12, query_prompt="q ")
+    folder = train(Start("colbert", str(start)), config, tmp_path / "out")
+    before, after = (modernbert.load(place) for place in (start, folder))
+    assert after.config.vocab_size == before.config.vocab_size
+    late = after.sentence.config.late
+    assert (late.query_length, late.expansion.length) == (12, 12)
+    assert after.sentence.config.prompts["query"] == "[Q] q "
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["dense", "rerank"])
+def test_a_judged_set_is_measured_on(plain, pairs, tmp_path, kind):
+    folder = write_set(tmp_path / "set")
+    config = small_training(pairs, epochs=1, evaluations=1, evaluate=str(folder))
+    model = train(Start(kind, str(plain)), config, tmp_path / "out")
+    (*_, last) = rows_of(tmp_path / "out" / "evaluations.jsonl")
+    assert 0 <= last["ndcg@10"] <= 1
+    assert model == tmp_path / "out" / "model"
+
+
+@pytest.mark.slow
+def test_measures_are_those_of_this_package(trained, pairs):
+    """What was measured while training is what our own search finds."""
+    from modernbert.data.pairs import PairOptions, held_out, read_pairs, to_judged
+
+    learned, measured = held_out(read_pairs(pairs, PairOptions()), 12)
+    judged = to_judged(measured, learned)
+    folder = trained("dense")
+    names = list(judged.documents)
+    found = search(
+        modernbert.load(folder / "model"),
+        list(judged.queries.values()),
+        list(judged.documents.values()),
+        10,
+    )
+    ranks = [
+        next((n for n, d in enumerate(hits.numbers, 1) if names[d] in judged.judged[query]), 0)
+        for query, hits in zip(judged.queries, found, strict=True)
+    ]
+    ours = np.mean([1 / rank if rank else 0 for rank in ranks])
+    told = json.loads((folder / "summary.json").read_text())
+    assert told["best"]["mrr@10"] == pytest.approx(ours)
+
+
+def test_a_folder_that_holds_something_is_refused(plain, pairs, tmp_path):
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(ConfigError, match="is not empty: give another folder for the run"):
+        train(Start("dense", str(plain)), small_training(pairs), tmp_path)
+
+
+def test_lengths_beyond_the_model_are_refused(plain, pairs, tmp_path):
+    with pytest.raises(ConfigError, match="max_length is 999, and the model reads 64 tokens"):
+        train(Start("dense", str(plain)), small_training(pairs, max_length=999), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_widths_beyond_the_model_are_refused(plain, pairs, tmp_path):
+    config = small_training(pairs, matryoshka=(999,))
+    with pytest.raises(ConfigError, match="matryoshka names the width 999: give widths below"):
+        train(Start("dense", str(plain)), config, tmp_path / "out")
+
+
+def test_a_sparse_model_needs_its_head(plain, pairs, tmp_path):
+    opened = modernbert.load(plain)
+    opened.model.head = None
+    opened.save(tmp_path / "bare")
+    with pytest.raises(ConfigError, match="weighs words by its masked-LM head, and this model has"):
+        train(Start("sparse", str(tmp_path / "bare")), small_training(pairs), tmp_path / "out")
+
+
+def test_folders_of_something_else_cannot_be_gone_on_with(tmp_path):
+    with pytest.raises(CheckpointError, match="holds no run"):
+        resume(tmp_path)
+    (tmp_path / "run.json").write_text('{"format": 1, "start": {"task": "classify"}}')
+    with pytest.raises(CheckpointError, match="holds no training of a retriever: give the folder"):
+        resume(tmp_path)
+
+
+@pytest.mark.slow
+def test_other_pairs_are_refused_when_going_on(plain, tmp_path):
+    path = write_rows(tmp_path / "pairs.jsonl", rows(26))
+    folder = tmp_path / "out"
+    interrupt_after(folder, 1)
+    assert train(Start("dense", str(plain)), small_training(path), folder) is None
+    shutil.copy(path, tmp_path / "kept.jsonl")
+    write_rows(path, rows(25))
+    with pytest.raises(DataError, match=r"the pairs are not those that .* began with"):
+        resume(folder)
