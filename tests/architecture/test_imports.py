@@ -39,6 +39,7 @@ DOORS = {
     "tokenizers": ("data/",),
     "transformers": ("bench/peers.py", "bench/runtimes.py", "bench/trainer.py", "bridge/"),
     "tyro": ("cli/",),
+    "usearch": ("retrieval/neighbours.py",),
     "yaml": ("model/config_file.py",),
 }
 

@@ -115,9 +115,11 @@ def run(given: list[str]) -> int:
     from modernbert.cli.convert import convert
     from modernbert.cli.evaluate import evaluate
     from modernbert.cli.finetune import finetune
+    from modernbert.cli.index import index, update_index
     from modernbert.cli.inspect import inspect
     from modernbert.cli.predict import predict
     from modernbert.cli.pretrain import pretrain
+    from modernbert.cli.search import search
 
     own_parsers = {
         "pretrain": pretrain,
@@ -137,6 +139,9 @@ def run(given: list[str]) -> int:
                 "finetune": verbs.finetune_help,
                 "predict": predict,
                 "evaluate": verbs.evaluate_help,
+                "index": index,
+                "update-index": update_index,
+                "search": search,
                 "report": verbs.report,
                 "fill": verbs.fill,
                 "convert": convert,
