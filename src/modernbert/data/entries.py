@@ -19,6 +19,7 @@ from modernbert.data.tokenizer import SURROGATE
 
 _IDS = ("_id", "id")
 _CORPUS = tuple(f"corpus.jsonl{packing}" for packing in ("", ".gz", ".zst"))
+_METADATA = "metadata"
 _TEXTS = (".txt", ".txt.gz", ".md", ".rst", ".py")
 """Ends of names of files that are one document each; in folders, whatever is no table is one."""
 
@@ -150,9 +151,17 @@ def _entry_of(row: Row, keys: Keys, number: int) -> Entry:
         _id_of(row, keys, name, number),
         SURROGATE.sub("\ufffd", text or ""),
         SURROGATE.sub("\ufffd", "" if title is None else str(title)),
-        {key: _plain(value) for key, value in values.items() if key not in used},
+        _metadata({key: _plain(value) for key, value in values.items() if key not in used}),
         row.where,
     )
+
+
+def _metadata(values: dict[str, Any]) -> dict[str, Any]:
+    """Lay what BEIR keeps in an object of its own beside the rest."""
+    inner = values.get(_METADATA)
+    if not isinstance(inner, dict):
+        return values
+    return {key: value for key, value in values.items() if key != _METADATA} | inner
 
 
 def _id_of(row: Row, keys: Keys, name: str, number: int) -> str:

@@ -57,7 +57,9 @@ def test_words_are_found_as_by_bm25s_and_both_are_fused(tmp_path):
 
 
 def test_what_is_found_has_all_that_was_given(tmp_path):
-    index = make_index(tmp_path, "dense", [Entry("a", "every token keeps its place", "T", {"n": 1})])
+    index = make_index(
+        tmp_path, "dense", [Entry("a", "every token keeps its place", "T", {"n": 1})]
+    )
     (hit,) = index.search(["its place"])[0]
     assert (hit.id, hit.title, hit.text, hit.metadata) == (
         "a",
@@ -91,14 +93,14 @@ def test_an_index_moves_with_its_model_and_misses_it(tmp_path):
         Index.open(tmp_path / "b" / "index").search(["token"])
     moved = Index.open(tmp_path / "b" / "index", model=str(tmp_path / "elsewhere"))
     assert moved.search(["token"])[0]
-    with pytest.raises(CheckpointError, match="no folder .*nowhere"):
+    with pytest.raises(CheckpointError, match=r"no folder .*nowhere"):
         Index.open(tmp_path / "b" / "index", model="./nowhere").search(["token"])
 
 
 def test_another_model_is_refused(tmp_path):
     make_index(tmp_path, "dense", DOCUMENTS)
     other = write_model(tmp_path / "other", "dense", num_layers=2)
-    with pytest.raises(CheckpointError, match="was built by another model than .*other is now"):
+    with pytest.raises(CheckpointError, match=r"was built by another model than .*other is now"):
         Index.open(tmp_path / "index", model=other).search(["token"])
     with pytest.raises(ConfigError, match="is an index of another model or other options"):
         Index.create(tmp_path / "index", other, DOCUMENTS)
@@ -122,14 +124,14 @@ def test_what_is_no_index_or_a_broken_one_is_refused(tmp_path):
     says("has no field 'new'.*; build the index anew", new=3)
     says(r"holds vectors of shape \(30, 32\), and index.json says 30 of 64", dim=64)
     (index / "index.json").write_text("{")
-    with pytest.raises(CheckpointError, match="cannot be read .*: build the index anew"):
+    with pytest.raises(CheckpointError, match=r"cannot be read .*: build the index anew"):
         Index.open(index)
     (index / "index.json").write_text(json.dumps(kept))
     (index / "segments" / "000000" / "vectors.npy").write_bytes(b"no array")
-    with pytest.raises(DataError, match="vectors.npy cannot be read"):
+    with pytest.raises(DataError, match=r"vectors.npy cannot be read"):
         Index.open(index).search(["token"])
     (index / "segments" / "000000" / "documents.jsonl").write_text("")
-    with pytest.raises(DataError, match="000000 cannot be read .*: open the index again"):
+    with pytest.raises(DataError, match=r"000000 cannot be read .*: open the index again"):
         Index.open(index).search(["token"], SearchOptions(mode="words"))
 
 
