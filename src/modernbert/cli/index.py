@@ -80,7 +80,7 @@ def update_index(
     found = Index.open(folder, model=changes.model)
     if changes.delete:
         unknown = found.delete(changes.delete)
-        say(f"{len(changes.delete) - len(unknown):,} documents were deleted")
+        say(f"documents deleted: {len(changes.delete) - len(unknown):,}")
         if unknown:
             say(f"ids that no document has: {len(unknown)}, such as {unknown[0]!r}")
     if changes.add:

@@ -17,7 +17,7 @@ Masks = Sequence[NDArray[np.bool_]]
 
 _QUERIES = 64
 """Compared at once."""
-_WIDTH = 128
+_WIDTH = 256
 """Vectors that are looked at on the way through the graph, at least."""
 _WIDER = 4
 """How many vectors are asked for, for each document that is wanted."""
