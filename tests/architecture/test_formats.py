@@ -27,6 +27,7 @@ from modernbert.model.sentence_config import (
 )
 from modernbert.model.sentence_writer import files_of
 from modernbert.optim.schedule import BatchWarmup, Schedule
+from modernbert.retrieval.index_files import AddedFacts, IndexFacts, Reading, SegmentFacts
 from modernbert.tasks.calibration import Bin, Honesty
 from modernbert.train.calibrate import Calibration
 from modernbert.train.checkpoint import TrainerState
@@ -54,6 +55,7 @@ PARTS = {
         *(Facts, TokenizerFacts, Opening),
     ),
     "Demo folder": (Summary,),
+    "Index folder": (IndexFacts, Reading, SegmentFacts, AddedFacts),
 }
 
 

@@ -53,7 +53,7 @@ class SegmentFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceFacts:
+class AddedFacts:
     """The files that were added last."""
 
     name: str
@@ -91,7 +91,7 @@ class IndexFacts:
     """Of metadata, in any document."""
     num_cut: int = 0
     """Documents that were longer than what is read of one."""
-    source: SourceFacts | None = None
+    source: AddedFacts | None = None
     next_number: int = 0
     """Number that the next segment, file or folder carries in its name."""
 

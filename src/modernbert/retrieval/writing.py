@@ -17,7 +17,7 @@ from modernbert.base.lock import LOCK, held
 from modernbert.base.log import meter, say
 from modernbert.data.entries import Entry, EntryFiles
 from modernbert.retrieval import index_files
-from modernbert.retrieval.index_files import IndexFacts, SourceFacts
+from modernbert.retrieval.index_files import AddedFacts, IndexFacts
 from modernbert.retrieval.pending import Pending, groups
 from modernbert.retrieval.postings import name_of
 from modernbert.retrieval.segment import Segment, joined, write_segment
@@ -158,7 +158,7 @@ class Writer:
             )
         )
 
-    def _source_of(self, entries: Iterable[Entry]) -> SourceFacts | None:
+    def _source_of(self, entries: Iterable[Entry]) -> AddedFacts | None:
         """Return how far files were read before: to their beginning, if they are new."""
         if not isinstance(entries, EntryFiles):
             return None
@@ -167,9 +167,7 @@ class Writer:
             if not last.is_done:
                 say(f"going on behind the first {last.rows:,} documents of {entries.name}")
             return last
-        return SourceFacts(
-            name=entries.name, fingerprint=entries.fingerprint, rows=0, is_done=False
-        )
+        return AddedFacts(name=entries.name, fingerprint=entries.fingerprint, rows=0, is_done=False)
 
     def _take(
         self, pending: Pending, group: Sequence[Entry], model: "Pretrained", *, replaces: bool
@@ -222,7 +220,7 @@ class Writer:
         ]
         return [number for number in numbers if number not in self._deleted]
 
-    def _write(self, pending: Pending, source: SourceFacts | None) -> None:
+    def _write(self, pending: Pending, source: AddedFacts | None) -> None:
         if pending.replaced:
             self.facts = self._without(pending.replaced)
         if pending.entries:
