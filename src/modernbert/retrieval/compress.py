@@ -10,6 +10,7 @@ Vectors = NDArray[np.float32]
 _STEPS = 127
 _WINDOW = 512
 """Tokens that are pooled with each other: time grows with the third power."""
+_TINY = 1e-12
 
 
 def to_bytes(vectors: Vectors) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
@@ -20,11 +21,11 @@ def to_bytes(vectors: Vectors) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
 
 
 def pooled(vectors: Vectors, factor: int) -> Vectors:
-    """Make one vector of about so many token vectors that point the same way (arXiv 2409.14683).
+    """Make one vector of about `factor` token vectors that point the same way (arXiv 2409.14683).
 
-    Groups are joined by the cosine of their means, the nearest two first, until a document has
-    one group for `factor` tokens; a group's vector is the mean of its members. The first token
-    stays alone: in most models it stands for the whole text.
+    Groups are joined by Ward's rule on cosine distances, as sentence-transformers' hierarchical
+    pooling has it. A group's vector is the mean of its members, as long as these are on average.
+    The first token stays alone: in most models it stands for the whole text.
     """
     rest = [
         _grouped(vectors[start : start + _WINDOW], factor)
@@ -39,25 +40,31 @@ def pooled_all(documents: Sequence[Vectors], factor: int) -> list[Vectors]:
 
 
 def _grouped(vectors: Vectors, factor: int) -> Vectors:
-    sums, sizes = vectors.astype(np.float32), np.ones(len(vectors), dtype=np.int64)
-    units = _units(sums)
-    likeness = units @ units.T
-    np.fill_diagonal(likeness, -np.inf)
-    for _ in range(len(vectors) - -(-len(vectors) // factor)):
-        one, other = divmod(int(likeness.argmax()), len(vectors))
-        one, other = min(one, other), max(one, other)
-        sums[one] += sums[other]
+    members = _groups(vectors, max(len(vectors) // factor, 1))
+    sizes = members.sum(axis=1, keepdims=True)
+    means = (members @ vectors) / sizes
+    lengths = np.linalg.norm(vectors, axis=1)
+    long = (members @ lengths[:, None]) / sizes
+    short = np.linalg.norm(means, axis=1, keepdims=True)
+    return np.asarray(means * (long / np.maximum(short, _TINY)), dtype=np.float32)
+
+
+def _groups(vectors: Vectors, number: int) -> Vectors:
+    """Return so many groups as rows, 1 where a vector belongs to one: the nearest join first."""
+    units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _TINY)
+    far = np.clip(1 - units @ units.T, 0, 2) ** 2
+    np.fill_diagonal(far, np.inf)
+    members = np.eye(len(vectors), dtype=np.float32)
+    sizes = np.ones(len(vectors), dtype=np.float32)
+    for _ in range(len(vectors) - number):
+        one, other = sorted(divmod(int(far.argmin()), len(vectors)))
+        joined = far[one, other]
+        new = (sizes[one] + sizes) * far[one] + (sizes[other] + sizes) * far[other]
+        new = (new - sizes * joined) / (sizes[one] + sizes[other] + sizes)
+        new[[one, other]] = np.inf
+        far[one], far[:, one] = new, new
+        far[other], far[:, other] = np.inf, np.inf
+        members[one] += members[other]
         sizes[one] += sizes[other]
         sizes[other] = 0
-        units[one] = _units(sums[one : one + 1])[0]
-        new = units @ units[one]
-        new[(sizes == 0) | (np.arange(len(vectors)) == one)] = -np.inf
-        likeness[one], likeness[:, one] = new, new
-        likeness[other], likeness[:, other] = -np.inf, -np.inf
-    left = sizes > 0
-    return np.asarray(sums[left] / sizes[left, None], dtype=np.float32)
-
-
-def _units(vectors: Vectors) -> Vectors:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
+    return members[sizes > 0]
