@@ -27,6 +27,7 @@ from modernbert.model.sentence_config import (
 )
 from modernbert.model.sentence_writer import files_of
 from modernbert.optim.schedule import BatchWarmup, Schedule
+from modernbert.retrieval.index_files import AddedFacts, IndexFacts, Reading, SegmentFacts
 from modernbert.retrieval.training.outcome import Outcome
 from modernbert.tasks.calibration import Bin, Honesty
 from modernbert.train.calibrate import Calibration
@@ -56,6 +57,7 @@ PARTS = {
         *(Facts, TokenizerFacts, Opening),
     ),
     "Demo folder": (Summary,),
+    "Index folder": (IndexFacts, Reading, SegmentFacts, AddedFacts),
 }
 
 

@@ -47,6 +47,7 @@ DOORS = {
         "retrieval/training/",
     ),
     "tyro": ("cli/",),
+    "usearch": ("retrieval/neighbours.py",),
     "yaml": ("model/config_file.py",),
 }
 

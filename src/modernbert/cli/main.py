@@ -116,10 +116,12 @@ def run(given: list[str]) -> int:
     from modernbert.cli.distill import distill
     from modernbert.cli.evaluate import evaluate
     from modernbert.cli.finetune import finetune
+    from modernbert.cli.index import index, update_index
     from modernbert.cli.inspect import inspect
     from modernbert.cli.mine import mine
     from modernbert.cli.predict import predict
     from modernbert.cli.pretrain import pretrain
+    from modernbert.cli.search import search
     from modernbert.cli.train_retriever import train_retriever
 
     own_parsers = {
@@ -144,6 +146,9 @@ def run(given: list[str]) -> int:
                 "predict": predict,
                 "distill": distill,
                 "evaluate": verbs.evaluate_help,
+                "index": index,
+                "update-index": update_index,
+                "search": search,
                 "report": verbs.report,
                 "fill": verbs.fill,
                 "convert": convert,

@@ -40,7 +40,7 @@ def train_tokenizer(
 
     if out.is_dir() and any(out.iterdir()):
         raise ConfigError(f"{out} is not empty: give another folder for the tokenizer")
-    documents = read([Path(path) for path in _given(paths)], key=text_key)
+    documents = read([Path(path) for path in given(paths)], key=text_key)
     texts = (document.text for document in documents)
     with promised_folder(out):
         tokenizer = train(texts, vocab_size, sample_bytes=sample_mb * 1_000_000)
@@ -222,7 +222,7 @@ def bench_help() -> int:
 
 def _sources(paths: tuple[str, ...]) -> dict[str, list[Path]]:
     sources: dict[str, list[Path]] = {}
-    for each in _given(paths):
+    for each in given(paths):
         name, _, path = each.partition("=")
         if not path or "/" in name:  # an "=" further on is part of the path
             path = each
@@ -235,7 +235,8 @@ def _sources(paths: tuple[str, ...]) -> dict[str, list[Path]]:
     return sources
 
 
-def _given(paths: tuple[str, ...]) -> tuple[str, ...]:
+def given(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse an empty path, as an unset variable of the shell gives it."""
     if "" in paths:
         raise ConfigError("one of the paths is empty: write . for this folder")
     return paths

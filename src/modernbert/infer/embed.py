@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from modernbert.batch import PackedBatch, pack, positions, segments, split
+from modernbert.batch import Layout, PackedBatch, pack, positions, segments, split
 from modernbert.data.tokenizer import Ids
 from modernbert.infer.batching import plan
 from modernbert.infer.encode import encode
@@ -36,6 +36,26 @@ def vectors_of_texts(
         vectors = sentence.shortened(sentence(x, batch.layout, num_prompt)).float()
         found |= dict(zip(numbers, vectors, strict=True))
     return torch.stack([found[number] for number in range(len(documents))])
+
+
+@torch.no_grad()
+def vectors_of_parts(
+    model: Model, sentence: Sentence, documents: Sequence[Ids], parts: Sequence[Sequence[int]]
+) -> list[Float[Tensor, "parts N"]]:
+    """Return for each document a vector a part, each document read as a whole.
+
+    `parts` are the lengths, in tokens, of what each document is cut into behind the encoder: late
+    chunking (arXiv 2409.04701). A document of one part has the vector that it has alone.
+    """
+    found: dict[int, Tensor] = {}
+    for numbers, batch in batches(model, documents, BATCH_TOKENS):
+        x = encode(model.encoder, batch)
+        lengths = [length for number in numbers for length in parts[number]]
+        vectors = sentence.shortened(sentence(x, Layout.of(lengths).to(x.device))).float()
+        found |= dict(
+            zip(numbers, vectors.split([len(parts[number]) for number in numbers]), strict=True)
+        )
+    return [found[number] for number in range(len(documents))]
 
 
 @torch.no_grad()

@@ -2,22 +2,26 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from modernbert.base.errors import ConfigError
 from modernbert.base.log import meter
 from modernbert.batch import Layout
 from modernbert.infer.pretrained import Pretrained
 from modernbert.kernels.maxsim import maxsim
-from modernbert.model.sentence_config import SentenceConfig
 from modernbert.retrieval.hits import Best, Hits
+from modernbert.retrieval.vectors import (
+    DOCUMENT_PROMPTS,
+    QUERY_PROMPTS,
+    check_similarity,
+    compared,
+    prompt_among,
+)
 
 SHARD = 1024
 """Documents whose vectors are in memory at once."""
-_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
 _Scores = Callable[[Sequence[str]], Tensor]
 
@@ -37,7 +41,7 @@ def search(
     """
     best = Best(len(queries), number)
     for numbers, scores in scored(model, queries, documents):
-        best.add(scores, torch.tensor(numbers))
+        best.add(scores.float().cpu().numpy(), np.array(numbers))
     return best.hits()
 
 
@@ -66,15 +70,12 @@ def _scorer(model: Pretrained, queries: Sequence[str]) -> _Scores:
     if config.late is not None:
         return _late_scores(model, queries)
     similarity = config.similarity
-    if similarity not in ("cosine", "dot"):
-        raise ConfigError(
-            f"the model compares vectors by {similarity!r}: search knows cosine, dot and MaxSim"
-        )
-    asked = _compared(model.embed(queries, _prompt(config, ("query",))), similarity)
+    check_similarity(similarity)
+    asked = compared(model.embed(queries, prompt_among(config, QUERY_PROMPTS)), similarity)
 
     def scores(texts: Sequence[str]) -> Tensor:
-        vectors = model.embed(texts, _prompt(config, _DOCUMENT_PROMPTS))
-        return asked @ _compared(vectors, similarity).T
+        vectors = model.embed(texts, prompt_among(config, DOCUMENT_PROMPTS))
+        return asked @ compared(vectors, similarity).T
 
     return scores
 
@@ -88,14 +89,5 @@ def _late_scores(model: Pretrained, queries: Sequence[str]) -> _Scores:
     return scores
 
 
-def _compared(vectors: Tensor, similarity: str) -> Tensor:
-    return F.normalize(vectors, dim=-1) if similarity == "cosine" else vectors
-
-
 def _joined(vectors: Sequence[Tensor]) -> tuple[Tensor, Layout]:
     return torch.cat(list(vectors)), Layout.of([len(each) for each in vectors])
-
-
-def _prompt(config: SentenceConfig, names: Sequence[str]) -> str | None:
-    """Return the first of these prompts that a folder has; None takes its default."""
-    return next((name for name in names if name in config.prompts), None)

@@ -5,10 +5,7 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from torch import Tensor
 
 FUSED = 60
 """Added to every rank, so that a first place does not count twice a second one."""
@@ -33,21 +30,35 @@ class Best:
     def __init__(self, num_queries: int, number: int) -> None:
         """Keep so many documents a query."""
         self._number = number
-        self._scores = torch.empty(num_queries, 0)
-        self._numbers = torch.empty(num_queries, 0, dtype=torch.int64)
+        nothing = Hits(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
+        self._found = [nothing] * num_queries
 
-    def add(self, scores: Float[Tensor, "Q S"], numbers: Int[Tensor, "S"]) -> None:
-        """Take the scores of some documents, whose numbers are given."""
-        best, places = scores.topk(min(self._number, scores.shape[1]), dim=1)
-        known = torch.cat([self._scores, best.float().cpu()], dim=1)
-        numbers = torch.cat([self._numbers, numbers[places.cpu()]], dim=1)
-        self._scores, order = known.topk(min(self._number, known.shape[1]), dim=1)
-        self._numbers = numbers.gather(1, order)
+    def add(self, scores: NDArray[np.float32], numbers: NDArray[np.int64]) -> None:
+        """Take the scores [Q S] of some documents, whose numbers are given.
+
+        Of equal scores those are kept that were taken first. A document of score -inf is none.
+        """
+        for query, (found, row) in enumerate(zip(self._found, scores, strict=True)):
+            places = best_places(row, self._number)
+            places = places[row[places] > -np.inf]
+            known = np.concatenate([found.scores, row[places]])
+            kept = best_places(known, self._number)
+            joined = np.concatenate([found.numbers, numbers[places]])
+            self._found[query] = Hits(joined[kept], known[kept])
 
     def hits(self) -> list[Hits]:
         """Return them, query by query."""
-        pairs = zip(self._numbers.numpy(), self._scores.numpy(), strict=True)
-        return [in_order(numbers, scores) for numbers, scores in pairs]
+        return [in_order(found.numbers, found.scores) for found in self._found]
+
+
+def best_places(scores: NDArray[np.float32], number: int) -> NDArray[np.int64]:
+    """Return where the highest scores stand, in order of place; of equal ones the first."""
+    if len(scores) <= number:
+        return np.arange(len(scores))
+    least = -np.partition(-scores, number - 1)[number - 1]
+    above = np.flatnonzero(scores > least)
+    equal = np.flatnonzero(scores == least)[: number - len(above)]
+    return np.sort(np.concatenate([above, equal]))
 
 
 def fused(runs: Sequence[Sequence[Hits]], number: int) -> list[Hits]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from modernbert.base import files, rng
 from modernbert.base.device import choose_device
@@ -144,13 +143,13 @@ def _searched(model: Pretrained, task: _Task, options: MineOptions) -> _Found:
     best = Best(len(task.queries), options.skip_top + options.candidates)
     positives: dict[tuple[int, int], float] = {}
     shard = max(_FEWEST_IN_SHARD, min(SHARD, _MOST_SCORES // len(task.queries)))
-    for numbers, scores in scored(model, task.queries, task.documents, shard):
-        scores = scores.float().cpu()
+    for numbers, found in scored(model, task.queries, task.documents, shard):
+        scores = found.float().cpu().numpy()
         for place, number in enumerate(numbers):
             for query in askers.get(number, ()):
                 positives[query, number] = float(scores[query, place])
                 scores[query, place] = -math.inf
-        best.add(scores, torch.tensor(numbers))
+        best.add(scores, np.array(numbers))
     hits = [_candidates(each, options.skip_top) for each in best.hits()]
     return _Found(hits, positives)
 

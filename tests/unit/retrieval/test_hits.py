@@ -1,27 +1,38 @@
 import numpy as np
 import pytest
-import torch
 
 from modernbert.retrieval.hits import Best, Hits, fused
 
 
 @pytest.mark.parametrize("size", [1, 3, 50])
 def test_the_best_of_all_pieces_are_the_best_of_the_whole(size):
-    scores = torch.randn(4, 50, generator=torch.Generator().manual_seed(0))
-    best = Best(4, 7)
-    for numbers in torch.randperm(50, generator=torch.Generator().manual_seed(1)).split(size):
+    source = np.random.default_rng(0)
+    scores = source.standard_normal((4, 50), dtype=np.float32)
+    best, order = Best(4, 7), source.permutation(50)
+    for start in range(0, 50, size):
+        numbers = order[start : start + size]
         best.add(scores[:, numbers], numbers)
     for row, hits in zip(scores, best.hits(), strict=True):
-        assert hits.numbers.tolist() == row.argsort(descending=True)[:7].tolist()
-        assert hits.scores.tolist() == row.sort(descending=True).values[:7].tolist()
+        assert hits.numbers.tolist() == (-row).argsort()[:7].tolist()
+        assert hits.scores.tolist() == (-np.sort(-row))[:7].tolist()
 
 
 def test_fewer_documents_than_asked_and_equal_scores_keep_their_order():
     best = Best(1, 100)
-    best.add(torch.tensor([[1.0, 2.0]]), torch.tensor([4, 3]))
-    best.add(torch.tensor([[2.0]]), torch.tensor([1]))
+    best.add(np.float32([[1.0, 2.0]]), np.array([4, 3]))
+    best.add(np.float32([[2.0]]), np.array([1]))
     (hits,) = best.hits()
     assert hits.numbers.tolist() == [1, 3, 4]
+
+
+def test_of_equal_scores_the_first_are_kept_and_what_fits_nothing_is_left_out():
+    best = Best(1, 3)
+    best.add(np.float32([[1, 2, 1, 1, 1]]), np.arange(5))
+    best.add(np.float32([[1, -np.inf]]), np.array([5, 6]))
+    assert best.hits()[0].numbers.tolist() == [1, 0, 2]
+    best = Best(1, 3)
+    best.add(np.float32([[-np.inf, 0]]), np.arange(2))
+    assert best.hits()[0].numbers.tolist() == [1]
 
 
 def hits(*numbers):

@@ -1,0 +1,95 @@
+"""`modernbert index` and `update-index`: documents in, a folder to search them in out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from modernbert.base.errors import ConfigError
+from modernbert.base.log import say
+from modernbert.cli.verbs import given
+from modernbert.data.entries import EntryFiles, Keys
+from modernbert.retrieval.options import IndexOptions
+
+_Keys = Annotated[Keys, tyro.conf.arg(name="")]
+
+
+def index(
+    model: Annotated[str, tyro.conf.Positional],
+    docs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DOCS...")],
+    /,
+    *,
+    out: Path,
+    keys: _Keys,
+    options: Annotated[IndexOptions, tyro.conf.arg(name="")],
+) -> int:
+    """Make an index of documents that `modernbert search` finds them in.
+
+    The same command again goes on where it was stopped. Documents that are too long are counted.
+
+    Args:
+        model: Folder of a model, or a hub id, with @revision or without: one vector a text, sparse
+            ones, or one a token (late interaction).
+        docs: .jsonl (also BEIR's corpus.jsonl, or the folder it is in), .csv, .tsv, .parquet, also
+            packed (.gz, .zst), .txt, or folders of text files, whose paths are their ids.
+        out: Folder for the index.
+        keys: Columns of tables; all others are kept as metadata.
+        options: How documents are read and kept.
+    """
+    from modernbert.retrieval.index import Index
+
+    Index.create(out, model, EntryFiles(_paths(docs), keys), options)
+    return 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What is done to an index: first documents are deleted, then some added."""
+
+    delete: tuple[str, ...] = ()
+    """Ids of documents to delete."""
+    add: tuple[str, ...] = ()
+    """Files and folders of documents to add, as `modernbert index` takes them."""
+    replace: bool = False
+    """Let added documents take the place of those with their ids."""
+    compact: bool = False
+    """Give the room of deleted documents back, and join small segments."""
+    model: str = ""
+    """Where the index's model lies now, if it was moved."""
+
+
+def update_index(
+    folder: Annotated[Path, tyro.conf.Positional],
+    /,
+    *,
+    changes: Annotated[Changes, tyro.conf.arg(name="")],
+    keys: _Keys,
+) -> int:
+    """Add documents to an index, delete some, or tidy it up.
+
+    Args:
+        folder: Folder that `modernbert index` wrote.
+        changes: What is done.
+        keys: Columns of tables; all others are kept as metadata.
+    """
+    from modernbert.retrieval.index import Index
+
+    if not (changes.delete or changes.add or changes.compact):
+        raise ConfigError("there is nothing to do: give --add, --delete or --compact")
+    found = Index.open(folder, model=changes.model)
+    if changes.delete:
+        unknown = found.delete(changes.delete)
+        say(f"documents deleted: {len(changes.delete) - len(unknown):,}")
+        if unknown:
+            say(f"ids that no document has: {len(unknown)}, such as {unknown[0]!r}")
+    if changes.add:
+        found.add(EntryFiles(_paths(changes.add), keys), replaces=changes.replace)
+    if changes.compact:
+        found.compact()
+    say(f"{len(found):,} documents are in {folder}")
+    return 0
+
+
+def _paths(written: tuple[str, ...]) -> list[Path]:
+    return [Path(path) for path in given(written)]

@@ -1,0 +1,64 @@
+"""Documents in, one after the other; groups to encode, and segments to write, of good size out."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import final
+
+from modernbert.data.entries import Entry
+from modernbert.retrieval.segment import Encoded
+
+_GROUP = 256
+"""Documents that are encoded at once."""
+_GROUP_CHARS = 4_000_000
+_SEGMENT_DOCUMENTS = 4096
+_SEGMENT_CHARS = 32_000_000
+_SEGMENT_NUMBERS = 2**25
+"""Numbers in a segment's vectors: 128 MiB in float32."""
+_SEGMENT_SECONDS = 60.0
+"""Work that a kill may lose."""
+
+
+@final
+class Pending:
+    """Documents that were encoded and not yet written."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.encoded: list[Encoded] = []
+        self.replaced: list[int] = []
+        self.num_cut = 0
+        self._since = time.monotonic()
+        self._chars = self._numbers = 0
+
+    def take(self, entries: Sequence[Entry], encoded: Encoded) -> None:
+        """Keep documents and their vectors."""
+        self.entries += entries
+        self.encoded.append(encoded)
+        self._chars += sum(len(entry.text) for entry in entries)
+        self._numbers += encoded.vectors.size
+
+    def is_full(self, documents: int = _SEGMENT_DOCUMENTS) -> bool:
+        """Return whether it is time for a segment."""
+        return (
+            len(self.entries) >= documents
+            or self._numbers >= _SEGMENT_NUMBERS
+            or self._chars >= _SEGMENT_CHARS
+        )
+
+    def is_late(self) -> bool:
+        """Return whether much work would be lost."""
+        return time.monotonic() - self._since >= _SEGMENT_SECONDS
+
+
+def groups(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Yield documents a few hundred at a time, fewer where they are long."""
+    group: list[Entry] = []
+    chars = 0
+    for entry in entries:
+        group.append(entry)
+        chars += len(entry.text)
+        if len(group) >= _GROUP or chars >= _GROUP_CHARS:
+            yield group
+            group, chars = [], 0
+    if group:
+        yield group

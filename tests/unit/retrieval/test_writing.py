@@ -1,0 +1,183 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from modernbert.base.errors import ConfigError, DataError
+from modernbert.data.entries import Entry, EntryFiles
+from modernbert.retrieval import pending
+from modernbert.retrieval.index import Index
+from modernbert.retrieval.options import SearchOptions
+from modernbert.retrieval.writing import Writer
+from tests.indexes import entries, make_index, write_model
+from tests.runs import environment, started, struck
+
+DOCUMENTS = entries(30)
+WORDS = SearchOptions(mode="words", number=100)
+
+
+def write_rows(path, documents):
+    rows = [{"id": each.id, "title": each.title, "text": each.text} for each in documents]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def names_in(index):
+    return {each.name for each in (index / "segments").iterdir()}
+
+
+def test_documents_are_added_replaced_and_deleted(tmp_path):
+    index = make_index(tmp_path, "dense", DOCUMENTS[:5])
+    index.add(DOCUMENTS[5:8])
+    assert len(index) == 8
+    index.add([Entry("d6", "quite another text")], replaces=True)
+    assert len(index) == 8
+    assert [hit.id for hit in index.search(["quite another"], WORDS)[0]] == ["d6"]
+    assert index.delete(["d6", "d1", "x"]) == ["x"]
+    assert len(Index.open(index.folder)) == 6
+    index.add([Entry("d6", "a third text")])
+    assert len(Index.open(index.folder)) == 7
+
+
+def test_an_id_that_is_there_twice_is_refused(tmp_path):
+    index = make_index(tmp_path, "dense", DOCUMENTS[:5])
+    path = write_rows(tmp_path / "more.jsonl", [DOCUMENTS[8], DOCUMENTS[3]])
+    with pytest.raises(DataError, match="line 2 has the id 'd3', which the index has already: le"):
+        index.add(EntryFiles([path]))
+    path = write_rows(tmp_path / "twice.jsonl", [DOCUMENTS[8], DOCUMENTS[9], DOCUMENTS[8]])
+    with pytest.raises(DataError, match=r"line 3 has the id 'd8' of .*twice.jsonl, line 1: give"):
+        index.add(EntryFiles([path]))
+    assert len(Index.open(index.folder)) == 5
+
+
+def test_an_id_that_comes_again_in_a_later_segment_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(pending, "_GROUP", 1)
+    monkeypatch.setattr(pending.Pending.is_full, "__defaults__", (1,))
+    path = write_rows(tmp_path / "twice.jsonl", [DOCUMENTS[8], DOCUMENTS[9], DOCUMENTS[8]])
+    model = write_model(tmp_path / "model")
+    with pytest.raises(DataError, match="line 3 has the id 'd8', which the index has already"):
+        Index.create(tmp_path / "index", model, EntryFiles([path]))
+
+
+def test_compacting_leaves_one_segment_and_nothing_deleted(tmp_path):
+    index = make_index(tmp_path, "dense", DOCUMENTS[:5])
+    for entry in DOCUMENTS[5:9]:
+        index.add([entry])
+    index.delete(["d1", "d5"])
+    before = index.search(["the packed batch"])
+    index.compact()
+    assert [segment.documents for segment in index.facts.segments] == [7]
+    assert names_in(index.folder) == {index.facts.segments[0].name}
+    assert not [*index.folder.glob("deleted-*")]
+    after = index.search(["the packed batch"])
+    assert [hit.id for hit in after[0]] == [hit.id for hit in before[0]]
+    assert index.facts.keys == ("odd", "year")
+
+
+def test_what_index_json_does_not_name_is_no_part_and_goes(tmp_path):
+    index = make_index(tmp_path, "dense", DOCUMENTS[:5])
+    for name in ("segments/000077", "segments/.partial-000078", "neighbours-000079", ".partial-x"):
+        (index.folder / name).mkdir()
+    (index.folder / "deleted-000080.npy").touch()
+    assert len(Index.open(index.folder).search(["token"], WORDS)[0])
+    index.delete(["d1"])
+    assert names_in(index.folder) == {"000000"}
+    assert {each.name for each in index.folder.iterdir()} == {
+        ".lock",
+        "index.json",
+        "segments",
+        "deleted-000001.npy",
+    }
+
+
+def test_one_writer_at_a_time_and_a_dead_one_holds_nothing(tmp_path):
+    index = make_index(tmp_path, "dense", DOCUMENTS[:5])
+    with (
+        Writer(index.folder),
+        pytest.raises(ConfigError, match=rf"written to by process {os.getpid()}: "),
+    ):
+        index.delete(["d1"])
+    (index.folder / ".lock").write_text("1")
+    assert index.delete(["d1"]) == []
+
+
+def test_an_opened_index_stays_what_it_was(tmp_path):
+    index = make_index(tmp_path, "dense", DOCUMENTS[:5])
+    opened = Index.open(index.folder)
+    index.delete(["d1"])
+    assert len(opened) == 5
+    assert len(opened.search(["title"], WORDS)[0]) == 5
+    index.compact()
+    with pytest.raises(DataError, match="open the index again if it was written to meanwhile"):
+        opened.search(["packed batch"])
+
+
+# The command line with two documents a segment.
+CHILD = """
+import sys
+from modernbert.cli.main import main
+from modernbert.retrieval import pending
+pending._GROUP = 2
+pending.Pending.is_full.__defaults__ = (2,)
+main(sys.argv[1:])
+"""
+
+
+def begun(*arguments):
+    command = [sys.executable, "-W", "error", "-c", CHILD, *map(str, arguments)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "after"), [(signal.SIGINT, 2), (signal.SIGKILL, 0), (signal.SIGKILL, 3)]
+)
+def test_an_index_that_was_stopped_goes_on_where_it_was(tmp_path, number, after):
+    model = write_model(tmp_path / "model")
+    documents = [Entry(f"d{n}", f"word{n} packed") for n in range(60)]
+    path = write_rows(tmp_path / "docs.jsonl", documents)
+    index = tmp_path / "index"
+    arguments = ("index", model, path, "--out", index, "--approximate-above", "3")
+
+    def is_under_way():
+        there = index / "index.json"
+        done = len(json.loads(there.read_text())["segments"]) if there.is_file() else 0
+        return (index / "segments").is_dir() and done >= after
+
+    status, said = struck(begun(*arguments), number, is_under_way)
+    assert status == (130 if number == signal.SIGINT else -signal.SIGKILL), said
+    if number == signal.SIGINT:
+        assert "documents are in" in said
+        assert "the same command goes on" in said
+    opened = Index.open(index) if after else None
+    assert opened is None or 2 * after <= len(opened) < 60
+    status, said = struck(begun(*arguments), 0, lambda: True)
+    assert status == 0, said
+    assert not after or "going on behind the first" in said
+    found = Index.open(index)
+    assert len(found) == 60
+    hits = found.search([f"word{n}" for n in range(60)], WORDS)
+    assert [[hit.id for hit in each] for each in hits] == [[f"d{n}"] for n in range(60)]
+    assert found.facts.neighbours
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_moment_leaves_the_last_good_state(tmp_path):
+    index = make_index(tmp_path, "dense", DOCUMENTS[:5])
+    path = write_rows(tmp_path / "more.jsonl", DOCUMENTS[5:])
+    sizes = {5, 30}
+    for delay in (0.0, 0.002, 0.01, 0.03):
+        process = started("update-index", index.folder, "--add", path, "--replace", "--compact")
+        until = time.monotonic() + 60
+        while not any((index.folder / "segments").glob(".partial-*")) and process.poll() is None:
+            assert time.monotonic() < until
+        time.sleep(delay)
+        process.kill()
+        process.communicate()
+        opened = Index.open(index.folder)
+        assert len(opened) in sizes
+        assert opened.search(["the packed batch"])[0]
