@@ -29,7 +29,7 @@ DOORS = {
     "scipy": ("evals/baselines.py",),
     "sentence_transformers": (
         "bench/peers.py",
-        "retrieval/distill/teacher.py",
+        "retrieval/embedder.py",
         "retrieval/training/",
     ),
     "sklearn": ("evals/baselines.py",),

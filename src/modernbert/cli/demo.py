@@ -19,6 +19,7 @@ from modernbert.base.errors import ConfigError, DataError
 from modernbert.base.log import count, duration, say
 from modernbert.base.records import from_plain, to_plain
 from modernbert.base.rng import key
+from modernbert.cli.demo_search import FoundFunctions, can_search, say_found, search_functions
 from modernbert.data.build import build
 from modernbert.data.documents import read
 from modernbert.data.manifest import NAME as MANIFEST
@@ -47,6 +48,9 @@ _HELDOUT = 0.02
 _LEAST_HELDOUT_FILES = 20
 """Expected number; a hash of each text decides."""
 _LEFT_OUT = ("site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3")
+_INTERRUPTED = 130
+_SEARCH_SHARE = 0.5
+"""Share of the minutes that are left after the shards in which functions are learned and found."""
 _TRAINING_SHARE = 0.85
 """Share of what is left after the shards that is training's; the rest evaluates and reports."""
 _LEAST_MINUTES = 0.05
@@ -67,6 +71,8 @@ class Summary:
     most_frequent_token_accuracy: float
     packing_fill: float
     model: str
+    search: FoundFunctions | None
+    """How well functions are found; None where the packages for it are not installed."""
 
 
 def run_demo(folder: Path, minutes: float) -> int:
@@ -90,8 +96,10 @@ def run_demo(folder: Path, minutes: float) -> int:
         _choose_files(folder, minutes)
         tokenizer = _tokenizer(folder)
         _corpus(folder, tokenizer)
-        with closing(_run(folder, minutes - (time.monotonic() - started) / 60)) as run:
-            return _trained(run, folder, started)
+        stop = started + 60 * minutes
+        share = 1 - _SEARCH_SHARE if can_search() else 1.0
+        with closing(_run(folder, share * (stop - time.monotonic()) / 60)) as run:
+            return _trained(run, folder, started, stop)
 
 
 def _is_demo(folder: Path) -> bool:
@@ -117,14 +125,24 @@ def _timed(folder: Path) -> Iterator[float]:
         files.write_json(folder / _SPENT, {"seconds": time.monotonic() - started})
 
 
-def _trained(run: Run, folder: Path, started: float) -> int:
+def _trained(run: Run, folder: Path, started: float, stop: float) -> int:
+    again = f"or go on with the demo: modernbert demo --out {shlex.quote(str(folder))}"
     if not train(run):
-        say(f"or go on with the demo: modernbert demo --out {shlex.quote(str(folder))}")
-        return 130
+        say(again)
+        return _INTERRUPTED
     model = run.finish()
     examples = examples_of(load(model), run.corpus, num_examples=8)
-    summary = _summary(run, model, time.monotonic() - started)
+    summary = _summary(run, model)
     write_report(run.folder, folder / "report.html", examples)
+    if can_search():
+        sources = [path for paths in _sources(folder).values() for path in paths]
+        left = stop - time.monotonic()
+        found = search_functions(folder, sources, summary.tokens_per_second, left)
+        if found is None:
+            say(again)
+            return _INTERRUPTED
+        summary = dataclasses.replace(summary, search=found)
+    summary = dataclasses.replace(summary, seconds=time.monotonic() - started)
     files.write_json(folder / _SUMMARY, to_plain(summary))
     _say(summary, examples, folder)
     return 0
@@ -222,12 +240,12 @@ def _run(folder: Path, minutes: float) -> Run:
     return runs.create(config, target)
 
 
-def _summary(run: Run, model: Path, seconds: float) -> Summary:
+def _summary(run: Run, model: Path) -> Summary:
     rows = steps_of(run.folder)
     tokens = sum(row["batch_tokens"] for row in rows)
     heldout = overall(measure(run))
     return Summary(
-        seconds=seconds,
+        seconds=0.0,
         tokens=tokens,
         tokens_per_second=tokens / sum(row["seconds"] for row in rows),
         heldout_loss=heldout.loss,
@@ -235,6 +253,7 @@ def _summary(run: Run, model: Path, seconds: float) -> Summary:
         most_frequent_token_accuracy=heldout.most_frequent_token_accuracy,
         packing_fill=sum(row["fill"] * row["batch_tokens"] for row in rows) / tokens,
         model=str(model.resolve()),
+        search=None,
     )
 
 
@@ -258,3 +277,5 @@ def _say(summary: Summary, examples: list[Example], folder: Path) -> None:
     say(f"report: {folder / 'report.html'}")
     model = shlex.quote(str(folder / "run" / "model"))
     say(f'try: modernbert fill {model} "import numpy as [MASK]"')
+    if summary.search is not None:
+        say_found(summary.search, folder)

@@ -180,11 +180,12 @@ def doctor(*, as_json: bool = False) -> int:
     return 0
 
 
-def demo(*, out: Path = Path("demo"), minutes: float = 5.0) -> int:
-    """Train an encoder on the Python code that is installed here, and look at what it learned.
+def demo(*, out: Path = Path("demo"), minutes: float = 7.0) -> int:
+    """Train an encoder on the Python code that is installed here, and search that code with it.
 
-    Tokenizer, shards, three phases of pretraining, masks filled in held-out code, a report. A
-    second call goes on where the first one stopped.
+    Tokenizer, shards, three phases of pretraining, masks filled in held-out code, a report; then it
+    learns to find functions by what they do, and an index of them is left. A second call goes on
+    where the first one stopped.
 
     Args:
         out: Folder for everything the demo makes.

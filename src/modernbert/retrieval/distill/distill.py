@@ -26,7 +26,7 @@ from modernbert.model import folder as model_folder
 from modernbert.retrieval.distill import lesson
 from modernbert.retrieval.distill.options import DistillOptions
 from modernbert.retrieval.distill.student import new_student
-from modernbert.retrieval.distill.teacher import Teacher, open_teacher
+from modernbert.retrieval.embedder import Embedder, open_embedder
 from modernbert.train.finish import finish
 from modernbert.train.summary import Summary, read_summary
 from modernbert.train.tune import tune
@@ -96,7 +96,7 @@ def _prepared(teacher: str, out: Path, options: DistillOptions) -> Path:
         return start
     device = choose_device(options.device)
     precision = choose_precision(options.precision, device, _PROBED_WIDTH)
-    opened = open_teacher(teacher, Autocast(device, precision))
+    opened = open_embedder(teacher, Autocast(device, precision))
     width = model_folder.read_config(start).dim if options.student else options.dim or None
     _taught(teacher, opened, out / "lesson", options, width)
     if not start.exists():
@@ -109,7 +109,7 @@ def _prepared(teacher: str, out: Path, options: DistillOptions) -> Path:
 
 
 def _taught(
-    name: str, teacher: Teacher, folder: Path, options: DistillOptions, width: int | None
+    name: str, teacher: Embedder, folder: Path, options: DistillOptions, width: int | None
 ) -> None:
     if lesson.is_done(folder):
         return

@@ -10,6 +10,7 @@ LESSON/lesson.json    written last: the teacher's name, and sizes
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,9 @@ from modernbert.base import files
 from modernbert.base.errors import ConfigError, DataError
 from modernbert.base.log import meter, say
 from modernbert.data.lesson import DESCRIPTION, FORMAT, TEXTS, VECTORS
-from modernbert.retrieval.distill.teacher import Teacher, Vectors
+from modernbert.retrieval.embedder import Embedder
+
+Vectors = NDArray[np.float16]
 
 _SHARD = 4000
 _BASIS, _SHARDS = "basis.npy", "shards"
@@ -49,7 +52,7 @@ def read_texts(folder: Path) -> list[str]:
         return [json.loads(line) for line in lines]
 
 
-def teach(folder: Path, teacher: Teacher, texts: list[str]) -> None:
+def teach(folder: Path, teacher: Embedder, texts: list[str]) -> None:
     """Ask the teacher for every passage whose vector is not there yet.
 
     Raises:
@@ -60,7 +63,7 @@ def teach(folder: Path, teacher: Teacher, texts: list[str]) -> None:
             path = folder / _SHARDS / f"{number:05d}.npy"
             part = texts[start : start + _SHARD]
             if not path.exists():
-                _write(path, teacher.vectors(part))
+                _write(path, teacher.vectors(part).astype(np.float16))
             bar.at(start + len(part))
 
 
@@ -83,7 +86,7 @@ def finish(folder: Path, teacher: str, width: int | None) -> None:
         basis, share = _basis(vectors, width)
         say(f"of the teacher's {theirs} directions {width} are kept: {share:.1%} of the lengths")
         _write(folder / _BASIS, basis)
-        vectors = projected(vectors, basis)
+        vectors = projected(vectors, basis).astype(np.float16)
     _write(folder / VECTORS, vectors)
     description = {"format": FORMAT, "teacher": teacher, "passages": len(vectors), "dim": width}
     files.write_json(folder / DESCRIPTION, description)
@@ -101,11 +104,13 @@ def width_of(folder: Path) -> int:
     return int(files.read_json(folder / DESCRIPTION)["dim"])
 
 
-def projected(vectors: Vectors, basis: NDArray[np.float32]) -> Vectors:
+def projected(
+    vectors: NDArray[np.floating[Any]], basis: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Return vectors of length 1 along some directions."""
     short = vectors.astype(np.float32) @ basis
     lengths = np.linalg.norm(short, axis=1, keepdims=True)
-    return np.asarray((short / np.maximum(lengths, 1e-6)).astype(np.float16))
+    return np.asarray(short / np.maximum(lengths, 1e-6))
 
 
 def _basis(vectors: Vectors, width: int) -> tuple[NDArray[np.float32], float]:

@@ -13,7 +13,7 @@ from modernbert.model.config import EncoderConfig
 from modernbert.model.init import build
 from modernbert.retrieval.distill.lesson import projected
 from modernbert.retrieval.distill.options import DistillOptions
-from modernbert.retrieval.distill.teacher import Teacher
+from modernbert.retrieval.embedder import Embedder
 
 _HEAD_WIDTHS = (64, 32)
 _ROWS = 64
@@ -24,7 +24,7 @@ _INSIDE = "##"
 
 
 def new_student(
-    options: DistillOptions, teacher: Teacher, basis: NDArray[np.float32] | None, width: int
+    options: DistillOptions, teacher: Embedder, basis: NDArray[np.float32] | None, width: int
 ) -> Pretrained:
     """Make a model that reads texts by the teacher's tokenizer.
 
@@ -49,8 +49,8 @@ def new_student(
     model = build(config, options.seed, None)
     ids = tokenizer.ordinary_ids
     vectors = _of_words(teacher, [_word(tokenizer.decode([each])) for each in ids.tolist()])
-    rows = (vectors if basis is None else projected(vectors, basis)).astype(np.float32)
-    rows -= rows.mean(0)
+    rows = vectors if basis is None else projected(vectors, basis)
+    rows = rows - rows.mean(0)
     with torch.no_grad():
         table = model.encoder.embeddings.tok_embeddings.weight
         table[torch.from_numpy(ids)] = torch.from_numpy(rows)
@@ -69,7 +69,7 @@ def _heads(width: int) -> int:
     raise ConfigError(f"dim is {width}: give a multiple of {_HEAD_WIDTHS[-1]}, or num_heads too")
 
 
-def _of_words(teacher: Teacher, words: Sequence[str]) -> NDArray[np.float16]:
+def _of_words(teacher: Embedder, words: Sequence[str]) -> NDArray[np.float32]:
     found = []
     with meter("the teacher reads words", len(words)) as bar:
         for start in range(0, len(words), _AT_ONCE):

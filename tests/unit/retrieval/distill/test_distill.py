@@ -153,7 +153,7 @@ def test_a_teacher_of_tokens_is_refused(place, tmp_path):
         )
     )
     late.save(tmp_path / "late")
-    with pytest.raises(ConfigError, match="the teacher gives no dense vector a text: name one"):
+    with pytest.raises(ConfigError, match="the model gives no dense vector a text: name one"):
         stages.distill(str(tmp_path / "late"), tmp_path / "out", options(place))
 
 
@@ -163,10 +163,10 @@ def test_a_teacher_of_another_kind_is_read_by_its_own_library(place, tmp_path):
     from sentence_transformers import SentenceTransformer
 
     from modernbert.base.device import Autocast
-    from modernbert.retrieval.distill.teacher import open_teacher
+    from modernbert.retrieval.embedder import open_embedder
 
     shutil.copytree(minilm.MODEL_DIR, tmp_path / "teacher")
-    teacher = open_teacher(str(tmp_path / "teacher"), Autocast(torch.device("cpu"), "float32"))
+    teacher = open_embedder(str(tmp_path / "teacher"), Autocast(torch.device("cpu"), "float32"))
     asked = ["A text.", "Another text, which is longer than the first."]
     truth = SentenceTransformer(str(tmp_path / "teacher"), device="cpu").encode(asked)
     np.testing.assert_allclose(teacher.vectors(asked), truth, atol=1e-3)

@@ -52,7 +52,7 @@ def test_a_narrower_student_gets_the_directions_that_matter(tmp_path):
     assert lesson.width_of(folder) == short.shape[1] == 5
     np.testing.assert_allclose(short @ short.T, whole @ whole.T, atol=5e-3)
     basis = lesson.basis_of(folder)
-    np.testing.assert_array_equal(lesson.projected(teacher.vectors(TEXTS), basis), short)
+    np.testing.assert_allclose(lesson.projected(teacher.vectors(TEXTS), basis), short, atol=1e-3)
 
 
 def test_what_cannot_be_learned_is_refused(tmp_path):

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
@@ -18,21 +17,21 @@ from modernbert.infer.hub import folder_of
 from modernbert.infer.pretrained import Pretrained, load
 from modernbert.model import folder as model_folder
 
-Vectors = NDArray[np.float16]
+Vectors = NDArray[np.float32]
 
 
-class Teacher(Protocol):
-    """What gives texts the vectors that are learned."""
+class Embedder(Protocol):
+    """What gives texts vectors."""
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """Its own, which a student can take over."""
+        """Its own."""
 
     def vectors(self, texts: Sequence[str]) -> Vectors:
-        """Return one vector of length 1 a text, in half precision."""
+        """Return one vector of length 1 a text [S N]."""
 
 
-def open_teacher(path_or_hub_id: str, autocast: Autocast) -> Teacher:
+def open_embedder(path_or_hub_id: str, autocast: Autocast) -> Embedder:
     """Open a ModernBERT with this package's engine, and any other model with its own library.
 
     Raises:
@@ -53,7 +52,7 @@ class _Ours:
     def __init__(self, model: Pretrained, autocast: Autocast) -> None:
         if model.sentence.config.is_per_token or model.sentence.config.is_sparse:
             raise ConfigError(
-                "the teacher gives no dense vector a text: name one that does, such as a "
+                "the model gives no dense vector a text: name one that does, such as a "
                 "SentenceTransformer"
             )
         self._model, self._autocast = model, autocast
@@ -61,7 +60,7 @@ class _Ours:
 
     def vectors(self, texts: Sequence[str]) -> Vectors:
         with self._autocast():
-            return _halved(self._model.embed(texts))
+            return _unit(self._model.embed(texts))
 
 
 class _Theirs:
@@ -72,16 +71,15 @@ class _Theirs:
 
     def vectors(self, texts: Sequence[str]) -> Vectors:
         with self._autocast():
-            return _halved(
+            return _unit(
                 self._model.encode(
                     list(texts), batch_size=64, convert_to_tensor=True, show_progress_bar=False
                 )
             )
 
 
-def _halved(vectors: Tensor) -> Vectors:
-    unit = F.normalize(vectors.float(), dim=-1)
-    return np.asarray(unit.to("cpu", torch.float16).numpy())
+def _unit(vectors: Tensor) -> Vectors:
+    return np.asarray(F.normalize(vectors.float(), dim=-1).cpu().numpy())
 
 
 def _sentence_transformer(folder: Path, device: str) -> Any:
@@ -90,7 +88,7 @@ def _sentence_transformer(folder: Path, device: str) -> Any:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise MachineError(
-            f"{folder} is no ModernBERT, and a teacher of another kind needs "
+            f"{folder} is no ModernBERT, and a model of another kind needs "
             "sentence-transformers: pip install 'modernbert[train-retriever]'"
         ) from error
     try:
