@@ -18,7 +18,7 @@ help: ## Show this list.
 
 install: .venv/installed ## Leave in .venv everything a developer needs.
 
-demo: install ## Train a small model from this machine's own Python files; the report is left in demo/.
+demo: install ## Train a small model on this machine's own Python files, and search them; all is left in demo/.
 	$(BIN)/modernbert demo --out demo
 
 test: install ## Run every test that a CPU can run, on every core.

@@ -45,14 +45,14 @@ def search(
     """Find the documents of an index that fit a query, with the passages that fit best.
 
     Args:
-        folder: Folder that `modernbert index` wrote.
+        folder: Folder that `modernbert index` or `modernbert demo` wrote.
         query: What to look for.
         asking: Where other queries come from, and how what is found is shown.
         options: How they are found.
     """
     from modernbert.retrieval.index import Index
 
-    index = Index.open(folder, model=asking.model, device=asking.device)
+    index = Index.open(_index_in(folder), model=asking.model, device=asking.device)
     rows = list(_rows_in(asking.queries)) if asking.queries else [{"query": query}]
     if not rows:
         raise DataError(f"{asking.queries} holds no query: give one a line")
@@ -66,6 +66,13 @@ def search(
             else:
                 _show(row["query"] if len(rows) > 1 else "", hits)
     return 0
+
+
+def _index_in(folder: Path) -> Path:
+    """Return the index that a folder is, or that a demo left in it."""
+    inner = folder / "index"
+    is_around = not (folder / "index.json").exists() and (inner / "index.json").exists()
+    return inner if is_around else folder
 
 
 def _rows_in(name: str) -> Iterator[dict[str, str]]:
