@@ -35,6 +35,7 @@ DOORS = {
     "sklearn": ("evals/baselines.py",),
     "tensorboard": ("train/metrics.py",),
     "huggingface_hub": ("infer/hub.py",),
+    "mteb": ("evals/mteb/",),
     "onnxruntime": ("bench/runtimes.py",),
     # torch.onnx imports it.
     "onnxscript": ("bench/runtimes.py",),

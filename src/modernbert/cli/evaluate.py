@@ -2,16 +2,19 @@
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from modernbert.base.log import say
 from modernbert.cli.verb_of import Verbs, run_verb
 from modernbert.evals.options import EvaluateOptions, RetrievalOptions
+
+if TYPE_CHECKING:
+    from modernbert.evals.retrieval_results import RetrievalResults
 
 _INTERRUPTED = 130
 
@@ -34,9 +37,36 @@ class Asked:
 _Asked = Annotated[Asked, tyro.conf.arg(name="")]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searched:
+    """What an evaluation of retrieval is given beside the model."""
+
+    data: tuple[Path, ...]
+    """Folders in BEIR's layout (corpus.jsonl, queries.jsonl, qrels/test.tsv), or of functions."""
+    out: Path
+    """Folder for results.json, the documents found, and the measures of each query."""
+    as_json: bool = False
+    """Print results.json instead of a table."""
+
+
+_Searched = Annotated[Searched, tyro.conf.arg(name="")]
+_Options = Annotated[RetrievalOptions, tyro.conf.arg(name="")]
+_PLAIN = RetrievalOptions()
+_LONG = RetrievalOptions(max_length=(512, 8192))
+_CODE = RetrievalOptions(distractors=999)
+
+
 def evaluate(arguments: Sequence[str]) -> int:
     """Measure a model on what the first argument names."""
-    verbs: Verbs = {"glue": glue, "labels": labels, "retrieval": retrieval, "compare": compare}
+    verbs: Verbs = {
+        "glue": glue,
+        "labels": labels,
+        "retrieval": retrieval,
+        "long": long,
+        "code": code,
+        "mteb": mteb,
+        "compare": compare,
+    }
     said = "Measure how well a model learns labelled sets, or searches judged ones."
     return run_verb("evaluate", said, verbs, arguments)
 
@@ -69,28 +99,86 @@ def retrieval(
     model: _Model,
     /,
     *,
-    data: tuple[Path, ...],
-    out: Path,
-    options: Annotated[RetrievalOptions, tyro.conf.arg(name="")],
-    as_json: bool = False,
+    searched: _Searched,
+    options: _Options = _PLAIN,
 ) -> int:
     """Search judged sets with a model, with BM25 and with both: nDCG@10, MRR@10, recall@100.
 
-    Nothing is learned: the model is used as it is, by its folder's pooling and prompts.
+    Nothing is learned: the model is used as it is, by its folder's pooling and prompts. The same
+    command again goes on where it was.
 
     Args:
         model: Folder of a model, or a hub id, with @revision or without.
-        data: Folders in BEIR's layout: corpus.jsonl, queries.jsonl, qrels/test.tsv.
+        searched: What is searched, and where to.
+        options: How.
+    """
+    return _searched(model, searched, options)
+
+
+def long(
+    model: _Model,
+    /,
+    *,
+    searched: _Searched,
+    options: _Options = _LONG,
+) -> int:
+    """Search sets of long documents, cut at several lengths: what does reading more bring?
+
+    The same command again goes on where it was.
+
+    Args:
+        model: Folder of a model, or a hub id, with @revision or without.
+        searched: What is searched, and where to.
+        options: How.
+    """
+    return _searched(model, searched, options)
+
+
+def code(
+    model: _Model,
+    /,
+    *,
+    searched: _Searched,
+    options: _Options = _CODE,
+) -> int:
+    """Search functions by what their docstrings say, among all and among 999 others.
+
+    The same command again goes on where it was.
+
+    Args:
+        model: Folder of a model, or a hub id, with @revision or without.
+        searched: What is searched, and where to.
+        options: How.
+    """
+    return _searched(model, searched, options)
+
+
+def mteb(
+    model: _Model,
+    /,
+    *,
+    out: Path,
+    tasks: tuple[str, ...] = (),
+    suite: Literal["beir", "mldr", "coir"] | None = None,
+    options: _Options = _PLAIN,
+    as_json: bool = False,
+) -> int:
+    """Search sets by their names in mteb, which takes them from the Hugging Face hub.
+
+    The same command again goes on where it was.
+
+    Args:
+        model: Folder of a model, or a hub id, with @revision or without.
         out: Folder for results.json, the documents found, and the measures of each query.
+        tasks: Names, such as SciFact NFCorpus.
+        suite: The fifteen sets of BEIR, MLDR's English part, or the ten of CoIR.
         options: How they are searched.
         as_json: Print results.json instead of a table.
     """
-    from modernbert.evals.retrieval import evaluate_retrieval, lines_of
+    from modernbert.evals.mteb.tasks import evaluate_tasks, tasks_of
 
-    found = evaluate_retrieval(model, data, out, options)
-    _show(out, lines_of(found), as_json)
-    say(f"every number is in {out / 'results.json'}, every query's in queries.jsonl beside it")
-    return 0
+    found = tasks_of(tasks, suite)
+    return _found(out, as_json, lambda: evaluate_tasks(model, found, out, options))
 
 
 def compare(
@@ -110,6 +198,28 @@ def compare(
     from modernbert.evals import compare as comparing
 
     print(comparing.lines_of(comparing.compare(one, other, system)))
+    return 0
+
+
+def _searched(model: str, searched: Searched, options: RetrievalOptions) -> int:
+    from modernbert.evals.retrieval import evaluate_retrieval
+
+    def search() -> "RetrievalResults":
+        return evaluate_retrieval(model, searched.data, searched.out, options)
+
+    return _found(searched.out, searched.as_json, search)
+
+
+def _found(out: Path, as_json: bool, search: Callable[[], "RetrievalResults"]) -> int:
+    from modernbert.evals.retrieval_results import lines_of
+
+    try:
+        found = search()
+    except KeyboardInterrupt:
+        say(f"go on with the same command; {shlex.quote(str(out))} holds the sets that are done")
+        raise
+    _show(out, lines_of(found), as_json)
+    say(f"every number is in {out / 'results.json'}, every query's in queries.jsonl beside it")
     return 0
 
 

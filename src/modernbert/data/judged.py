@@ -1,6 +1,7 @@
 """A folder in BEIR's layout in, its documents, queries and judgements out (arXiv 2104.08663)."""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,16 @@ class JudgedSet:
     notes: tuple[str, ...]
     """Sentences on what is odd about it."""
 
+    @property
+    def fingerprint(self) -> str:
+        """Name of the content: equal fingerprints, equal texts and judgements."""
+        name = hashlib.blake2b(digest_size=16)
+        for part in (self.documents, self.queries, self.judged):
+            for pair in part.items():
+                name.update(repr(pair).encode())
+            name.update(b"\x1e")
+        return name.hexdigest()
+
 
 def read_judged(folder: Path, split: str) -> JudgedSet:
     """Read a set whole; queries that nobody judged in this split are left out.
@@ -45,7 +56,7 @@ def read_judged(folder: Path, split: str) -> JudgedSet:
         documents,
         {query: asked[query] for query in judged},
         judged,
-        tuple(_oddities(documents, judged)),
+        tuple(oddities(_odd(documents, judged))),
     )
 
 
@@ -116,8 +127,15 @@ def _judgements(path: Path) -> dict[str, dict[str, int]]:
     return found
 
 
-def _oddities(documents: dict[str, str], judged: dict[str, dict[str, int]]) -> Iterator[str]:
-    found = {
+def oddities(found: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Say how many there are of each kind of what is odd, with an example."""
+    for what, names in found.items():
+        if names:
+            yield f"{what}: {len(names)}, such as {names[0]!r}"
+
+
+def _odd(documents: dict[str, str], judged: dict[str, dict[str, int]]) -> dict[str, list[str]]:
+    return {
         "documents without text": [name for name, text in documents.items() if not text],
         "judged documents that the corpus lacks": [
             name for each in judged.values() for name in each if name not in documents
@@ -126,9 +144,6 @@ def _oddities(documents: dict[str, str], judged: dict[str, dict[str, int]]) -> I
             query for query, each in judged.items() if max(each.values()) < 1
         ],
     }
-    for what, names in found.items():
-        if names:
-            yield f"{what}: {len(names)}, such as {names[0]!r}"
 
 
 def _more(names: list[str]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from modernbert.base.errors import ConfigError, DataError
 from modernbert.base.files import read_json
-from modernbert.evals.judging import MEASURES, Measured, chance, means
+from modernbert.evals.judging import Measured, chance, means
 from modernbert.evals.text_table import text_table
 
 
@@ -45,7 +45,8 @@ def compare(one: Path, other: Path, system: str) -> list[Difference]:
         ours, theirs = means(first), means(second)
         found += [
             Difference(name, each, ours[each], theirs[each], chance(first, second, each))
-            for each in MEASURES
+            for each in ours
+            if each in theirs
         ]
     return found
 

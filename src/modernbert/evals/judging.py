@@ -13,9 +13,12 @@ Measured = dict[str, dict[str, float]]
 """Measures by query."""
 Scored = dict[str, dict[str, float]]
 """Of each query the documents that were found, with their scores, the best first."""
-MEASURES = ("ndcg@10", "mrr@10", "recall@100")
-_TREC = {"ndcg@10": "ndcg_cut.10", "mrr@10": "recip_rank", "recall@100": "recall.100"}
-_FLIPS = 10_000
+DECISIVE = "ndcg@10"
+MEASURES = (DECISIVE, "mrr@10", "mrr@100", "recall@100")
+_TREC = {DECISIVE: "ndcg_cut.10", "recall@100": "recall.100"}
+_RANK = "recip_rank"
+_DEPTHS = {"mrr@10": 10, "mrr@100": 100}
+_FLIPS, _FLIPS_AT_ONCE = 10_000, 250
 
 
 def check_installed() -> Any:
@@ -47,49 +50,57 @@ def by_id(hits: Sequence[Hits], queries: Sequence[str], documents: Sequence[str]
 def judge(
     judged: Mapping[str, Mapping[str, int]], found: Mapping[str, Mapping[str, float]]
 ) -> Measured:
-    """Return nDCG@10, MRR@10 and recall@100 of each judged query, as trec_eval counts them.
+    """Return `MEASURES` of each judged query, as trec_eval counts them.
 
     Equal scores are ordered by id, the later first, as trec_eval does. A query for which nothing
     was found has 0.
     """
     package = check_installed()
     plain = {query: dict(each) for query, each in judged.items()}
-    whole = _evaluated(package, plain, found, ("ndcg@10", "recall@100"))
-    first = {query: dict(_first(each, 10)) for query, each in found.items()}
-    ranked = _evaluated(package, plain, first, ("mrr@10",))
-    nothing = dict.fromkeys(MEASURES, 0.0)
-    return {query: nothing | whole.get(query, {}) | ranked.get(query, {}) for query in judged}
+    rows = {query: dict.fromkeys(MEASURES, 0.0) for query in judged}
+    _fill(rows, package, plain, found, _TREC)
+    for name, depth in _DEPTHS.items():
+        first = {query: dict(_first(each, depth)) for query, each in found.items()}
+        _fill(rows, package, plain, first, {name: _RANK})
+    return rows
 
 
 def means(measured: Measured) -> dict[str, float]:
     """Return the mean of each measure over all queries."""
-    return {name: float(np.mean([each[name] for each in measured.values()])) for name in MEASURES}
+    names = next(iter(measured.values()), {})
+    return {name: float(np.mean([each[name] for each in measured.values()])) for name in names}
 
 
-def chance(one: Measured, other: Measured, measure: str = "ndcg@10") -> float:
+def chance(one: Measured, other: Measured, measure: str = DECISIVE) -> float:
     """Return how likely a difference as large as theirs is where both are equally good.
 
     Fisher's randomization test over the queries, two-sided (Smucker et al., CIKM 2007), by 10,000
     draws that are the same each time.
     """
     gaps = np.array([each[measure] - other[query][measure] for query, each in one.items()])
-    signs = rng.generator(0, "randomization test").integers(0, 2, (_FLIPS, len(gaps))) * 2 - 1
-    drawn = np.abs(signs @ gaps)
+    source = rng.generator(0, "randomization test")
+    # Some at a time: of ten thousand queries, all would take gigabytes.
+    parts = [
+        np.abs((source.integers(0, 2, (_FLIPS_AT_ONCE, len(gaps))) * 2 - 1) @ gaps)
+        for _ in range(_FLIPS // _FLIPS_AT_ONCE)
+    ]
+    drawn = np.concatenate(parts)
     # What was measured is one of the draws, so that nothing is impossible.
     return float((1 + (drawn >= abs(gaps.sum()) - 1e-9).sum()) / (1 + _FLIPS))
 
 
-def _evaluated(
+def _fill(
+    rows: Measured,
     package: Any,
     judged: dict[str, dict[str, int]],
     found: Mapping[str, Mapping[str, float]],
-    names: Sequence[str],
-) -> Measured:
-    evaluator = package.RelevanceEvaluator(judged, {_TREC[name] for name in names})
+    names: Mapping[str, str],
+) -> None:
+    """Write measures, by our names and trec_eval's, into the rows of the queries."""
+    evaluator = package.RelevanceEvaluator(judged, {*names.values()})
     answered = {query: dict(each) for query, each in found.items() if each}
-    rows = evaluator.evaluate(answered) if answered else {}
-    keys = {name: _TREC[name].replace(".", "_") for name in names}
-    return {query: {name: row[key] for name, key in keys.items()} for query, row in rows.items()}
+    for query, row in (evaluator.evaluate(answered) if answered else {}).items():
+        rows[query] |= {name: row[key.replace(".", "_")] for name, key in names.items()}
 
 
 def _first(found: Mapping[str, float], number: int) -> list[tuple[str, float]]:

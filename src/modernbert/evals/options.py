@@ -43,8 +43,8 @@ class RetrievalOptions:
 
     split: str = "test"
     """Name of the judgements: a file qrels/SPLIT.tsv."""
-    max_length: int = 0
-    """Tokens at which documents are cut; 0 takes what the model's folder says."""
+    max_length: tuple[int, ...] = ()
+    """Tokens at which documents are cut, one number or several; without any, the folder's."""
     number: int = 100
     """Documents kept for each query."""
     bm25: bool = True
@@ -53,6 +53,8 @@ class RetrievalOptions:
     """Folder or hub id of a model that scores pairs; it orders the best of what was found."""
     rerank: int = 100
     """Documents of each query that it reads."""
+    distractors: int = 0
+    """Others among which each right document is ranked too, as CodeSearchNet does with 999."""
     ignore_identical_ids: bool = False
     """Leave a document out that has its query's own id, as ArguAna and Quora want it."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -63,5 +65,7 @@ class RetrievalOptions:
             raise ConfigError(f"--number is {self.number}: recall is of the first 100, give more")
         if self.rerank < 1:
             raise ConfigError(f"--rerank is {self.rerank}: give 1 or more")
-        if self.max_length < 0:
-            raise ConfigError("--max-length cannot be negative")
+        if self.distractors < 0:
+            raise ConfigError("--distractors cannot be negative")
+        if len({*self.max_length}) < len(self.max_length):
+            raise ConfigError("--max-length names a number twice: give each once")

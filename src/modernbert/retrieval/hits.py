@@ -61,6 +61,25 @@ def best_places(scores: NDArray[np.float32], number: int) -> NDArray[np.int64]:
     return np.sort(np.concatenate([above, equal]))
 
 
+@final
+class Chosen:
+    """The scores of documents that were chosen before, some for each query."""
+
+    def __init__(self, chosen: NDArray[np.int64], num_documents: int) -> None:
+        """Wait for the documents with these numbers, [Q K]."""
+        self._chosen = chosen
+        self._place = np.full(num_documents, -1, dtype=np.int64)
+        self.scores = np.full(chosen.shape, -np.inf, dtype=np.float32)
+
+    def add(self, scores: NDArray[np.float32], numbers: NDArray[np.int64]) -> None:
+        """Take the scores [Q S] of some documents, whose numbers are given."""
+        self._place[numbers] = np.arange(len(numbers))
+        places = self._place[self._chosen]
+        rows, columns = np.nonzero(places >= 0)
+        self.scores[rows, columns] = scores[rows, places[rows, columns]]
+        self._place[numbers] = -1
+
+
 def fused(runs: Sequence[Sequence[Hits]], number: int) -> list[Hits]:
     """Return the best documents of several searches by reciprocal rank fusion.
 

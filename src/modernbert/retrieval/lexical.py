@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from modernbert.base.errors import MachineError
 from modernbert.retrieval.hits import Hits
@@ -52,11 +53,15 @@ class Lexical:
         """Return the best documents of each query; those that share no word are left out."""
         return [self._best(query, number) for query in queries]
 
-    def _best(self, query: str, number: int) -> Hits:
+    def scores(self, query: str) -> NDArray[np.float32]:
+        """Return the score of every document; 0 where it shares no word."""
         ids = [self._vocabulary[word] for word in words_of(query) if word in self._vocabulary]
         if not ids:
-            return Hits(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
-        scores = np.asarray(self._index.get_scores_from_ids(ids), dtype=np.float32)
+            return np.zeros(self._size, dtype=np.float32)
+        return np.asarray(self._index.get_scores_from_ids(ids), dtype=np.float32)
+
+    def _best(self, query: str, number: int) -> Hits:
+        scores = self.scores(query)
         # Stable, so that documents of equal scores are found in their order.
         order = np.argsort(-scores, kind="stable")[:number]
         order = order[scores[order] > 0]

@@ -157,7 +157,7 @@ def _tokens(model: Pretrained, texts: Sequence[str], how: Reading) -> tuple[Enco
     more = replace(config, max_length=length + 1, late=replace(late, document_length=length + 1))
     read = reading.side_of(model.tokenizer, more, texts, is_query=False)
     is_cut = [len(each.ids) > length for each in read]
-    ids = [_cut(each.ids, length) for each in read]
+    ids = [cut_to(each.ids, length) for each in read]
     whole = [reading.ReadText(each, len(each)) for each in ids]
     vectors = embed.vectors_of_tokens(model.model, model.sentence, whole)
     kept = [reading.kept(model.tokenizer, late, each, is_query=False) for each in ids]
@@ -242,10 +242,11 @@ def _read(model: Pretrained, texts: Sequence[str], length: int) -> tuple[list[Id
     """Encode texts behind the documents' prompt, and say which ones were cut."""
     prompt = _prompt_text(model.sentence.config)
     ids = reading.with_ends(model.tokenizer, texts, prompt, length + 1)
-    return [_cut(each, length) for each in ids], [len(each) > length for each in ids]
+    return [cut_to(each, length) for each in ids], [len(each) > length for each in ids]
 
 
-def _cut(ids: Ids, length: int) -> Ids:
+def cut_to(ids: Ids, length: int) -> Ids:
+    """Leave out what is too much, and keep [SEP]."""
     return ids if len(ids) <= length else np.concatenate([ids[: length - 1], ids[-1:]])
 
 

@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
@@ -7,6 +10,7 @@ from modernbert.model.config import MASKED_LM
 from modernbert.model.sentence import Sentence
 from modernbert.model.sentence_config import LateInteraction, Normalize, SentenceConfig, Splade
 from modernbert.retrieval import exact
+from modernbert.retrieval.hits import Best
 from tests.corpora import texts
 from tests.sentence_folders import change, made
 
@@ -55,3 +59,35 @@ def test_the_folders_prompts_are_used(tmp_path):
 def test_other_ways_to_compare_are_refused():
     with pytest.raises(ConfigError, match="compares vectors by 'manhattan': search knows cosine"):
         exact.search(with_steps(similarity="manhattan"), QUERIES, DOCUMENTS, 5)
+
+
+@pytest.mark.parametrize("kind", ["dense", "late"])
+def test_documents_are_searched_at_several_lengths_in_one_pass(kind):
+    late = LateInteraction(form="MultiVectorEncoder", skipped_words=("packed",))
+    tokens = {"steps": (Normalize(),), "late": late, "similarity": "maxsim"}
+    model = with_steps(**(tokens if kind == "late" else {"prompts": {"document": "place: "}}))
+    best = {length: Best(len(QUERIES), 5) for length in (12, 64, 24)}
+    for numbers, length, scores in exact.scored_at(model, QUERIES, DOCUMENTS, [*best], shard=7):
+        best[length].add(scores.numpy(), np.array(numbers))
+    whole = model.sentence.config
+    asked = model.token_vectors(QUERIES, is_query=True) if kind == "late" else model.embed(QUERIES)
+    for length, found in best.items():
+        model.sentence.config = replace(whole, max_length=length)
+        if kind == "late":
+            documents = model.token_vectors(DOCUMENTS, is_query=False)
+            truth = torch.tensor(
+                [[float((a @ b.T).amax(1).sum()) for b in documents] for a in asked]
+            )
+        else:
+            documents = torch.nn.functional.normalize(model.embed(DOCUMENTS, "document"))
+            truth = torch.nn.functional.normalize(asked) @ documents.T
+        for row, hits in zip(truth, found.hits(), strict=True):
+            scores = row.sort(descending=True).values[:5]
+            torch.testing.assert_close(torch.from_numpy(hits.scores), scores, rtol=1e-4, atol=1e-5)
+
+
+def test_shards_are_bounded_by_documents_and_by_text(monkeypatch):
+    monkeypatch.setattr(exact, "_SHARD_CHARACTERS", 100)
+    documents = ["a" * size for size in (900, 60, 50, 40, 1, 1, 1, 1, 0)]
+    order = range(len(documents))
+    assert [*exact._shards(documents, order, 100, 3)] == [[0], [1], [2, 3], [4, 5, 6], [7, 8]]

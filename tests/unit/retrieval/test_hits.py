@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from modernbert.retrieval.hits import Best, Hits, fused
+from modernbert.retrieval.hits import Best, Chosen, Hits, fused
 
 
 @pytest.mark.parametrize("size", [1, 3, 50])
@@ -15,6 +15,18 @@ def test_the_best_of_all_pieces_are_the_best_of_the_whole(size):
     for row, hits in zip(scores, best.hits(), strict=True):
         assert hits.numbers.tolist() == (-row).argsort()[:7].tolist()
         assert hits.scores.tolist() == (-np.sort(-row))[:7].tolist()
+
+
+@pytest.mark.parametrize("size", [1, 3, 50])
+def test_chosen_documents_get_their_scores_whatever_the_pieces(size):
+    source = np.random.default_rng(0)
+    scores = source.standard_normal((4, 50), dtype=np.float32)
+    numbers = np.stack([source.permutation(50)[:9] for _ in range(4)])
+    chosen, order = Chosen(numbers, 50), source.permutation(50)
+    for start in range(0, 50, size):
+        some = order[start : start + size]
+        chosen.add(scores[:, some], some)
+    assert np.array_equal(chosen.scores, np.take_along_axis(scores, numbers, axis=1))
 
 
 def test_fewer_documents_than_asked_and_equal_scores_keep_their_order():

@@ -1,0 +1,76 @@
+"""Judged queries in; for each a right document among random others, and its rank, out.
+
+CodeSearchNet's protocol (arXiv 1909.09436, section 4): each docstring looks for its function among
+999 others.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modernbert.base import rng
+from modernbert.data.judged import JudgedSet
+from modernbert.retrieval.hits import FUSED
+
+Numbers = NDArray[np.int64]
+Scores = NDArray[np.float32]
+
+
+def drawn(given: JudgedSet, distractors: int) -> Numbers:
+    """Return for each query the number of a right document, then those of others, [Q 1+K].
+
+    Others are not judged to be right. They depend on the query's id and the corpus alone; a query
+    without a right document in the corpus has -1 in front. A small corpus gives fewer.
+    """
+    place = {name: number for number, name in enumerate(given.documents)}
+    right = [
+        [place[name] for name in _best_first(judged) if name in place]
+        for judged in given.judged.values()
+    ]
+    most = max(map(len, right), default=0)
+    others = min(distractors, len(place) - max(1, most))
+    rows = [
+        [(own or [-1])[0], *_others(query, own, len(place), others)]
+        for query, own in zip(given.judged, right, strict=True)
+    ]
+    return np.array(rows, dtype=np.int64)
+
+
+def reciprocal_ranks(scores: Scores, numbers: Numbers) -> NDArray[np.float64]:
+    """Return 1 / rank of the first column of each row; equal scores rank before it.
+
+    So CodeSearchNet counts. Where there is no right document it is 0.
+    """
+    ranks = (scores >= scores[:, :1]).sum(axis=1)
+    return np.where(numbers[:, 0] < 0, 0.0, 1.0 / ranks)
+
+
+def fused_scores(several: Sequence[Scores]) -> Scores:
+    """Return reciprocal rank fusion's scores of the same documents, scored several times.
+
+    What was not found, -inf, counts nothing (see `hits.fused`).
+    """
+    return np.stack([_fused_of_one(rows) for rows in zip(*several, strict=True)])
+
+
+def _fused_of_one(rows: Sequence[Scores]) -> Scores:
+    total = np.zeros(rows[0].shape, dtype=np.float32)
+    for scores in rows:
+        # From the back, so that the right document, the first, comes behind its equals.
+        back = -scores[::-1]
+        ranks = np.empty(len(back), dtype=np.int64)
+        ranks[np.argsort(back, kind="stable")] = np.arange(1, len(back) + 1)
+        total += np.where(np.isfinite(back), 1.0 / (FUSED + ranks), 0.0)[::-1].astype(np.float32)
+    return total
+
+
+def _best_first(judged: dict[str, int]) -> list[str]:
+    right = [name for name, number in judged.items() if number > 0]
+    return sorted(right, key=lambda name: -judged[name])
+
+
+def _others(query: str, own: Sequence[int], size: int, number: int) -> Numbers:
+    draws = rng.generator(0, "distractors", query)
+    found = draws.choice(size, min(size, number + len(own)), replace=False)
+    return found[~np.isin(found, own)][:number]

@@ -1,0 +1,1 @@
+"""Sets and protocols of mteb, the one place where it is imported."""
