@@ -113,6 +113,7 @@ def run(given: list[str]) -> int:
     from modernbert.cli import verbs
     from modernbert.cli.bench import bench
     from modernbert.cli.convert import convert
+    from modernbert.cli.embed import embed
     from modernbert.cli.evaluate import evaluate
     from modernbert.cli.finetune import finetune
     from modernbert.cli.inspect import inspect
@@ -136,6 +137,7 @@ def run(given: list[str]) -> int:
                 "pretrain": verbs.pretrain_help,
                 "finetune": verbs.finetune_help,
                 "predict": predict,
+                "embed": embed,
                 "evaluate": verbs.evaluate_help,
                 "report": verbs.report,
                 "fill": verbs.fill,

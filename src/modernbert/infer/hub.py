@@ -24,11 +24,12 @@ _FILES = (
 )
 # Modules of sentence-transformers lie in folders such as 1_Pooling. Other formats of the same
 # weights, which many repositories hold beside these, would only cost time.
-_WANTED = (
+WANTED = (
     *_FILES,
     *(f"[0-9]_*/{name}" for name in _FILES),
     f"[0-9]_Dense/{PICKLE}",  # how its weights were kept before safetensors
 )
+"""Patterns of the files that decide what a model computes."""
 
 
 def folder_of(
@@ -90,7 +91,7 @@ def _downloaded(hub_id: str, revision: str | None, token: str | None) -> Path:
 
     try:
         found = snapshot_download(
-            hub_id, revision=revision, token=token, allow_patterns=list(_WANTED)
+            hub_id, revision=revision, token=token, allow_patterns=list(WANTED)
         )
     except Exception as error:  # those of the library's HTTP client share no base with the others
         _refuse(hub_id, revision, error)

@@ -8,8 +8,6 @@ RUN/model/             the finished model, with a card
 """
 
 import dataclasses
-import fcntl
-import os
 import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ import torch
 from modernbert.base import files, machine
 from modernbert.base.device import Autocast, choose_device, choose_precision
 from modernbert.base.errors import CheckpointError, ConfigError, DataError, MachineError
+from modernbert.base.lock import held
 from modernbert.base.log import count, say
 from modernbert.data.corpus import Corpus
 from modernbert.kernels.attention import backend_for
@@ -124,7 +123,7 @@ def create(config: RunConfig, folder: Path) -> Run:
         _check_memory(config.model)
     files.make_folder(folder)
     with ExitStack() as undo:
-        lock = undo.enter_context(_locked(folder))
+        lock = undo.enter_context(held(folder, "trained"))
         files.sweep(folder)
         run = _assembled(config, corpus, folder, lock)
         files.write_json(folder / "run.json", describe(config, corpus, folder))
@@ -147,7 +146,7 @@ def resume(folder: Path, corpus: str = "") -> Run:
     config = config_of(folder / "run.json")
     config = dataclasses.replace(config, corpus=corpus or config.corpus)
     with ExitStack() as undo:
-        run = _reopened(folder, config, began_with, undo.enter_context(_locked(folder)))
+        run = _reopened(folder, config, began_with, undo.enter_context(held(folder, "trained")))
         undo.pop_all()
     return run
 
@@ -264,21 +263,3 @@ def _restore(run: Run, saved: Path) -> None:
 
 def _shape(config: EncoderConfig) -> tuple[int, ...]:
     return (config.vocab_size, config.dim, config.mlp_dim, config.num_layers, config.num_heads)
-
-
-def _locked(folder: Path) -> TextIO:
-    """Hold the folder for this process; the system lets go of it however the process ends."""
-    with ExitStack() as undo, files.explained(folder / ".lock"):
-        handle = undo.enter_context((folder / ".lock").open("a+"))
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            handle.seek(0)
-            raise ConfigError(
-                f"{folder} is being trained by process {handle.read().strip()}: stop that one first"
-            ) from error
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
-        undo.pop_all()
-    return handle

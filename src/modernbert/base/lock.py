@@ -1,0 +1,35 @@
+"""A folder in, the right to write in it out: one process at a time."""
+
+import fcntl
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TextIO
+
+from modernbert.base import files
+from modernbert.base.errors import ConfigError
+
+LOCK = ".lock"
+
+
+def held(folder: Path, being: str) -> TextIO:
+    """Hold a folder until what is returned is closed, or the process ends in whatever way.
+
+    Raises:
+        ConfigError: another process holds it; `being` says what is done to the folder.
+        MachineError: the folder cannot be written.
+    """
+    with ExitStack() as undo, files.explained(folder / LOCK):
+        handle = undo.enter_context((folder / LOCK).open("a+"))
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            handle.seek(0)
+            raise ConfigError(
+                f"{folder} is being {being} by process {handle.read().strip()}: stop that one first"
+            ) from error
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        undo.pop_all()
+    return handle

@@ -1,0 +1,177 @@
+"""Files of documents to be searched in, each with its id, title and what else is known of it out.
+
+A row of a table is a document (BEIR's corpus.jsonl among them), and so is a file of plain text.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+from modernbert.base.errors import DataError
+from modernbert.base.files import digest, digest_of
+from modernbert.data.documents import Reader, find
+from modernbert.data.formats import PLAIN, kind_of
+from modernbert.data.table import Row, Table, open_table
+from modernbert.data.tokenizer import SURROGATE
+
+_IDS = ("_id", "id")
+_CORPUS = tuple(f"corpus.jsonl{packing}" for packing in ("", ".gz", ".zst"))
+_TEXTS = (".txt", ".txt.gz", ".md", ".rst", ".py")
+"""Ends of names of files that are one document each; in folders, whatever is no table is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A document as it is kept for searching."""
+
+    id: str
+    text: str
+    title: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What else is known of it: values as JSON has them."""
+    where: str = ""
+    """File and line or row, for sentences about it."""
+
+    @property
+    def whole(self) -> str:
+        """Title and text, as BEIR joins them: what is read and searched."""
+        return joined(self.title, self.text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """Columns of a table by what they hold; all others are metadata."""
+
+    text: str = "text"
+    """Column of the texts."""
+    title: str = "title"
+    """Column of the titles, where there are any."""
+    id: str = ""
+    """Column of the ids; without it _id or id, or else the file's name and the line."""
+
+
+def joined(title: str, text: str) -> str:
+    """Return a title and a text as one."""
+    return f"{title} {text}" if title else text
+
+
+@final
+class EntryFiles:
+    """Documents of files and folders, read as often as asked.
+
+    Iterating raises DataError where a file is broken or a row lacks its text, with its place.
+    """
+
+    def __init__(self, paths: Sequence[Path], keys: Keys | None = None) -> None:
+        """List what there is.
+
+        Raises:
+            DataError: a path does not exist, or is of no known kind.
+        """
+        self._keys = keys or Keys()
+        self.name = ", ".join(path.name for path in paths)
+        self.bytes_read = 0
+        """Bytes of the files, as they lie on disk, that were read."""
+        self._parts: list[Table | tuple[Path, str]] = []
+        contents = []
+        for path in paths:
+            parts, content = _parts_of(path)
+            self._parts += parts
+            contents.append(content)
+        self.fingerprint = digest(repr((contents, self._keys)).encode())
+        """Name of all contents in this order, and of how they are read."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the files, as they lie on disk."""
+        return sum(
+            part.size_bytes if isinstance(part, Table) else part[0].stat().st_size
+            for part in self._parts
+        )
+
+    def __iter__(self) -> Iterator[Entry]:
+        self.bytes_read = 0
+        for part in self._parts:
+            before = self.bytes_read
+            if isinstance(part, Table):
+                for number, row in enumerate(part, start=1):
+                    self.bytes_read = before + part.bytes_read
+                    yield _entry_of(row, self._keys, number)
+                self.bytes_read = before + part.size_bytes
+            else:
+                yield from _texts_of(*part)
+                self.bytes_read = before + part[0].stat().st_size
+
+
+def _parts_of(path: Path) -> tuple[list[Table | tuple[Path, str]], str]:
+    """Return the tables and texts of a path, and a name of their content."""
+    if path.is_dir():
+        corpus = next((path / name for name in _CORPUS if (path / name).is_file()), None)
+        if corpus is not None:
+            path = corpus
+        elif _is_saved(path):
+            table = open_table(path)
+            return [table], digest("".join(map(digest_of, table.files)).encode())
+    if path.is_dir() or path.name.lower().endswith(_TEXTS):
+        found = find([path])
+        return [
+            (file, name) if kind_of(file) == PLAIN else open_table(file)
+            for file, name in found.files
+        ], found.fingerprint
+    return [open_table(path)], digest_of(path)
+
+
+def _is_saved(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("state.json", "dataset_dict.json"))
+
+
+def _texts_of(path: Path, name: str) -> Iterator[Entry]:
+    for text in Reader([(path, name)], invalid_utf8="replace", key="text"):
+        yield Entry(text.name, text.text, where=str(path))
+
+
+def _entry_of(row: Row, keys: Keys, number: int) -> Entry:
+    values = row.values
+    if keys.text not in values:
+        raise DataError(
+            f"{row.where} has no {keys.text!r} (it has {', '.join(values)}): name the column of "
+            "the texts with --text"
+        )
+    text = values[keys.text]
+    if not isinstance(text, str | None):
+        raise DataError(f"{row.where}: {keys.text!r} is not a text: leave the row out")
+    name = next((key for key in ((keys.id,) if keys.id else _IDS) if key in values), "")
+    title = values.get(keys.title)
+    used = {keys.text, keys.title, name}
+    return Entry(
+        _id_of(row, keys, name, number),
+        SURROGATE.sub("\ufffd", text or ""),
+        SURROGATE.sub("\ufffd", "" if title is None else str(title)),
+        {key: _plain(value) for key, value in values.items() if key not in used},
+        row.where,
+    )
+
+
+def _id_of(row: Row, keys: Keys, name: str, number: int) -> str:
+    if not name and not keys.id:
+        file, _, place = row.where.rpartition(", ")
+        return f"{Path(file).name}:{place.split()[-1] if place else number}"
+    value = row.values.get(name)
+    if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
+        key = name or keys.id
+        raise DataError(f"{row.where} has no {key!r}: complete it, or leave the row out")
+    return SURROGATE.sub("\ufffd", str(value))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it; dates and what else tables hold become texts."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, str):
+        return SURROGATE.sub("\ufffd", value)
+    if value is None or isinstance(value, int | float):
+        return value
+    return json.loads(json.dumps(value, default=str))
