@@ -1,5 +1,6 @@
 import os
 import signal
+import sys
 
 import pytest
 
@@ -120,3 +121,12 @@ def test_a_cluster_that_is_not_there_is_told(model, tmp_path):
     ran = called(*asked, RAY_ADDRESS="nowhere")
     assert (ran.returncode, "there is no Ray cluster at nowhere" in ran.stderr) == (2, True)
     assert "Traceback" not in ran.stderr
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with (
+        pytest.raises(MachineError, match=r"--engine ray needs Ray: pip install 'modernbert\[ray"),
+        bulk_ray._cluster(),
+    ):
+        pass
