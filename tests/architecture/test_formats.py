@@ -11,6 +11,7 @@ from modernbert.data.shards import ShardFacts
 from modernbert.data.stream import StreamState
 from modernbert.evals.results import Results, Score, SeedResult, TaskResult
 from modernbert.evals.sweep import Sweep
+from modernbert.infer.embeddings import EmbeddingsFacts, InputFacts
 from modernbert.infer.facts import Facts, TokenizerFacts
 from modernbert.kernels.scaling import RopeScaling
 from modernbert.model.config import EncoderConfig, HeadConfig
@@ -56,6 +57,7 @@ PARTS = {
         *(TrainerState, Progress, StreamState),
         *(Facts, TokenizerFacts, Opening),
     ),
+    "Embeddings of a corpus": (EmbeddingsFacts, InputFacts),
     "Demo folder": (Summary,),
     "Index folder": (IndexFacts, Reading, SegmentFacts, AddedFacts),
 }

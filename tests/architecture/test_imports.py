@@ -40,6 +40,7 @@ DOORS = {
     # torch.onnx imports it.
     "onnxscript": ("bench/runtimes.py",),
     "openvino": ("bench/runtimes.py",),
+    "ray": ("infer/bulk_ray.py",),
     "rich": ("base/log.py", "cli/", "train/metrics.py"),
     "safetensors": ("model/stored.py", "train/checkpoint.py"),
     "tokenizers": ("data/",),

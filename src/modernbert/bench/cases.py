@@ -154,15 +154,78 @@ class AccelerateCase:
             )
 
 
+EmbeddingName = Literal["given", "queries", "short", "short-fixed", "long", "long-fixed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingCase:
+    """Texts embedded by this package and by `SentenceTransformer.encode`."""
+
+    case: EmbeddingName = "short"
+    """How long the texts are: as given, or pieces of what is given, of as many tokens as those of
+    `modernbert bench forward`."""
+    documents: int = 0
+    """How many; 0 takes 16 times what `modernbert bench forward` takes, or 256 as given."""
+    batch_size: int = 32
+    """Texts in a batch of the other side; 32 is its own."""
+    precision: Precision = "float32"
+    rounds: int = 5
+    """Times that each side embeds all texts."""
+
+    def __post_init__(self) -> None:
+        """Reject sizes that cannot be measured."""
+        if self.rounds < 2 or self.documents < 0 or self.batch_size < 1:
+            raise ConfigError(
+                f"rounds is {self.rounds}, documents {self.documents} and batch_size "
+                f"{self.batch_size}: rounds is 2 or more, a batch 1 or more, and documents cannot "
+                "be negative"
+            )
+
+    @property
+    def num_documents(self) -> int:
+        """How many texts are embedded."""
+        own = 256 if self.case == "given" else 16 * LENGTHS[self.case].documents
+        return self.documents or own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaxSimCase:
+    """Vectors of tokens whose late interaction is computed."""
+
+    queries: int = 8
+    query_tokens: int = 32
+    documents: int = 1000
+    shortest: int = 20
+    """Tokens of the shortest document; lengths are drawn evenly up to the longest."""
+    longest: int = 180
+    dim: int = 128
+    """Numbers of a vector."""
+    rounds: int = 7
+    """Times that each side scores all documents."""
+
+    def __post_init__(self) -> None:
+        """Reject sizes that cannot be measured."""
+        sizes = (self.queries, self.query_tokens, self.documents, self.shortest, self.dim)
+        if self.rounds < 2 or min(sizes) < 1 or self.longest < self.shortest:
+            raise ConfigError(
+                f"rounds is {self.rounds}, the sizes {sizes} and longest {self.longest}: rounds is "
+                "2 or more, every size 1 or more, and longest no less than shortest"
+            )
+
+
 def batches_of(case: ForwardCase) -> list[list[int]]:
     """Draw a case's lengths and group them, shortest first; the same on every machine."""
-    told = LENGTHS[case.case]
-    number = case.documents or told.documents
-    drawn = generator(0, "lengths", case.case).normal(told.mean, told.deviation, number)
-    lengths = sorted(int(length) for length in drawn.clip(told.shortest, told.longest))
+    lengths = sorted(lengths_of(case.case, case.documents or LENGTHS[case.case].documents))
     batches: list[list[int]] = []
     for length in lengths:
         if not batches or sum(batches[-1]) + length > case.batch_tokens:
             batches.append([])
         batches[-1].append(length)
     return batches
+
+
+def lengths_of(case: CaseName, number: int) -> list[int]:
+    """Draw so many lengths of a case; the same on every machine."""
+    told = LENGTHS[case]
+    drawn = generator(0, "lengths", case).normal(told.mean, told.deviation, number)
+    return [int(length) for length in drawn.clip(told.shortest, told.longest)]

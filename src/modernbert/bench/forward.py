@@ -9,7 +9,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 import torch
 
 from modernbert.base import machine
@@ -17,9 +16,10 @@ from modernbert.base.errors import ConfigError, MachineError
 from modernbert.base.log import say
 from modernbert.base.records import nearest
 from modernbert.bench.cases import ForwardCase, batches_of
-from modernbert.bench.encoding import Rows, answers
+from modernbert.bench.encoding import answers
 from modernbert.bench.measure import Seconds, interleaved, ratio
 from modernbert.bench.runtimes import BY_PRECISION, OURS, PRODUCTS, READ_GRAPHS, write_graph
+from modernbert.bench.sides import agreement
 from modernbert.bench.worker import Failure, Worker, apart
 from modernbert.model import folder as model_folder
 from modernbert.model.config import EncoderConfig
@@ -91,21 +91,10 @@ def _checked(workers: dict[str, Worker], case: ForwardCase) -> dict[str, Row]:
         if package != OURS and find_spec(package) is None:
             facts[name] = {"failed": "not installed"}
         else:
-            facts[name] = _agreement(worker.ask("rows"), ours, _AGREEMENT[case.precision])
+            facts[name] = agreement(worker.ask("rows"), ours, _AGREEMENT[case.precision])
         if "failed" in facts[name]:
             say(f"{name} is left out: {facts[name]['failed']}")
     return facts
-
-
-def _agreement(theirs: Rows | Failure, ours: Rows, limit: float) -> Row:
-    if isinstance(theirs, Failure):
-        return {"failed": theirs.reason}
-    difference = max(
-        float(np.abs(one - other).max()) for one, other in zip(theirs, ours, strict=True)
-    )
-    if not difference <= limit:  # NaN differs as well
-        return {"failed": f"its vectors differ by {difference:.2g}"}
-    return {"largest_difference": difference}
 
 
 def _seconds(worker: Worker, name: str, facts: Row) -> float | None:

@@ -2,13 +2,14 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from modernbert.base.errors import MachineError
 from modernbert.batch import Layout, pad, real, split
@@ -111,6 +112,13 @@ class Embedder:
         ]
         return torch.cat(found).float()
 
+    def encode(self, texts: Sequence[str], batch_size: int) -> Tensor:
+        """Return a vector a text as its users write it: they sort by length and make batches."""
+        found: Tensor = self._theirs.encode(
+            list(texts), batch_size=batch_size, convert_to_tensor=True, show_progress_bar=False
+        )
+        return found.float()
+
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Return how many tokens of each text the model sees."""
         longest = self._theirs.max_seq_length
@@ -118,6 +126,30 @@ class Embedder:
             list(texts), truncation=longest is not None, max_length=longest
         )
         return [len(ids) for ids in counted["input_ids"]]
+
+
+def maxsim_of_sentence_transformers() -> Callable[[list[Tensor], list[Tensor]], Tensor]:
+    """Return how sentence-transformers 6 scores vectors of tokens.
+
+    Raises:
+        MachineError: it is not installed, or older.
+    """
+    try:
+        from sentence_transformers.util import maxsim
+    except ImportError as error:
+        raise MachineError(
+            "this comparison needs sentence-transformers 6: pip install 'sentence-transformers>=6'"
+        ) from error
+    return maxsim
+
+
+def maxsim_of_pylate(queries: list[Tensor], documents: list[Tensor]) -> Tensor:
+    """Score as PyLate's `colbert_scores` does: all documents padded, one product of all tokens."""
+    q, d = (pad_sequence(each, batch_first=True) for each in (queries, documents))
+    lengths = torch.tensor([len(each) for each in documents])
+    mask = torch.arange(d.shape[1]) < lengths[:, None]
+    scores = torch.einsum("ash,bth->abst", q, d) * mask[None, :, None]
+    return scores.max(-1).values.sum(-1)
 
 
 def padded(batch: MaskedBatch, batch_size: int, pad_id: int) -> list[PaddedBatch]:

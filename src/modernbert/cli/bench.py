@@ -7,7 +7,14 @@ from typing import Annotated, Any
 
 import tyro
 
-from modernbert.bench.cases import AccelerateCase, FinetuningCase, ForwardCase, TrainingCase
+from modernbert.bench.cases import (
+    AccelerateCase,
+    EmbeddingCase,
+    FinetuningCase,
+    ForwardCase,
+    MaxSimCase,
+    TrainingCase,
+)
 from modernbert.cli.verb_of import Verbs, run_verb
 
 Out = Path("benchmarks")
@@ -20,6 +27,8 @@ def bench(arguments: Sequence[str]) -> int:
         "forward": forward,
         "accelerate": accelerate,
         "finetuning": finetuning,
+        "embedding": embedding,
+        "maxsim": maxsim,
     }
     said = "Measure this package beside others, and append a row to OUT/WHAT.jsonl."
     return run_verb("bench", said, verbs, arguments)
@@ -103,6 +112,45 @@ def finetuning(
     from modernbert.model.sentence_reader import model_place
 
     return _kept(out, "finetuning", measure(model_place(folder_of(model)), case))
+
+
+def embedding(
+    model: Annotated[Path, tyro.conf.Positional],
+    /,
+    *,
+    texts: Path | None = None,
+    case: Annotated[EmbeddingCase, tyro.conf.arg(name="")],
+    out: Path = Out,
+) -> int:
+    """Time embedding texts by the engine against `SentenceTransformer.encode` of the same folder.
+
+    The same texts, weights and precision, each side in a process of its own, in turns; vectors
+    are compared before anything is timed.
+
+    Args:
+        model: Folder of a model, with modules.json or without.
+        texts: Text file, folder, .jsonl(.gz, .zst) or .parquet; by default this package's source.
+        case: Which texts.
+        out: Folder of the rows.
+    """
+    from modernbert.bench.embedding import measure
+
+    return _kept(out, "embedding", measure(model, texts, case))
+
+
+def maxsim(*, case: Annotated[MaxSimCase, tyro.conf.arg(name="")], out: Path = Out) -> int:
+    """Time late interaction against sentence-transformers 6 and PyLate's formula.
+
+    The same vectors, each side in a process of its own, in turns; scores are compared before
+    anything is timed.
+
+    Args:
+        case: Sizes.
+        out: Folder of the rows.
+    """
+    from modernbert.bench.maxsim import measure
+
+    return _kept(out, "maxsim", measure(case))
 
 
 def _kept(out: Path, what: str, row: dict[str, Any]) -> int:

@@ -114,6 +114,7 @@ def run(given: list[str]) -> int:
     from modernbert.cli.bench import bench
     from modernbert.cli.convert import convert
     from modernbert.cli.distill import distill
+    from modernbert.cli.embed import embed
     from modernbert.cli.evaluate import evaluate
     from modernbert.cli.finetune import finetune
     from modernbert.cli.index import index, update_index
@@ -145,6 +146,7 @@ def run(given: list[str]) -> int:
                 "mine": mine,
                 "predict": predict,
                 "distill": distill,
+                "embed": embed,
                 "evaluate": verbs.evaluate_help,
                 "index": index,
                 "update-index": update_index,

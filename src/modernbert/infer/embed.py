@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from modernbert.batch import Layout, PackedBatch, pack, positions, segments, split
+from modernbert.batch import Layout, PackedBatch, positions, segments, split
 from modernbert.data.tokenizer import Ids
 from modernbert.infer.batching import plan
 from modernbert.infer.encode import encode
@@ -27,15 +28,17 @@ def vectors_of_texts(
 ) -> Float[Tensor, "S N"]:
     """Return one float32 vector a document, in their order, on the model's device."""
     is_sparse = sentence.config.is_sparse
-    found: dict[int, Tensor] = {}
+    found: Tensor | None = None
     for numbers, batch in batches(
         model, documents, _SPARSE_BATCH_TOKENS if is_sparse else BATCH_TOKENS
     ):
         x = encode(model.encoder, batch)
         x = model.scores(x, batch.layout) if is_sparse else x
         vectors = sentence.shortened(sentence(x, batch.layout, num_prompt)).float()
-        found |= dict(zip(numbers, vectors, strict=True))
-    return torch.stack([found[number] for number in range(len(documents))])
+        found = vectors.new_empty(len(documents), vectors.shape[1]) if found is None else found
+        found[numbers] = vectors
+    assert found is not None, "no document"
+    return found
 
 
 @torch.no_grad()
@@ -83,7 +86,9 @@ def batches(
     """Yield batches on the model's device, each with the numbers of its documents."""
     device = model.encoder.embeddings.tok_embeddings.weight.device
     for numbers in plan([len(ids) for ids in documents], budget):
-        yield numbers, pack([documents[number].tolist() for number in numbers]).to(device)
+        some = [documents[number] for number in numbers]
+        ids = torch.from_numpy(np.concatenate(some))
+        yield numbers, PackedBatch(ids, Layout.of([len(each) for each in some])).to(device)
 
 
 def _first(counts: list[int], batch: PackedBatch) -> Tensor:

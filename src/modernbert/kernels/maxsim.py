@@ -6,8 +6,8 @@ from torch import Tensor
 
 from modernbert.batch import Layout
 
-_PRODUCTS = 2**21
-"""Products of tokens held at once: 8 MiB in float32, near what a core keeps at hand."""
+_PRODUCTS = 2**19
+"""Products of tokens held at once: 2 MiB in float32, what a core keeps at hand."""
 
 
 def maxsim(
@@ -30,22 +30,22 @@ def maxsim(
         while stop < len(lengths) and size + lengths[stop] <= most:
             size += lengths[stop]
             stop += 1
-        products = queries @ documents[start : start + size].T
+        # A row a document's token: the largest of each column is found side by side.
+        products = documents[start : start + size] @ queries.T
         best = _largest(products, lengths[first:stop])
         scores[:, first:stop] = _sums(best, query_lengths)
         first, start = stop, start + size
     return scores
 
 
-def _largest(products: Float[Tensor, "Tq T"], lengths: tuple[int, ...]) -> Float[Tensor, "Tq S"]:
+def _largest(products: Float[Tensor, "T Tq"], lengths: tuple[int, ...]) -> Float[Tensor, "S Tq"]:
     return torch.stack(
         [
-            part.amax(1) if part.shape[1] else part.new_full((len(part),), -torch.inf)
-            for part in products.split(lengths, dim=1)
-        ],
-        dim=1,
+            part.amax(0) if len(part) else part.new_full((part.shape[1],), -torch.inf)
+            for part in products.split(lengths)
+        ]
     )
 
 
-def _sums(best: Float[Tensor, "Tq S"], lengths: tuple[int, ...]) -> Float[Tensor, "Q S"]:
-    return torch.stack([part.sum(0) for part in best.split(lengths)])
+def _sums(best: Float[Tensor, "S Tq"], lengths: tuple[int, ...]) -> Float[Tensor, "Q S"]:
+    return torch.stack([part.sum(1) for part in best.split(lengths, dim=1)])

@@ -15,6 +15,7 @@ from modernbert.bench import forward
 from modernbert.bench.cases import ForwardCase
 from modernbert.bench.encoding import answers
 from modernbert.bench.runtimes import OURS, PRODUCTS, RUNTIMES
+from modernbert.bench.sides import agreement
 from modernbert.bench.worker import Failure, Worker
 from modernbert.cli.main import run
 from modernbert.model import folder
@@ -105,10 +106,10 @@ def test_a_stopped_measurement_leaves_nothing(number, status, tmp_path):
 def test_vectors_that_differ_are_not_timed():
     ours = [np.zeros((2, 3), dtype=np.float32)]
     for wrong in (0.1, np.nan):
-        found = forward._agreement([ours[0] + np.float32(wrong)], ours, 1e-3)
+        found = agreement([ours[0] + np.float32(wrong)], ours, 1e-3)
         assert found["failed"].startswith("its vectors differ by")
-    assert forward._agreement(ours, ours, 1e-3) == {"largest_difference": 0.0}
-    assert forward._agreement(Failure("no memory"), ours, 1e-3) == {"failed": "no memory"}
+    assert agreement(ours, ours, 1e-3) == {"largest_difference": 0.0}
+    assert agreement(Failure("no memory"), ours, 1e-3) == {"failed": "no memory"}
 
 
 def test_unknown_names_are_answered_with_near_ones():

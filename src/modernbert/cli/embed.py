@@ -1,0 +1,43 @@
+"""`modernbert embed MODEL DOCS... --out DIR`: documents in, a folder of their vectors out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from modernbert.base.log import say
+from modernbert.data.entries import Keys
+from modernbert.infer.embed_options import EmbedOptions
+
+
+def embed(
+    model: Annotated[str, tyro.conf.Positional],
+    documents: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH...")],
+    /,
+    *,
+    out: Path,
+    keys: Annotated[Keys, tyro.conf.arg(name="")],
+    options: Annotated[EmbedOptions, tyro.conf.arg(name="")],
+) -> int:
+    """Write the vectors of many documents, shard by shard: their number does not matter.
+
+    The same command again goes on at the first shard that is missing.
+
+    Args:
+        model: Folder of a model, or a hub id, with @revision or without.
+        documents: .jsonl, .csv, .tsv, .json or .parquet, a row a document, also packed; .txt, a
+            file a document; folders of these.
+        out: Folder for embeddings.json and the shards.
+        keys: Columns.
+        options: What is written, and who computes it.
+    """
+    from modernbert.infer.bulk import embed_corpus
+
+    facts = embed_corpus(model, documents, out, options, keys)
+    what = "a token" if facts.kind == "token" else "a document"
+    say(
+        f"{facts.documents:,} documents are in {out}: vectors of {facts.dimension} numbers "
+        f"({facts.dtype}), one {what}; {facts.cut:,} were cut at {facts.max_length} tokens, "
+        f"{facts.empty:,} have no text"
+    )
+    return 0
