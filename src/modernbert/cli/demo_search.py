@@ -21,7 +21,7 @@ from modernbert.base.log import hushed, say
 from modernbert.base.records import to_plain
 from modernbert.base.rng import key, uniform
 from modernbert.data.entries import Entry
-from modernbert.data.python_source import Function, functions_of
+from modernbert.data.python_source import Documented, functions_of
 
 FUNCTIONS, FINDER, FOUND, INDEX = "functions", "finder", "found", "index"
 _HELD_OUT = 0.15
@@ -87,8 +87,8 @@ def _functions(folder: Path, sources: Sequence[Path]) -> None:
     if folder.exists():
         return
     say(f"reading the documented functions of {len(sources)} Python files")
-    learned: dict[str, Function] = {}
-    held: dict[str, Function] = {}
+    learned: dict[str, Documented] = {}
+    held: dict[str, Documented] = {}
     for path in sources:
         into = held if is_held_out(package_of(path)) else learned
         for function in functions_of(path):
@@ -113,14 +113,14 @@ def package_of(path: Path) -> str:
     return path.stem
 
 
-def _write(path: Path, found: Iterable[Function]) -> None:
+def _write(path: Path, found: Iterable[Documented]) -> None:
     with path.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(to_plain(each)) + "\n" for each in found)
 
 
-def _read(path: Path) -> Iterator[Function]:
+def _read(path: Path) -> Iterator[Documented]:
     with path.open(encoding="utf-8") as lines:
-        yield from (Function(**json.loads(line)) for line in lines)
+        yield from (Documented(**json.loads(line)) for line in lines)
 
 
 def _finder(folder: Path, rate: float, seconds: float) -> Path | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from modernbert.base.errors import ConfigError
 from modernbert.base.log import say
 from modernbert.cli.verb_of import Verbs, run_verb
 from modernbert.evals.options import EvaluateOptions, RetrievalOptions
@@ -65,6 +66,7 @@ def evaluate(arguments: Sequence[str]) -> int:
         "long": long,
         "code": code,
         "mteb": mteb,
+        "similarity": similarity,
         "compare": compare,
     }
     said = "Measure how well a model learns labelled sets, or searches judged ones."
@@ -179,6 +181,35 @@ def mteb(
 
     found = tasks_of(tasks, suite)
     return _found(out, as_json, lambda: evaluate_tasks(model, found, out, options))
+
+
+def similarity(
+    models: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL...")],
+    /,
+    *,
+    data: tuple[Path, ...],
+    out: Path | None = None,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+) -> int:
+    """Compare the cosines of pairs of texts with people's numbers, as STS-B is measured.
+
+    Models need not be ModernBERTs: any that sentence-transformers opens is taken.
+
+    Args:
+        models: Folders of models, or hub ids.
+        data: Files of rows with two texts and a number.
+        out: Folder for similarity.json; without it the table alone is printed.
+        device: cpu, cuda, mps, or auto.
+    """
+    from modernbert.evals.similarity import evaluate_similarity, lines_of, write
+
+    if not models:
+        raise ConfigError("there is no model to measure: name one or several")
+    found = evaluate_similarity(models, data, device)
+    if out is not None:
+        write(found, out)
+    print(lines_of(found))
+    return 0
 
 
 def compare(

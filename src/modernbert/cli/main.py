@@ -110,57 +110,14 @@ def run(given: list[str]) -> int:
     # Imported here, so that Ctrl-C while they are is answered as at any other time.
     import tyro
 
-    from modernbert.cli import verbs
-    from modernbert.cli.bench import bench
-    from modernbert.cli.convert import convert
-    from modernbert.cli.distill import distill
-    from modernbert.cli.embed import embed
-    from modernbert.cli.evaluate import evaluate
-    from modernbert.cli.finetune import finetune
-    from modernbert.cli.index import index, update_index
-    from modernbert.cli.inspect import inspect
-    from modernbert.cli.mine import mine
-    from modernbert.cli.predict import predict
-    from modernbert.cli.pretrain import pretrain
-    from modernbert.cli.search import search
-    from modernbert.cli.train_retriever import train_retriever
+    from modernbert.cli.commands import COMMANDS, OWN_PARSERS
 
-    own_parsers = {
-        "pretrain": pretrain,
-        "finetune": finetune,
-        "evaluate": evaluate,
-        "bench": bench,
-        "train-retriever": train_retriever,
-    }
-    if given[:1] and given[0] in own_parsers:
+    if given[:1] and given[0] in OWN_PARSERS:
         # Its options depend on the word that follows.
-        return own_parsers[given[0]](given[1:])
+        return OWN_PARSERS[given[0]](given[1:])
     return int(
         tyro.extras.subcommand_cli_from_dict(
-            {
-                "train-tokenizer": verbs.train_tokenizer,
-                "prepare": verbs.prepare,
-                "pretrain": verbs.pretrain_help,
-                "finetune": verbs.finetune_help,
-                "train-retriever": verbs.train_retriever_help,
-                "mine": mine,
-                "predict": predict,
-                "distill": distill,
-                "embed": embed,
-                "evaluate": verbs.evaluate_help,
-                "index": index,
-                "update-index": update_index,
-                "search": search,
-                "report": verbs.report,
-                "fill": verbs.fill,
-                "convert": convert,
-                "inspect": inspect,
-                "grow": verbs.grow,
-                "swap-vocabulary": verbs.swap_vocabulary,
-                "doctor": verbs.doctor,
-                "demo": verbs.demo,
-                "bench": verbs.bench_help,
-            },
+            COMMANDS,
             prog="modernbert",
             description="From raw text to a trained encoder.",
             args=given or ["--help"],

@@ -14,7 +14,7 @@ _FEWEST_LINES, _FEWEST_WORDS = 3, 3
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
+class Documented:
     """A function that says what it does."""
 
     name: str
@@ -28,7 +28,7 @@ class Function:
     last_line: int
 
 
-def functions_of(path: Path) -> list[Function]:
+def functions_of(path: Path) -> list[Documented]:
     """Return the documented functions of a file; none where it is no Python of this version.
 
     Functions of less than 3 lines, of docstrings of less than 3 words, dunder methods and tests are
@@ -67,7 +67,7 @@ def _function(
     names: Sequence[str],
     lines: Sequence[str],
     path: Path,
-) -> Function | None:
+) -> Documented | None:
     said = (ast.get_docstring(node) or "").split("\n\n")[0].split()
     is_left_out = node.name.startswith(("__", "test")) or len(said) < _FEWEST_WORDS
     if is_left_out or node.end_lineno is None:
@@ -78,7 +78,7 @@ def _function(
     body = lines[docstring.end_lineno : node.end_lineno]
     if len(body) + len(head) < _FEWEST_LINES or not body:
         return None
-    return Function(
+    return Documented(
         name=".".join(names),
         docstring=" ".join(said),
         code=_flush_left([*head, *body]),
