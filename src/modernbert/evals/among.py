@@ -40,10 +40,11 @@ def drawn(given: JudgedSet, distractors: int) -> Numbers:
 def reciprocal_ranks(scores: Scores, numbers: Numbers) -> NDArray[np.float64]:
     """Return 1 / rank of the first column of each row; equal scores rank before it.
 
-    So CodeSearchNet counts. Where there is no right document it is 0.
+    So CodeSearchNet counts. Where there is no right document, or it was not found, it is 0.
     """
     ranks = (scores >= scores[:, :1]).sum(axis=1)
-    return np.where(numbers[:, 0] < 0, 0.0, 1.0 / ranks)
+    is_found = (numbers[:, 0] >= 0) & np.isfinite(scores[:, 0])
+    return np.where(is_found, 1.0 / ranks, 0.0)
 
 
 def fused_scores(several: Sequence[Scores]) -> Scores:

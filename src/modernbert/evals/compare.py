@@ -8,6 +8,7 @@ from modernbert.base.errors import ConfigError, DataError
 from modernbert.base.files import read_json
 from modernbert.evals.judging import Measured, chance, means
 from modernbert.evals.text_table import text_table
+from modernbert.train.checkpoint import FORMAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,10 @@ def lines_of(found: list[Difference]) -> str:
 
 def _sets(folder: Path) -> list[str]:
     try:
-        return [each["name"] for each in read_json(folder / "results.json")["sets"]]
+        told = read_json(folder / "results.json")
+        if told["format"] != FORMAT:
+            raise ValueError
+        return [each["name"] for each in told["sets"]]
     except (OSError, ValueError, KeyError, TypeError):
         raise DataError(
             f"{folder} holds no evaluation of retrieval: give a folder that `modernbert evaluate "

@@ -36,9 +36,9 @@ def test_a_small_corpus_gives_as_many_as_it_has(size, columns):
 
 
 def test_equal_scores_rank_before_the_right_document():
-    scores = np.array([[2.0, 1.0, 3.0], [1.0, 1.0, 1.0], [5.0, 1.0, -np.inf]], dtype=np.float32)
-    numbers = np.array([[0, 1, 2], [0, 1, 2], [-1, 1, 2]])
-    assert reciprocal_ranks(scores, numbers).tolist() == [1 / 2, 1 / 3, 0.0]
+    scores = np.float32([[2, 1, 3], [1, 1, 1], [5, 1, -np.inf], [-np.inf, -np.inf, 1]])
+    numbers = np.array([[0, 1, 2], [0, 1, 2], [-1, 1, 2], [0, 1, 2]])
+    assert reciprocal_ranks(scores, numbers).tolist() == [1 / 2, 1 / 3, 0.0, 0.0]
 
 
 def test_what_was_not_found_counts_nothing_in_fusion():

@@ -8,17 +8,18 @@ from modernbert.evals.compare import compare
 from modernbert.evals.judging import MEASURES, chance
 
 
-def evaluation(folder, values, names=("small",), system="model"):
+def evaluation(folder, values, names=("small",), system="model", measures=MEASURES):
     """Write what `evaluate retrieval` writes, as far as it is compared."""
     for name in names:
         (folder / name).mkdir(parents=True)
         rows = [
-            {"query": f"q{number}", system: dict.fromkeys(MEASURES, value)}
+            {"query": f"q{number}", system: dict.fromkeys(measures, value)}
             for number, value in enumerate(values)
         ]
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / name / "queries.jsonl").write_text(lines)
-    (folder / "results.json").write_text(json.dumps({"sets": [{"name": name} for name in names]}))
+    told = {"format": 1, "sets": [{"name": name} for name in names]}
+    (folder / "results.json").write_text(json.dumps(told))
     return folder
 
 
@@ -46,3 +47,13 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
         compare(one, evaluation(tmp_path / "large", [0.1], ("large",)), "model")
     with pytest.raises(DataError, match="holds no evaluation of retrieval: give a folder that"):
         compare(one, tmp_path, "model")
+    (one / "results.json").write_text('{"format": 2, "sets": []}')
+    with pytest.raises(DataError, match="holds no evaluation of retrieval: give a folder that"):
+        compare(one, one, "model")
+
+
+def test_measures_that_both_have_are_compared(tmp_path):
+    one = evaluation(tmp_path / "one", [0.1, 0.5])
+    other = evaluation(tmp_path / "other", [0.1, 0.5], measures=("mrr-of-1000", *MEASURES))
+    assert compare(other, other, "model")[0].measure == "mrr-of-1000"
+    assert [each.measure for each in compare(other, one, "model")] == [*MEASURES]
