@@ -106,11 +106,16 @@ def is_held_out(package: str) -> bool:
 
 def package_of(path: Path) -> str:
     """Return the name of the installed package, or module, that a file belongs to."""
-    found = sysconfig.get_paths()
-    for root in sorted({found["purelib"], found["platlib"], found["stdlib"]}, key=len)[::-1]:
+    for root in _roots():
         if path.is_relative_to(root):
             return path.relative_to(root).parts[0].removesuffix(".py")
     return path.stem
+
+
+def _roots() -> list[str]:
+    """Return where packages are installed, the innermost folder first."""
+    found = sysconfig.get_paths()
+    return sorted({found["purelib"], found["platlib"], found["stdlib"]}, key=len, reverse=True)
 
 
 def _write(path: Path, found: Iterable[Documented]) -> None:

@@ -53,7 +53,7 @@ def search(
         DataError: a text holds what is no character.
     """
     best = Best(len(queries), number)
-    for numbers, scores in scored(model, queries, documents):
+    for numbers, scores in scored(model, queries, documents, SHARD):
         best.add(scores.float().cpu().numpy(), np.array(numbers))
     return best.hits()
 

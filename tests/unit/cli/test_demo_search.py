@@ -1,16 +1,14 @@
-import json
-
 import pytest
 
 from modernbert.cli import demo_search
 from modernbert.retrieval.index import Index
 from modernbert.retrieval.options import SearchOptions
-from tests.runs import untrained
+from tests.runs import rows_of, untrained
 
 BODY = '''
 def {name}_{n}(value):
     """{said} number {n} of {package}."""
-    first = {name}(value, {n})
+    first = {name}(value, "{package}", {n})
     return first + {n}
 '''
 
@@ -19,9 +17,7 @@ def {name}_{n}(value):
 def installed(tmp_path, monkeypatch):
     """Some packages with documented functions, and an encoder that learned nothing."""
     root = tmp_path / "lib"
-    monkeypatch.setattr(
-        "sysconfig.get_paths", lambda: dict.fromkeys(("stdlib", "purelib", "platlib"), str(root))
-    )
+    monkeypatch.setattr(demo_search, "_roots", lambda: [str(root)])
     files = []
     for number in range(40):
         package = root / f"package{number}"
@@ -40,10 +36,7 @@ def installed(tmp_path, monkeypatch):
 def test_whole_packages_are_held_out(installed):
     folder, files = installed
     demo_search._functions(folder / "functions", files)
-    rows = {
-        part: [json.loads(line) for line in (folder / "functions" / f"{part}.jsonl").open()]
-        for part in ("train", "test")
-    }
+    rows = {part: rows_of(folder / "functions" / f"{part}.jsonl") for part in ("train", "test")}
     assert len(rows["train"]) + len(rows["test"]) == 40 * 8
     packages = {part: {row["path"].split("/")[-2] for row in rows[part]} for part in rows}
     assert not packages["train"] & packages["test"]
@@ -52,8 +45,9 @@ def test_whole_packages_are_held_out(installed):
 
 
 @pytest.mark.slow
-def test_functions_are_learned_measured_and_indexed(installed, capsys):
+def test_functions_are_learned_measured_and_indexed(installed, monkeypatch, capsys):
     folder, files = installed
+    monkeypatch.setattr(demo_search, "_MAX_LENGTH", 64)
     found = demo_search.search_functions(folder, files, 1000.0, 10.0)
     assert found.functions % 8 == 0
     assert found.learned_pairs >= 256
@@ -63,8 +57,8 @@ def test_functions_are_learned_measured_and_indexed(installed, capsys):
         ["load the file number 3 of package7"], SearchOptions(number=3, mode="words")
     )
     assert hits[0].title == "load_3"
-    assert hits[0].id == f"{files[7]}:17"
-    assert hits[0].metadata == {"lines": "17-20"}
+    assert hits[0].id == f"{files[7]}:20"
+    assert hits[0].metadata == {"lines": "20-23"}
     demo_search.say_found(found, folder)
     assert "modernbert search" in capsys.readouterr().err
     # What is done is not done again.
@@ -75,6 +69,6 @@ def test_the_length_of_training_follows_the_minutes(installed):
     folder, files = installed
     demo_search._functions(folder / "functions", files)
     pairs, epochs = demo_search._size(folder / "functions", 1e9, 100.0)
-    whole = sum(1 for _ in (folder / "functions" / "train.jsonl").open())
+    whole = len(rows_of(folder / "functions" / "train.jsonl"))
     assert (pairs, epochs) == (whole, 6)
     assert demo_search._size(folder / "functions", 1.0, 1.0) == (256, 1)
