@@ -77,10 +77,13 @@ class EntryFiles:
         self.bytes_read = 0
         """Bytes of the files, as they lie on disk, that were read."""
         self._parts: list[Table | tuple[Path, str]] = []
+        self.num_binary = 0
+        """Files in folders that are no text, and are passed over."""
         contents = []
         for path in paths:
-            parts, content = _parts_of(path)
+            parts, content, num_binary = _parts_of(path)
             self._parts += parts
+            self.num_binary += num_binary
             contents.append(content)
         self.fingerprint = digest(repr((contents, self._keys)).encode())
         """Name of all contents in this order, and of how they are read."""
@@ -107,22 +110,23 @@ class EntryFiles:
                 self.bytes_read = before + part[0].stat().st_size
 
 
-def _parts_of(path: Path) -> tuple[list[Table | tuple[Path, str]], str]:
-    """Return the tables and texts of a path, and a name of their content."""
+def _parts_of(path: Path) -> tuple[list[Table | tuple[Path, str]], str, int]:
+    """Return the tables and texts of a path, a name of their content, and what is no text."""
     if path.is_dir():
         corpus = next((path / name for name in _CORPUS if (path / name).is_file()), None)
         if corpus is not None:
             path = corpus
         elif _is_saved(path):
             table = open_table(path)
-            return [table], digest("".join(map(digest_of, table.files)).encode())
+            return [table], digest("".join(map(digest_of, table.files)).encode()), 0
     if path.is_dir() or path.name.lower().endswith(_TEXTS):
         found = find([path])
-        return [
+        parts = [
             (file, name) if kind_of(file) == PLAIN else open_table(file)
             for file, name in found.files
-        ], found.fingerprint
-    return [open_table(path)], digest_of(path)
+        ]
+        return parts, found.fingerprint, len(found.skipped)
+    return [open_table(path)], digest_of(path), 0
 
 
 def _is_saved(folder: Path) -> bool:

@@ -45,6 +45,7 @@ class Index:
         self.folder = folder
         self._model_name, self._device = model, device
         self._model: Pretrained | None = None
+        self._reranker: tuple[str, Pretrained | None] = ("", None)
         self._take(index_files.read_facts(folder))
 
     @classmethod
@@ -62,7 +63,7 @@ class Index:
     def create(
         cls,
         folder: Path,
-        model: str,
+        model: str | Path,
         documents: Iterable[Entry],
         options: IndexOptions | None = None,
     ) -> "Index":
@@ -75,14 +76,14 @@ class Index:
             MachineError: the disk is full or the folder cannot be written.
         """
         options = options or IndexOptions()
-        opened, facts = begun(folder, model, options)
+        opened, facts = begun(folder, str(model), options)
         if not index_files.is_free(folder):
             raise ConfigError(f"{folder} holds files that are no index: give a new or empty folder")
         with files.promised_folder(folder), Writer(folder, facts) as writer:
             check_same(folder, writer.facts, facts, documents)
             say(described(writer.facts))
             fill(writer, documents, opened, replaces=False)
-        index = cls(folder, model, options.device)
+        index = cls(folder, str(model), options.device)
         index._model = opened
         return index
 
@@ -238,7 +239,10 @@ class Index:
         from modernbert.infer.pretrained import load
         from modernbert.retrieval.rerank import rerank
 
-        reranker = load(options.reranker).to(choose_device(self._device))
+        name, reranker = self._reranker
+        if reranker is None or name != options.reranker:
+            reranker = load(options.reranker).to(choose_device(self._device))
+            self._reranker = (options.reranker, reranker)
         numbers = np.unique(np.concatenate([hits.numbers for hits in found]))
         texts = [entry.whole for entry in entries_of(self._segments, Hits(numbers, numbers))]
         local = [Hits(np.searchsorted(numbers, hits.numbers), hits.scores) for hits in found]

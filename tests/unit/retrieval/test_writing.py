@@ -137,6 +137,7 @@ def begun(*arguments):
     ("number", "after"), [(signal.SIGINT, 2), (signal.SIGKILL, 0), (signal.SIGKILL, 3)]
 )
 def test_an_index_that_was_stopped_goes_on_where_it_was(tmp_path, number, after):
+    pytest.importorskip("usearch", reason="usearch is not installed here")
     model = write_model(tmp_path / "model")
     documents = [Entry(f"d{n}", f"word{n} packed") for n in range(60)]
     path = write_rows(tmp_path / "docs.jsonl", documents)
