@@ -5,7 +5,7 @@ A row of a table is a document (BEIR's corpus.jsonl among them), and so is a fil
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
@@ -52,6 +52,21 @@ class Keys:
     """Column of the titles, where there are any."""
     id: str = ""
     """Column of the ids; without it _id or id, or else the file's name and the line."""
+
+
+def fingerprint_of(entries: Iterable[Entry]) -> str:
+    """Name the content of documents; nothing where they can be read but once."""
+    if isinstance(entries, EntryFiles):
+        return entries.fingerprint
+    if not isinstance(entries, Sequence):
+        return ""
+    kept = [(each.id, each.title, each.text, sorted(each.metadata)) for each in entries]
+    return digest(json.dumps(kept).encode())
+
+
+def name_of(entries: Iterable[Entry]) -> str:
+    """Return what documents are called in sentences about them."""
+    return entries.name if isinstance(entries, EntryFiles) else "what was given"
 
 
 def joined(title: str, text: str) -> str:

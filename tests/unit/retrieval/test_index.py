@@ -196,6 +196,14 @@ def test_the_same_documents_are_indexed_once_and_others_not_at_all(tmp_path, cap
         Index.create(tmp_path / "index", model, one, IndexOptions(compress=("int8",)))
 
 
+def test_documents_of_a_list_are_indexed_once_too(tmp_path):
+    index = make_index(tmp_path, "dense", DOCUMENTS)
+    assert len(Index.create(index.folder, tmp_path / "model", entries(30))) == 30
+    for others in (DOCUMENTS[:5], iter(DOCUMENTS)):
+        with pytest.raises(ConfigError, match="is an index of other documents"):
+            Index.create(index.folder, tmp_path / "model", others)
+
+
 def test_documents_that_are_cut_are_counted(tmp_path, capfd):
     long = Entry("long", "token " * 200)
     index = make_index(tmp_path, "dense", [*DOCUMENTS[:3], long])
