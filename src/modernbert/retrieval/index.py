@@ -145,6 +145,10 @@ class Index:
         """Return numbers and scores alone, as `search` finds them: `ids` gives their ids."""
         return self._ranked(queries, options or SearchOptions())[0]
 
+    def rank_vectors(self, vectors: "Sequence[Query]", options: SearchOptions) -> list[Hits]:
+        """Return numbers and scores for queries whose vectors are known, each [T N] in float32."""
+        return self._by_vectors(vectors, self._masks(options.filter), options, options.number)
+
     def ids(self, hits: Hits) -> list[str]:
         """Return the ids of documents that were found."""
         return [entry.id for entry in entries_of(self._segments, hits)]
@@ -212,7 +216,7 @@ class Index:
 
     def _by_vectors(
         self,
-        vectors: "list[Query]",
+        vectors: "Sequence[Query]",
         masks: looking.Masks,
         options: SearchOptions,
         number: int,

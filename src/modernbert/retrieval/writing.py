@@ -21,7 +21,7 @@ from modernbert.retrieval import index_files
 from modernbert.retrieval.index_files import AddedFacts, IndexFacts
 from modernbert.retrieval.pending import Pending, groups
 from modernbert.retrieval.postings import name_of
-from modernbert.retrieval.segment import Segment, joined, write_segment
+from modernbert.retrieval.segment import Encoded, Segment, joined, write_segment
 
 if TYPE_CHECKING:
     from modernbert.infer.pretrained import Pretrained
@@ -94,6 +94,13 @@ class Writer:
         self._write(pending, source and replace(source, is_done=True))
         if empty:
             say(f"documents without text, left out: {len(empty)}, such as {empty[0]!r}")
+
+    def put(self, entries: Sequence[Entry], encoded: Encoded) -> None:
+        """Write documents whose vectors are known, as a segment."""
+        pending = Pending()
+        self._known(entries, pending, replaces=False)
+        pending.take(entries, encoded)
+        self._write(pending, None)
 
     def delete(self, ids: Sequence[str]) -> list[str]:
         """Delete documents, and return the ids that no document has."""
