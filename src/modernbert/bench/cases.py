@@ -188,6 +188,9 @@ class EmbeddingCase:
         return self.documents or own
 
 
+_FEWEST_QUERIES = 4
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaxSimCase:
     """Vectors of tokens whose late interaction is computed."""
@@ -210,6 +213,31 @@ class MaxSimCase:
             raise ConfigError(
                 f"rounds is {self.rounds}, the sizes {sizes} and longest {self.longest}: rounds is "
                 "2 or more, every size 1 or more, and longest no less than shortest"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchCase:
+    """Vectors that are searched exactly and through a graph of neighbours."""
+
+    vectors: int = 10_000
+    """Drawn from many clusters in few directions, as vectors of texts lie; the same everywhere."""
+    dim: int = 384
+    """Numbers of a vector."""
+    queries: int = 100
+    """Asked one by one."""
+    number: int = 10
+    """Documents wanted of each."""
+    numbers: Literal["float32", "float16", "int8"] = "float32"
+    """What vectors are kept in."""
+
+    def __post_init__(self) -> None:
+        """Reject sizes that cannot be measured."""
+        sizes = (self.vectors, self.dim, self.queries, self.number)
+        if min(sizes) < 1 or self.queries < _FEWEST_QUERIES:
+            raise ConfigError(
+                f"the sizes are {sizes}: every size is 1 or more, and queries {_FEWEST_QUERIES} or "
+                "more for a spread"
             )
 
 

@@ -13,6 +13,7 @@ from modernbert.bench.cases import (
     FinetuningCase,
     ForwardCase,
     MaxSimCase,
+    SearchCase,
     TrainingCase,
 )
 from modernbert.cli.verb_of import Verbs, run_verb
@@ -29,6 +30,7 @@ def bench(arguments: Sequence[str]) -> int:
         "finetuning": finetuning,
         "embedding": embedding,
         "maxsim": maxsim,
+        "search": search,
     }
     said = "Measure this package beside others, and append a row to OUT/WHAT.jsonl."
     return run_verb("bench", said, verbs, arguments)
@@ -151,6 +153,25 @@ def maxsim(*, case: Annotated[MaxSimCase, tyro.conf.arg(name="")], out: Path = O
     from modernbert.bench.maxsim import measure
 
     return _kept(out, "maxsim", measure(case))
+
+
+def search(
+    *,
+    given: Path | None = None,
+    case: Annotated[SearchCase, tyro.conf.arg(name="")],
+    out: Path = Out,
+) -> int:
+    """Time an index searched exactly and approximately, and count what the latter misses.
+
+    Args:
+        given: A .npy of vectors [V K], such as a shard of `modernbert embed`, in place of drawn
+            ones; the last of them are the queries.
+        case: Sizes.
+        out: Folder of the rows.
+    """
+    from modernbert.bench.search import measure
+
+    return _kept(out, "search", measure(given, case))
 
 
 def _kept(out: Path, what: str, row: dict[str, Any]) -> int:

@@ -39,7 +39,7 @@ def index(
     """
     from modernbert.retrieval.index import Index
 
-    Index.create(out, model, EntryFiles(_paths(docs), keys), options)
+    Index.create(out, model, _documents(docs, keys), options)
     return 0
 
 
@@ -84,12 +84,15 @@ def update_index(
         if unknown:
             say(f"ids that no document has: {len(unknown)}, such as {unknown[0]!r}")
     if changes.add:
-        found.add(EntryFiles(_paths(changes.add), keys), replaces=changes.replace)
+        found.add(_documents(changes.add, keys), replaces=changes.replace)
     if changes.compact:
         found.compact()
     say(f"{len(found):,} documents are in {folder}")
     return 0
 
 
-def _paths(written: tuple[str, ...]) -> list[Path]:
-    return [Path(path) for path in given(written)]
+def _documents(written: tuple[str, ...], keys: Keys) -> EntryFiles:
+    found = EntryFiles([Path(path) for path in given(written)], keys)
+    if found.num_binary:
+        say(f"files that are no text, passed over: {found.num_binary:,}")
+    return found

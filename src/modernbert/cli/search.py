@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 import tyro
 
 from modernbert.base.errors import DataError
+from modernbert.base.log import say
 from modernbert.base.records import to_plain
 from modernbert.retrieval.options import SearchOptions
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from modernbert.retrieval.answers import Found
 
 _AT_ONCE = 64
+_SHOWN = 60
+"""Characters of a value of metadata."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,8 @@ def search(
     from modernbert.retrieval.index import Index
 
     index = Index.open(_index_in(folder), model=asking.model, device=asking.device)
+    if index.facts.source and not index.facts.source.is_done:
+        say(f"{folder} is not finished: it has {len(index):,} documents so far")
     rows = list(_rows_in(asking.queries)) if asking.queries else [{"query": query}]
     if not rows:
         raise DataError(f"{asking.queries} holds no query: give one a line")
@@ -123,11 +128,16 @@ def _show(query: str, hits: "list[Found]") -> None:
         line = Text(f"{rank:>2}. ")
         line.append(hit.title or hit.id, style="bold")
         known = {"id": hit.id} if hit.title else {}
-        known |= {key: str(value) for key, value in hit.metadata.items() if value is not None}
+        known |= {key: _short(value) for key, value in hit.metadata.items() if value is not None}
         about = "  ".join(f"{key} {value}" for key, value in known.items())
         line.append(f"  {hit.score:.4g}  ").append(about, style="dim")
         console.print(line)
         console.print(_marked(hit))
+
+
+def _short(value: object) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _marked(hit: "Found") -> "Text":

@@ -5,7 +5,7 @@ A row of a table is a document (BEIR's corpus.jsonl among them), and so is a fil
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
@@ -54,6 +54,21 @@ class Keys:
     """Column of the ids; without it _id or id, or else the file's name and the line."""
 
 
+def fingerprint_of(entries: Iterable[Entry]) -> str:
+    """Name the content of documents; nothing where they can be read but once."""
+    if isinstance(entries, EntryFiles):
+        return entries.fingerprint
+    if not isinstance(entries, Sequence):
+        return ""
+    kept = [(each.id, each.title, each.text, sorted(each.metadata)) for each in entries]
+    return digest(json.dumps(kept).encode())
+
+
+def name_of(entries: Iterable[Entry]) -> str:
+    """Return what documents are called in sentences about them."""
+    return entries.name if isinstance(entries, EntryFiles) else "what was given"
+
+
 def joined(title: str, text: str) -> str:
     """Return a title and a text as one."""
     return f"{title} {text}" if title else text
@@ -77,10 +92,13 @@ class EntryFiles:
         self.bytes_read = 0
         """Bytes of the files, as they lie on disk, that were read."""
         self._parts: list[Table | tuple[Path, str]] = []
+        self.num_binary = 0
+        """Files in folders that are no text, and are passed over."""
         contents = []
         for path in paths:
-            parts, content = _parts_of(path)
+            parts, content, num_binary = _parts_of(path)
             self._parts += parts
+            self.num_binary += num_binary
             contents.append(content)
         self.fingerprint = digest(repr((contents, self._keys)).encode())
         """Name of all contents in this order, and of how they are read."""
@@ -107,22 +125,23 @@ class EntryFiles:
                 self.bytes_read = before + part[0].stat().st_size
 
 
-def _parts_of(path: Path) -> tuple[list[Table | tuple[Path, str]], str]:
-    """Return the tables and texts of a path, and a name of their content."""
+def _parts_of(path: Path) -> tuple[list[Table | tuple[Path, str]], str, int]:
+    """Return the tables and texts of a path, a name of their content, and what is no text."""
     if path.is_dir():
         corpus = next((path / name for name in _CORPUS if (path / name).is_file()), None)
         if corpus is not None:
             path = corpus
         elif _is_saved(path):
             table = open_table(path)
-            return [table], digest("".join(map(digest_of, table.files)).encode())
+            return [table], digest("".join(map(digest_of, table.files)).encode()), 0
     if path.is_dir() or path.name.lower().endswith(_TEXTS):
         found = find([path])
-        return [
+        parts = [
             (file, name) if kind_of(file) == PLAIN else open_table(file)
             for file, name in found.files
-        ], found.fingerprint
-    return [open_table(path)], digest_of(path)
+        ]
+        return parts, found.fingerprint, len(found.skipped)
+    return [open_table(path)], digest_of(path), 0
 
 
 def _is_saved(folder: Path) -> bool:

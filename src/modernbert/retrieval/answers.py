@@ -52,8 +52,8 @@ def answers_of(
 ) -> list[Found]:
     """Return the documents of a query with the passage of each that fits it best.
 
-    In chunked documents that is within the best chunk. Among passages that share no word with the
-    query, vectors decide where there are any.
+    It is the one with most of the query's words, in chunked documents within the best chunk if that
+    has any of them. Where no passage has, vectors decide if there are some.
     """
     asked = words_of(query)
     found = []
@@ -61,9 +61,11 @@ def answers_of(
         segment, row = place_of(segments, number)
         entry = segment.entry(row)
         places = _passages(entry, _best_chunk(segment, row, vector))
-        place = best_passage(entry.text, places, asked)
-        if place is None:
-            place = _nearest(entry.text, places, vector, embed)
+        place = (
+            best_passage(entry.text, places, asked)
+            or best_passage(entry.text, passages(entry.text), asked)
+            or _nearest(entry.text, places, vector, embed)
+        )
         snippet = snippet_of(entry.text, place, asked)
         found.append(Found(entry.id, score, entry.title, entry.text, entry.metadata, snippet))
     return found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from modernbert import __version__
 from modernbert.base.errors import ConfigError
 from modernbert.base.log import say
-from modernbert.data.entries import Entry, EntryFiles
+from modernbert.data.entries import Entry, fingerprint_of
 from modernbert.retrieval.index_files import IndexFacts, as_seen_from
 from modernbert.retrieval.options import APPROXIMATE_ABOVE, IndexOptions
 from modernbert.retrieval.writing import Writer
@@ -66,8 +66,7 @@ def check_same(
             f"{folder} is an index of another model or other options: give the same ones, or a new "
             "folder"
         )
-    fingerprint = documents.fingerprint if isinstance(documents, EntryFiles) else ""
-    if there.source is None or there.source.fingerprint != fingerprint:
+    if there.source is None or there.source.fingerprint != fingerprint_of(documents):
         raise ConfigError(
             f"{folder} is an index of other documents: add to it with `modernbert update-index "
             f"{folder} --add PATH`, or give a new folder"

@@ -45,6 +45,7 @@ class Index:
         self.folder = folder
         self._model_name, self._device = model, device
         self._model: Pretrained | None = None
+        self._reranker: tuple[str, Pretrained | None] = ("", None)
         self._take(index_files.read_facts(folder))
 
     @classmethod
@@ -62,7 +63,7 @@ class Index:
     def create(
         cls,
         folder: Path,
-        model: str,
+        model: str | Path,
         documents: Iterable[Entry],
         options: IndexOptions | None = None,
     ) -> "Index":
@@ -75,14 +76,14 @@ class Index:
             MachineError: the disk is full or the folder cannot be written.
         """
         options = options or IndexOptions()
-        opened, facts = begun(folder, model, options)
+        opened, facts = begun(folder, str(model), options)
         if not index_files.is_free(folder):
             raise ConfigError(f"{folder} holds files that are no index: give a new or empty folder")
         with files.promised_folder(folder), Writer(folder, facts) as writer:
             check_same(folder, writer.facts, facts, documents)
             say(described(writer.facts))
             fill(writer, documents, opened, replaces=False)
-        index = cls(folder, model, options.device)
+        index = cls(folder, str(model), options.device)
         index._model = opened
         return index
 
@@ -143,6 +144,10 @@ class Index:
     def rank(self, queries: Sequence[str], options: SearchOptions | None = None) -> list[Hits]:
         """Return numbers and scores alone, as `search` finds them: `ids` gives their ids."""
         return self._ranked(queries, options or SearchOptions())[0]
+
+    def rank_vectors(self, vectors: "Sequence[Query]", options: SearchOptions) -> list[Hits]:
+        """Return numbers and scores for queries whose vectors are known, each [T N] in float32."""
+        return self._by_vectors(vectors, self._masks(options.filter), options, options.number)
 
     def ids(self, hits: Hits) -> list[str]:
         """Return the ids of documents that were found."""
@@ -211,7 +216,7 @@ class Index:
 
     def _by_vectors(
         self,
-        vectors: "list[Query]",
+        vectors: "Sequence[Query]",
         masks: looking.Masks,
         options: SearchOptions,
         number: int,
@@ -238,7 +243,10 @@ class Index:
         from modernbert.infer.pretrained import load
         from modernbert.retrieval.rerank import rerank
 
-        reranker = load(options.reranker).to(choose_device(self._device))
+        name, reranker = self._reranker
+        if reranker is None or name != options.reranker:
+            reranker = load(options.reranker).to(choose_device(self._device))
+            self._reranker = (options.reranker, reranker)
         numbers = np.unique(np.concatenate([hits.numbers for hits in found]))
         texts = [entry.whole for entry in entries_of(self._segments, Hits(numbers, numbers))]
         local = [Hits(np.searchsorted(numbers, hits.numbers), hits.scores) for hits in found]

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,8 +175,16 @@ def read_deleted(folder: Path, facts: IndexFacts) -> NDArray[np.int64]:
 
 def write_deleted(folder: Path, name: str, numbers: NDArray[np.int64]) -> None:
     """Write the numbers of deleted documents."""
-    with files.whole_file(folder / name) as aside, aside.open("wb") as file:
-        np.save(file, numbers)
+    with files.whole_file(folder / name) as aside:
+        store(aside, numbers)
+
+
+def store(path: Path, values: NDArray[Any]) -> None:
+    """Write an array in numpy's format, whose own writer does not say why a disk refuses."""
+    whole = np.ascontiguousarray(values)
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(whole))
+        file.write(whole.reshape(-1).view(np.uint8).data)
 
 
 def load(path: Path) -> NDArray[np.generic]:

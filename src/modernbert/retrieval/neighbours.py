@@ -70,7 +70,13 @@ class Neighbours:
             MachineError: the disk is full or the folder cannot be written.
         """
         with files.whole_folder(folder) as aside:
-            self._graph.save(str(aside / _GRAPH))
+            try:
+                self._graph.save(str(aside / _GRAPH))
+            except RuntimeError as error:
+                raise MachineError(
+                    f"{folder} cannot be written ({reason_of(error)}): make room and repeat the "
+                    "command, the documents are in the index"
+                ) from error
 
     def near(self, queries: NDArray[np.float32], number: int, width: int) -> NDArray[np.int64]:
         """Return numbers of vectors that are near any of the queries, in order.

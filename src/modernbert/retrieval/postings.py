@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modernbert.retrieval.index_files import load
+from modernbert.retrieval.index_files import load, store
 from modernbert.retrieval.lexical import K1, B, words_of
 
 _FILES = ("words", "word_starts", "posting_rows", "posting_counts", "lengths")
@@ -87,7 +87,7 @@ def write_postings(folder: Path, postings: Postings) -> None:
         postings.lengths,
     ]
     for name, values in zip(_FILES, arrays, strict=True):
-        np.save(folder / f"{name}.npy", values)
+        store(folder / f"{name}.npy", values)
 
 
 def open_postings(folder: Path) -> Postings:

@@ -14,7 +14,7 @@ from modernbert.base.errors import DataError, reason_of
 from modernbert.base.files import whole_folder
 from modernbert.data.entries import Entry
 from modernbert.retrieval.compress import to_bytes
-from modernbert.retrieval.index_files import SEGMENTS, Numbers, SegmentFacts, load
+from modernbert.retrieval.index_files import SEGMENTS, Numbers, SegmentFacts, load, store
 from modernbert.retrieval.postings import (
     Postings,
     count_words,
@@ -67,7 +67,7 @@ def write_segment(
         _write_lines(folder / _METADATA, [_dumped(dict(entry.metadata)) for entry in entries])
         names = np.array([name_of(entry.id) for entry in entries], dtype=np.uint64)
         order = np.argsort(names, kind="stable")
-        np.save(folder / "ids.npy", np.stack([names[order], order.astype(np.uint64)]))
+        store(folder / "ids.npy", np.stack([names[order], order.astype(np.uint64)]))
         write_postings(folder, count_words([entry.whole for entry in entries]))
     return SegmentFacts(name=name, documents=len(entries), vectors=len(encoded.vectors))
 
@@ -76,12 +76,12 @@ def _write_vectors(folder: Path, encoded: Encoded, numbers: Numbers) -> None:
     vectors: NDArray[Any] = encoded.vectors
     if numbers == "int8":
         vectors, scales = to_bytes(encoded.vectors)
-        np.save(folder / "scales.npy", scales)
-    np.save(folder / "vectors.npy", vectors.astype(numbers))
-    np.save(folder / "starts.npy", np.concatenate([[0], np.cumsum(encoded.counts)]).astype("i8"))
+        store(folder / "scales.npy", scales)
+    store(folder / "vectors.npy", vectors.astype(numbers))
+    store(folder / "starts.npy", np.concatenate([[0], np.cumsum(encoded.counts)]).astype("i8"))
     for name, values in (("spans", encoded.spans), ("tokens", encoded.tokens)):
         if values is not None:
-            np.save(folder / f"{name}.npy", values)
+            store(folder / f"{name}.npy", values)
 
 
 def _document(entry: Entry) -> str:
@@ -102,7 +102,7 @@ def _write_lines(path: Path, lines: Sequence[str]) -> None:
     written = [f"{line}\n".encode() for line in lines]
     path.write_bytes(b"".join(written))
     ends = np.cumsum([len(line) for line in written])
-    np.save(path.with_suffix(".npy"), np.concatenate([[0], ends]).astype(np.int64))
+    store(path.with_suffix(".npy"), np.concatenate([[0], ends]).astype(np.int64))
 
 
 @final

@@ -86,7 +86,7 @@ def settled(model: Pretrained, wanted: Reading) -> Reading:
         raise ConfigError(f"vectors that are {kind} cannot be compressed so: leave --compress out")
     if wanted.long == "late-chunks":
         _check_late(model)
-    if length:
+    if length and length != length_read(model):
         late = config.late and replace(config.late, document_length=length)
         model.sentence.config = replace(config, max_length=length, late=late)
     return replace(wanted, max_length=length_read(model))
@@ -170,8 +170,11 @@ def _tokens(model: Pretrained, texts: Sequence[str], how: Reading) -> tuple[Enco
 def _chunks(model: Pretrained, texts: Sequence[str], how: Reading) -> tuple[Encoded, list[bool]]:
     """Read each chunk as a text of its own."""
     tokens = model.tokenizer.encode_with_offsets(texts)
+    prompt = _prompt_text(model.sentence.config)
+    before = reading.num_prompt_tokens(model.tokenizer, prompt, how.max_length)
+    most = max(1, min(how.chunk_tokens, how.max_length - max(2, 1 + before)))
     spans = [
-        _spans(text, places, cuts(places, min(how.chunk_tokens, how.max_length - 2)))
+        _spans(text, places, cuts(places, most))
         for text, (_, places) in zip(texts, tokens, strict=True)
     ]
     parts = [text[a:b] for text, rows in zip(texts, spans, strict=True) for a, b in rows]

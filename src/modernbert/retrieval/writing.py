@@ -15,12 +15,13 @@ import numpy as np
 from modernbert.base.errors import DataError
 from modernbert.base.lock import LOCK, held
 from modernbert.base.log import meter, say
-from modernbert.data.entries import Entry, EntryFiles
+from modernbert.data.entries import Entry, EntryFiles, fingerprint_of
+from modernbert.data.entries import name_of as source_name
 from modernbert.retrieval import index_files
 from modernbert.retrieval.index_files import AddedFacts, IndexFacts
 from modernbert.retrieval.pending import Pending, groups
 from modernbert.retrieval.postings import name_of
-from modernbert.retrieval.segment import Segment, joined, write_segment
+from modernbert.retrieval.segment import Encoded, Segment, joined, write_segment
 
 if TYPE_CHECKING:
     from modernbert.infer.pretrained import Pretrained
@@ -89,11 +90,17 @@ class Writer:
                     self._write(pending, source)
                     pending = Pending()
         if seen == len(empty):
-            name = entries.name if isinstance(entries, EntryFiles) else "what was given"
-            raise DataError(f"{name} holds no document with text: give some")
+            raise DataError(f"{source_name(entries)} holds no document with text: give some")
         self._write(pending, source and replace(source, is_done=True))
         if empty:
             say(f"documents without text, left out: {len(empty)}, such as {empty[0]!r}")
+
+    def put(self, entries: Sequence[Entry], encoded: Encoded) -> None:
+        """Write documents whose vectors are known, as a segment."""
+        pending = Pending()
+        self._known(entries, pending, replaces=False)
+        pending.take(entries, encoded)
+        self._write(pending, None)
 
     def delete(self, ids: Sequence[str]) -> list[str]:
         """Delete documents, and return the ids that no document has."""
@@ -160,14 +167,15 @@ class Writer:
 
     def _source_of(self, entries: Iterable[Entry]) -> AddedFacts | None:
         """Return how far files were read before: to their beginning, if they are new."""
-        if not isinstance(entries, EntryFiles):
+        name, fingerprint = source_name(entries), fingerprint_of(entries)
+        if not fingerprint:
             return None
         last = self.facts.source
-        if last and last.fingerprint == entries.fingerprint:
+        if last and last.fingerprint == fingerprint:
             if not last.is_done:
-                say(f"going on behind the first {last.rows:,} documents of {entries.name}")
+                say(f"going on behind the first {last.rows:,} documents of {name}")
             return last
-        return AddedFacts(name=entries.name, fingerprint=entries.fingerprint, rows=0, is_done=False)
+        return AddedFacts(name=name, fingerprint=fingerprint, rows=0, is_done=False)
 
     def _take(
         self, pending: Pending, group: Sequence[Entry], model: "Pretrained", *, replaces: bool

@@ -1,5 +1,6 @@
 import io
 import json
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +88,15 @@ def test_queries_that_cannot_be_read_are_refused(found, tmp_path):
             run(["search", found, "--queries", str(tmp_path / f"{name}.jsonl")])
     with pytest.raises(DataError, match="query 1 is empty"):
         run(["search", found])
+
+
+def test_an_index_that_is_not_finished_says_so(found, capfd):
+    path = Path(found, "index.json")
+    content = json.loads(path.read_text())
+    content["source"]["is_done"] = False
+    path.write_text(json.dumps(content))
+    assert run(["search", found, "token", "--mode", "words"]) == 0
+    assert "index is not finished: it has 3 documents so far" in capfd.readouterr().err
 
 
 def test_a_reranker_orders_what_was_found(found, tmp_path, capfd):

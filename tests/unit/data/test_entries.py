@@ -72,6 +72,7 @@ def test_files_of_text_are_documents_by_their_paths(tmp_path):
         ("r", "", "three", {}),
         ("deep/b.md", "", "# two\n", {}),
     ]
+    assert EntryFiles([tmp_path / "src"]).num_binary == 1
     (tmp_path / "one.txt").write_text("alone")
     assert plain(read(tmp_path / "one.txt")) == [("one.txt", "", "alone", {})]
 

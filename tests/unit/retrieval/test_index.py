@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,6 +43,19 @@ def test_an_index_finds_what_exact_search_finds(tmp_path, kind):
         close(opened.rank(queries(), DENSE), truth)
         assert len(opened) == 30
         assert opened.ids(truth[0]) == [DOCUMENTS[n].id for n in truth[0].numbers]
+
+
+def test_documents_cut_shorter_than_queries_leave_these_alone(tmp_path):
+    folder = write_model(tmp_path / "model", "late")
+    model = modernbert.load(folder)
+    late = replace(model.sentence.config.late, document_length=12)
+    model.sentence.config = replace(model.sentence.config, late=late)
+    model.save(folder)
+    index = Index.create(tmp_path / "index", folder, DOCUMENTS)
+    asked = [entry.text for entry in entries(2, seed=11)]
+    assert index.facts.reading.max_length == 12
+    truth = search(modernbert.load(folder), asked, [entry.whole for entry in DOCUMENTS], 5)
+    close(Index.open(index.folder).rank(asked, DENSE), truth)
 
 
 @pytest.mark.usefixtures("segment_size")
@@ -180,6 +194,14 @@ def test_the_same_documents_are_indexed_once_and_others_not_at_all(tmp_path, cap
         Index.create(tmp_path / "index", model, two)
     with pytest.raises(ConfigError, match="another model or other options"):
         Index.create(tmp_path / "index", model, one, IndexOptions(compress=("int8",)))
+
+
+def test_documents_of_a_list_are_indexed_once_too(tmp_path):
+    index = make_index(tmp_path, "dense", DOCUMENTS)
+    assert len(Index.create(index.folder, tmp_path / "model", entries(30))) == 30
+    for others in (DOCUMENTS[:5], iter(DOCUMENTS)):
+        with pytest.raises(ConfigError, match="is an index of other documents"):
+            Index.create(index.folder, tmp_path / "model", others)
 
 
 def test_documents_that_are_cut_are_counted(tmp_path, capfd):

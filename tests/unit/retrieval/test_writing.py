@@ -14,7 +14,7 @@ from modernbert.retrieval.index import Index
 from modernbert.retrieval.options import SearchOptions
 from modernbert.retrieval.writing import Writer
 from tests.indexes import entries, make_index, write_model
-from tests.runs import environment, started, struck
+from tests.runs import called, environment, started, struck
 
 DOCUMENTS = entries(30)
 WORDS = SearchOptions(mode="words", number=100)
@@ -137,6 +137,7 @@ def begun(*arguments):
     ("number", "after"), [(signal.SIGINT, 2), (signal.SIGKILL, 0), (signal.SIGKILL, 3)]
 )
 def test_an_index_that_was_stopped_goes_on_where_it_was(tmp_path, number, after):
+    pytest.importorskip("usearch", reason="usearch is not installed here")
     model = write_model(tmp_path / "model")
     documents = [Entry(f"d{n}", f"word{n} packed") for n in range(60)]
     path = write_rows(tmp_path / "docs.jsonl", documents)
@@ -163,6 +164,25 @@ def test_an_index_that_was_stopped_goes_on_where_it_was(tmp_path, number, after)
     hits = found.search([f"word{n}" for n in range(60)], WORDS)
     assert [[hit.id for hit in each] for each in hits] == [[f"d{n}"] for n in range(60)]
     assert found.facts.neighbours
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_and_the_same_command_goes_on(tmp_path):
+    pytest.importorskip("usearch", reason="usearch is not installed here")
+    model = write_model(tmp_path / "model")
+    path = write_rows(tmp_path / "docs.jsonl", [Entry(f"d{n}", f"word{n}") for n in range(300)])
+    index = tmp_path / "index"
+    arguments = ("index", model, path, "--out", index, "--approximate-above", "5")
+    ran = called(*arguments, limit_bytes=20_000)
+    assert ran.returncode == 2
+    assert "there is no room: " in ran.stderr
+    assert not index.exists()
+    ran = called(*arguments, limit_bytes=50_000)
+    assert ran.returncode == 2
+    assert "neighbours-000001 cannot be written (" in ran.stderr
+    assert len(Index.open(index).search(["word7"], WORDS)[0]) == 1
+    assert called(*arguments).returncode == 0
+    assert Index.open(index).facts.neighbour_vectors == 300
 
 
 @pytest.mark.slow
