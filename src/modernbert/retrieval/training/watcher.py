@@ -1,6 +1,7 @@
 """Steps of sentence-transformers' trainer in; rows, measures, and the best model out."""
 
 import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +56,8 @@ class Watcher(TrainerCallback):
         self._seconds = time.perf_counter() - self._began
         step = state.global_step
         if step in self._due:
+            if not all(bool(weight.isfinite().all()) for weight in more["model"].parameters()):
+                raise _broken(step)
             self._bar.at(step, "measuring")
             self.measured(more["model"], step, float(state.epoch or 0))
             control.should_save = True
@@ -78,11 +81,9 @@ class Watcher(TrainerCallback):
             "seconds": round(self._seconds, 4),
         }
         files.append(self._folder / METRICS, json.dumps(row) + "\n")
-        if row["grad_norm"] != row["grad_norm"]:
-            raise TrainingError(
-                f"the loss of step {row['step']} is no number any more: lower --lr, or say "
-                "--precision float32"
-            )
+        # The trainer writes the mean of earlier losses in the place of NaN.
+        if not math.isfinite(row["grad_norm"]):
+            raise _broken(row["step"])
 
     def on_save(self, *given: Any, **_: Any) -> None:
         """Mark the checkpoint as whole: one without a mark was being written when a run died."""
@@ -107,3 +108,9 @@ class Watcher(TrainerCallback):
 def _told(given: tuple[Any, ...]) -> tuple[TrainerState, TrainerControl]:
     """Return what the trainer tells a callback besides its settings, which come first."""
     return given[1], given[2]
+
+
+def _broken(step: int) -> TrainingError:
+    return TrainingError(
+        f"the loss of step {step} is no number any more: lower --lr, or say --precision float32"
+    )
