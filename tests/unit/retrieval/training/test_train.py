@@ -256,6 +256,12 @@ def test_a_folder_that_holds_something_is_refused(plain, pairs, tmp_path):
         train(Start("dense", str(plain)), small_training(pairs), tmp_path)
 
 
+def test_a_single_pair_is_refused(plain, tmp_path):
+    path = write_rows(tmp_path / "pairs.jsonl", rows(2))
+    with pytest.raises(DataError, match="leaves 1 pair to learn from: give 2 or more"):
+        train(Start("dense", str(plain)), small_training(path), tmp_path / "out")
+
+
 def test_lengths_beyond_the_model_are_refused(plain, pairs, tmp_path):
     with pytest.raises(ConfigError, match="max_length is 999, and the model reads 64 tokens"):
         train(Start("dense", str(plain)), small_training(pairs, max_length=999), tmp_path / "out")
