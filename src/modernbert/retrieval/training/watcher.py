@@ -17,6 +17,8 @@ from modernbert.retrieval.training.measures import Measure
 from modernbert.train.rows import EVALUATIONS, METRICS
 from modernbert.train.stop import StopRequest
 
+SAVE_SECONDS = 600.0
+"""Work that a kill may cost; saving changes no number."""
 _SHOWN = 3
 _PLACES = ("step", "epoch", "is_best")
 
@@ -37,6 +39,7 @@ class Watcher(TrainerCallback):
         self._bar, self._stop, self._due = bar, stop, due
         self._began = time.perf_counter()
         self._seconds = 0.0
+        self._saved = time.monotonic()
         self.best = -float("inf")
         """Of the measure that decides, what the kept model reached."""
 
@@ -60,6 +63,8 @@ class Watcher(TrainerCallback):
                 raise _broken(step)
             self._bar.at(step, "measuring")
             self.measured(more["model"], step, float(state.epoch or 0))
+            control.should_save = True
+        if time.monotonic() - self._saved > SAVE_SECONDS:
             control.should_save = True
         if self._stop.is_made:
             control.should_save = control.should_training_stop = True
@@ -89,6 +94,7 @@ class Watcher(TrainerCallback):
         """Mark the checkpoint as whole: one without a mark was being written when a run died."""
         state, _control = _told(given)
         mark_whole(self._folder, state.global_step)
+        self._saved = time.monotonic()
 
     def measured(self, model: Any, step: int, epoch: float) -> None:
         """Measure a model, write it down, and keep the model if it is the best of those trained."""

@@ -140,6 +140,16 @@ def test_a_checkpoint_that_is_not_whole_is_passed_over(trained, plain, pairs, tm
 
 
 @pytest.mark.slow
+def test_saving_changes_no_number(trained, plain, pairs, tmp_path, monkeypatch):
+    from modernbert.retrieval.training import watcher
+
+    monkeypatch.setattr(watcher, "SAVE_SECONDS", 0.0)
+    folder = tmp_path / "out"
+    assert train(Start("dense", str(plain)), small_training(pairs), folder)
+    assert outcome(folder) == outcome(trained("dense"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "scores", "loss"),
     [
