@@ -92,6 +92,8 @@ def read_pairs(path: Path, options: PairOptions, part: Part = "train") -> PairSe
             nothing is left.
     """
     if any((path / name).is_file() for name in _CORPUS):
+        if not (path / "qrels" / f"{part}.tsv").is_file():
+            raise DataError(f"{path} has no judgements to learn from: put them in qrels/{part}.tsv")
         judged = read_judged(path, part)
         columns = PairColumns("queries.jsonl", "corpus.jsonl")
         return _even(_limited(_judged_pairs(judged), options.most), columns, options, path)

@@ -67,7 +67,7 @@ def mine(model: str, pairs: Path, out: Path, options: MineOptions) -> Mined:
     Raises:
         CheckpointError: a model cannot be read.
         ConfigError: the reranker gives no single score.
-        DataError: a file cannot be read.
+        DataError: a file cannot be read, or no pair has enough negatives.
         MachineError: OUT cannot be written.
     """
     device = choose_device(options.device)
@@ -86,6 +86,11 @@ def mine(model: str, pairs: Path, out: Path, options: MineOptions) -> Mined:
         for row in _rows(task, found, options, counts):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
             written += 1
+        if not written:
+            raise DataError(
+                f"no pair has {options.number} negatives among {options.candidates} candidates: "
+                "raise --candidates, or let --margin and --relative-margin pass more"
+            )
     return Mined(written, len(task.pairs) - written, dict(counts))
 
 

@@ -117,6 +117,8 @@ def test_all_rows_get_the_same_number_of_negatives(tmp_path):
 
 def test_judged_sets_are_pairs(tmp_path):
     folder = write_set(tmp_path / "set")
+    with pytest.raises(DataError, match=r"no judgements to learn from: put them in qrels/train"):
+        read(folder)
     (folder / "qrels" / "test.tsv").rename(folder / "qrels" / "train.tsv")
     assert list(read(folder).pairs) == [
         Pair("packed batch", "the packed batch keeps every token"),

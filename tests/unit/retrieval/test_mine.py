@@ -140,9 +140,17 @@ def test_negatives_come_from_a_corpus(finder, tmp_path):
 
 
 def test_pairs_without_enough_negatives_are_left_out(finder, tmp_path):
-    path = write_rows(tmp_path / "pairs.jsonl", rows(4))
+    many = [
+        *rows(4),
+        {"query": "the batch", "positive": "a"},
+        {"query": "the batch", "positive": "b"},
+    ]
+    path = write_rows(tmp_path / "pairs.jsonl", many)
     written, found = mined(finder, path, tmp_path, number=5, **ALL)
-    assert (written, found.pairs, found.left_out) == ([], 0, 4)
+    assert (len(written), found.pairs, found.left_out) == (4, 4, 2)
+    with pytest.raises(DataError, match="no pair has 6 negatives among 50 candidates: raise"):
+        mined(finder, path, tmp_path, number=6, **ALL)
+    assert len(rows_of(tmp_path / "mined.jsonl")) == 4
 
 
 def test_scored_pairs_are_refused(finder, tmp_path):

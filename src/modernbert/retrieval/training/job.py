@@ -30,6 +30,7 @@ from modernbert.train.tune_config import width_factor
 START = "start"
 """Folder of the model as it was before the first step."""
 _RATE_OF_BASE = 8e-5
+_FEWEST = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +73,10 @@ def create(start: Start, config: RetrieverConfig, folder: Path) -> Job:
     recipe = recipe_of(config.recipe, start.kind)
     config = dataclasses.replace(config, **cast(dict[str, Any], numbers_of(config, recipe)))
     learned, measured = _parts(config, tell=True)
+    if len(learned.pairs) < _FEWEST:
+        raise DataError(
+            f"{config.pairs} leaves {len(learned.pairs)} pair to learn from: give {_FEWEST} or more"
+        )
     config = dataclasses.replace(config, loss=chosen(start.kind, config.loss, learned))
     model = prepared(load(start.model), start.kind, config)
     config = _decided(config, start, model, learned)

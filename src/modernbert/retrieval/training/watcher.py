@@ -1,6 +1,7 @@
 """Steps of sentence-transformers' trainer in; rows, measures, and the best model out."""
 
 import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ from modernbert.retrieval.training.measures import Measure
 from modernbert.train.rows import EVALUATIONS, METRICS
 from modernbert.train.stop import StopRequest
 
+SAVE_SECONDS = 600.0
+"""Work that a kill may cost; saving changes no number."""
 _SHOWN = 3
 _PLACES = ("step", "epoch", "is_best")
 
@@ -36,6 +39,7 @@ class Watcher(TrainerCallback):
         self._bar, self._stop, self._due = bar, stop, due
         self._began = time.perf_counter()
         self._seconds = 0.0
+        self._saved = time.monotonic()
         self.best = -float("inf")
         """Of the measure that decides, what the kept model reached."""
 
@@ -55,8 +59,12 @@ class Watcher(TrainerCallback):
         self._seconds = time.perf_counter() - self._began
         step = state.global_step
         if step in self._due:
+            if not all(bool(weight.isfinite().all()) for weight in more["model"].parameters()):
+                raise _broken(step)
             self._bar.at(step, "measuring")
             self.measured(more["model"], step, float(state.epoch or 0))
+            control.should_save = True
+        if time.monotonic() - self._saved > SAVE_SECONDS:
             control.should_save = True
         if self._stop.is_made:
             control.should_save = control.should_training_stop = True
@@ -78,16 +86,15 @@ class Watcher(TrainerCallback):
             "seconds": round(self._seconds, 4),
         }
         files.append(self._folder / METRICS, json.dumps(row) + "\n")
-        if row["grad_norm"] != row["grad_norm"]:
-            raise TrainingError(
-                f"the loss of step {row['step']} is no number any more: lower --lr, or say "
-                "--precision float32"
-            )
+        # The trainer writes the mean of earlier losses in the place of NaN.
+        if not math.isfinite(row["grad_norm"]):
+            raise _broken(row["step"])
 
     def on_save(self, *given: Any, **_: Any) -> None:
         """Mark the checkpoint as whole: one without a mark was being written when a run died."""
         state, _control = _told(given)
         mark_whole(self._folder, state.global_step)
+        self._saved = time.monotonic()
 
     def measured(self, model: Any, step: int, epoch: float) -> None:
         """Measure a model, write it down, and keep the model if it is the best of those trained."""
@@ -107,3 +114,9 @@ class Watcher(TrainerCallback):
 def _told(given: tuple[Any, ...]) -> tuple[TrainerState, TrainerControl]:
     """Return what the trainer tells a callback besides its settings, which come first."""
     return given[1], given[2]
+
+
+def _broken(step: int) -> TrainingError:
+    return TrainingError(
+        f"the loss of step {step} is no number any more: lower --lr, or say --precision float32"
+    )

@@ -140,6 +140,16 @@ def test_a_checkpoint_that_is_not_whole_is_passed_over(trained, plain, pairs, tm
 
 
 @pytest.mark.slow
+def test_saving_changes_no_number(trained, plain, pairs, tmp_path, monkeypatch):
+    from modernbert.retrieval.training import watcher
+
+    monkeypatch.setattr(watcher, "SAVE_SECONDS", 0.0)
+    folder = tmp_path / "out"
+    assert train(Start("dense", str(plain)), small_training(pairs), folder)
+    assert outcome(folder) == outcome(trained("dense"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "scores", "loss"),
     [
@@ -254,6 +264,12 @@ def test_a_folder_that_holds_something_is_refused(plain, pairs, tmp_path):
     (tmp_path / "a.txt").touch()
     with pytest.raises(ConfigError, match="is not empty: give another folder for the run"):
         train(Start("dense", str(plain)), small_training(pairs), tmp_path)
+
+
+def test_a_single_pair_is_refused(plain, tmp_path):
+    path = write_rows(tmp_path / "pairs.jsonl", rows(2))
+    with pytest.raises(DataError, match="leaves 1 pair to learn from: give 2 or more"):
+        train(Start("dense", str(plain)), small_training(path), tmp_path / "out")
 
 
 def test_lengths_beyond_the_model_are_refused(plain, pairs, tmp_path):
