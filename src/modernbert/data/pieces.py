@@ -1,7 +1,7 @@
 """A long text in, pieces that give the ids of the whole out; and where tokens stand in a text."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ Offsets = NDArray[np.int64]
 
 PIECE_CHARS = 100_000
 _GROUP_CHARS = 4_000_000
+_CHARS_AN_ID = 6
+"""More than most texts have, so that their begins need not be encoded twice."""
 # A lone blank between two words begins a pre-token of the byte-level pattern, and so does a letter
 # after a digit, so cutting there changes no id.
 _CUT = re.compile(r"(?<=\S)(?=[ \n]\S)|(?<=[0-9])(?=[A-Za-z])")
@@ -26,6 +28,32 @@ def pieces_of(text: str, *, is_cuttable: bool) -> Iterator[str]:
         yield text[start:stop]
         start = stop
     yield text[start:]
+
+
+def begins_of(
+    texts: Sequence[str], num_ids: int, encode: Callable[[Sequence[str]], list[NDArray[np.int64]]]
+) -> list[NDArray[np.int64]]:
+    """Return at least so many ids of each text that has as many, without encoding all of it.
+
+    Texts are cut where no id changes; those whose begin has too few ids are encoded to their end.
+    """
+    stops = [_begin_of(text, num_ids) for text in texts]
+    found = encode([text[:stop] for text, stop in zip(texts, stops, strict=True)])
+    short = [
+        number
+        for number, ids in enumerate(found)
+        if len(ids) < num_ids and stops[number] < len(texts[number])
+    ]
+    rests = encode([texts[number][stops[number] :] for number in short])
+    for number, rest in zip(short, rests, strict=True):
+        found[number] = np.concatenate([found[number], rest])
+    return found
+
+
+def _begin_of(text: str, num_ids: int) -> int:
+    earliest = _CHARS_AN_ID * num_ids
+    found = _CUT.search(text, earliest) if len(text) > 2 * earliest else None
+    return found.start() if found else len(text)
 
 
 def grouped(pieces: list[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:

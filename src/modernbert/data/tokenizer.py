@@ -15,7 +15,7 @@ from tokenizers.normalizers import Sequence as Sequential
 
 from modernbert.base.errors import DataError, reason_of
 from modernbert.base.files import digest, read_json, whole_file, write_json
-from modernbert.data.pieces import Offsets, grouped, is_cuttable, pieces_of, trimmed
+from modernbert.data.pieces import Offsets, begins_of, grouped, is_cuttable, pieces_of, trimmed
 
 Ids = NDArray[np.int64]
 
@@ -176,10 +176,13 @@ class Tokenizer:
             for text, each in zip(texts, encodings, strict=True)
         ]
 
-    def encode_texts(self, texts: Sequence[str], prompt: str = "") -> list[Ids]:
+    def encode_texts(
+        self, texts: Sequence[str], prompt: str = "", limit: int | None = None
+    ) -> list[Ids]:
         """Return the ids of texts behind a prompt, without [CLS] and [SEP].
 
-        A special token spelled out in the prompt is that token; in a text it stays text.
+        A special token spelled out in the prompt is that token; in a text it stays text. Of a text
+        with more ids than `limit` some that come later may be left out.
 
         Raises:
             DataError: a text holds what is no character.
@@ -190,7 +193,11 @@ class Tokenizer:
         special = [token.content for token in added if token.special and token.content in prompt]
         cut = max((prompt.rfind(name) + len(name) for name in special), default=0)
         begun = self._prompting.encode(prompt[:cut], add_special_tokens=False).ids
-        encoded = self.encode_many([prompt[cut:] + text for text in texts])
+        whole = [prompt[cut:] + text for text in texts]
+        if limit is None or not self._is_cuttable:
+            encoded = self.encode_many(whole)
+        else:
+            encoded = begins_of(whole, limit, self.encode_many)
         return [np.concatenate([np.array(begun, dtype=np.int64), ids]) for ids in encoded]
 
     def id_of(self, token: str) -> int | None:

@@ -36,7 +36,7 @@ def with_ends(
     room = max_length - 2
     return [
         np.array([tokenizer.cls_id, *ids[:room], tokenizer.sep_id], dtype=np.int64)
-        for ids in tokenizer.encode_texts(texts, prompt)
+        for ids in tokenizer.encode_texts(texts, prompt, room)
     ]
 
 

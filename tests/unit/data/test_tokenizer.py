@@ -169,6 +169,24 @@ def check_cut(tokenizer, size, monkeypatch):
     np.testing.assert_array_equal(tokenizer.encode_many([text, "x"])[0], whole)
 
 
+@pytest.mark.parametrize("limit", [1, 7, 64, 100_000])
+def test_the_begin_of_a_text_has_the_ids_of_the_whole(limit):
+    many = [*texts(6, 2, 400), "", " " * 3000, "x" * 3000, "a " * 4000, "7b" * 900]
+    whole, begun = (tokenizer().encode_texts(many, "a prompt: ", each) for each in (None, limit))
+    for one, other in zip(whole, begun, strict=True):
+        assert one[:limit].tolist() == other[:limit].tolist()
+    assert (sum(map(len, begun)) < sum(map(len, whole)) / 2) == (limit < 100)
+
+
+@needs_shared_data
+def test_the_begins_of_real_texts_have_the_ids_of_the_whole(real):
+    lines = (SHARED / "long" / "openstax-qa" / "corpus.jsonl").read_text().splitlines()[:40]
+    many = [json.loads(line)["text"] for line in lines]
+    whole, begun = (real.encode_texts(many, "", each) for each in (None, 200))
+    assert [ids[:200].tolist() for ids in whole] == [ids[:200].tolist() for ids in begun]
+    assert sum(map(len, begun)) < sum(map(len, whole)) / 4
+
+
 def test_a_text_without_a_place_to_cut_is_cut_all_the_same(monkeypatch):
     monkeypatch.setattr(module, "PIECE_CHARS", 10)
     text = "日本語テスト" * 40
