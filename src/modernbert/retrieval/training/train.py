@@ -17,6 +17,7 @@ import torch
 
 from modernbert.base import files
 from modernbert.base.device import Autocast, choose_precision
+from modernbert.base.errors import ConfigError
 from modernbert.base.log import meter, say
 from modernbert.retrieval.training import checkpoints, live
 from modernbert.retrieval.training.config import RetrieverConfig, Start
@@ -92,7 +93,16 @@ def _run(job: Job, saved: Path | None) -> Path | None:
             watcher.measured(model, 0, 0.0)
         trainer.add_callback(watcher)
         trainer.train(resume_from_checkpoint=str(saved) if saved else None)
-    if trainer.state.global_step < total:
-        say(f"go on with: modernbert train-retriever --resume {shlex.quote(str(folder))}")
-        return None
+        step = trainer.state.global_step
+        if not step:
+            raise ConfigError(
+                f"no {config.batch_size} pairs are all of different texts, and no batch holds one "
+                "twice: give a smaller batch_size, or pairs that repeat less"
+            )
+        if stop.is_made and step < total:
+            say(f"go on with: modernbert train-retriever --resume {shlex.quote(str(folder))}")
+            return None
+        # Texts that come again leave fewer batches than there are pairs for.
+        if watcher.last_measured < step:
+            watcher.measured(model, step, float(trainer.state.epoch or 0))
     return settle(job)

@@ -42,10 +42,13 @@ class Watcher(TrainerCallback):
         self._saved = time.monotonic()
         self.best = -float("inf")
         """Of the measure that decides, what the kept model reached."""
+        self.last_measured = -1
+        """Step after which the model was measured last."""
 
     def recall(self, rows: list[dict[str, Any]]) -> None:
         """Look up what was reached before the run was stopped."""
         for row in rows:
+            self.last_measured = row["step"]
             if row["is_best"]:
                 self.best = row[next(name for name in row if name not in _PLACES)]
 
@@ -99,6 +102,7 @@ class Watcher(TrainerCallback):
     def measured(self, model: Any, step: int, epoch: float) -> None:
         """Measure a model, write it down, and keep the model if it is the best of those trained."""
         found = self._measure(model)
+        self.last_measured = step
         decisive = next(iter(found.values()))
         is_best = step > 0 and decisive > self.best
         row = {"step": step, "epoch": round(epoch, 6), **found, "is_best": is_best}

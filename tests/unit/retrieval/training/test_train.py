@@ -310,3 +310,24 @@ def test_other_pairs_are_refused_when_going_on(plain, tmp_path):
     write_rows(path, rows(25))
     with pytest.raises(DataError, match=r"the pairs are not those that .* began with"):
         resume(folder)
+
+
+@pytest.mark.slow
+def test_texts_that_come_again_end_a_training_all_the_same(plain, tmp_path):
+    again = [
+        {**row, **({"positive": "one answer"} if n < 18 else {})} for n, row in enumerate(rows(30))
+    ]
+    pairs = write_rows(tmp_path / "pairs.jsonl", again)
+    folder = train(Start("dense", str(plain)), small_training(pairs), tmp_path / "out")
+    assert folder == tmp_path / "out" / "model"
+    steps = rows_of(tmp_path / "out" / "metrics.jsonl")
+    measured = rows_of(tmp_path / "out" / "evaluations.jsonl")
+    assert len(steps) < 2 * (27 // 8)
+    assert measured[-1]["step"] == len(steps)
+
+
+def test_pairs_that_fill_no_batch_are_refused(plain, tmp_path):
+    same = [{**row, "positive": "one answer to all"} for row in rows(30)]
+    pairs = write_rows(tmp_path / "pairs.jsonl", same)
+    with pytest.raises(ConfigError, match="no 8 pairs are all of different texts, and no batch"):
+        train(Start("dense", str(plain)), small_training(pairs), tmp_path / "out")
