@@ -14,8 +14,9 @@ from tokenizers.normalizers import Lowercase
 from tokenizers.normalizers import Sequence as Sequential
 
 from modernbert.base.errors import DataError, reason_of
-from modernbert.base.files import digest, read_json, whole_file, write_json
+from modernbert.base.files import digest, whole_file, write_json
 from modernbert.data.pieces import Offsets, begins_of, grouped, is_cuttable, pieces_of, trimmed
+from modernbert.data.tokenizer_config import limit_of, special_names, told_beside
 
 Ids = NDArray[np.int64]
 
@@ -24,8 +25,6 @@ _PARTS = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "deco
 SURROGATE = re.compile("[\ud800-\udfff]")
 """What is no character: half of a pair, as JSON can spell it, or a byte that is not UTF-8."""
 _UNUSED = re.compile(r"\[unused\d+\]")
-_SHORTEST, _NO_LIMIT = 3, 1e20
-"""A limit below the first leaves no room for text; one above the second is none."""
 
 
 @final
@@ -87,8 +86,8 @@ class Tokenizer:
             raise DataError(
                 f"{file} is not a tokenizer that can be read: {reason_of(error)}"
             ) from error
-        told = _told(file.with_name("tokenizer_config.json"))
-        return cls(inner, _special_names(told), _limit(told))
+        told = told_beside(file.with_name("tokenizer_config.json"))
+        return cls(inner, special_names(told, ROLES), limit_of(told))
 
     @property
     def mask_token(self) -> str:
@@ -273,34 +272,3 @@ def _check_ids(vocabulary: dict[str, int]) -> None:
                 f"the tokenizer gives both {names[number]!r} and {name!r} the id {number}: "
                 "it is damaged, copy it again"
             )
-
-
-def _told(config: Path) -> dict[str, Any]:
-    """Read what is said of a tokenizer beside it, where something is."""
-    if not config.is_file():
-        return {}
-    try:
-        values = read_json(config)
-    except (ValueError, OSError, RecursionError) as error:
-        raise DataError(f"{config} is not JSON: {reason_of(error)}") from error
-    return values if isinstance(values, dict) else {}
-
-
-def _special_names(told: dict[str, Any]) -> dict[str, str]:
-    """Return what a tokenizer calls its special tokens, where it says so."""
-    named = {role: _content(told.get(f"{role}_token")) for role in ROLES}
-    return {role: name for role, name in named.items() if name}
-
-
-def _limit(told: dict[str, Any]) -> int | None:
-    """Return how many tokens are read of a text; transformers writes 1e30 where it knows none."""
-    limit = told.get("model_max_length")
-    if not isinstance(limit, int | float) or not _SHORTEST <= limit < _NO_LIMIT:
-        return None
-    return int(limit)
-
-
-def _content(name: object) -> str | None:
-    """Return a token that is written plainly or, as older files do, with its flags."""
-    content = name.get("content") if isinstance(name, dict) else name
-    return content if isinstance(content, str) else None
