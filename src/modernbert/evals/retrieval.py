@@ -24,8 +24,8 @@ from modernbert.evals.retrieval_results import (
     write,
 )
 from modernbert.evals.searching import Searcher, find, measure, say_what
+from modernbert.infer.fingerprint import fingerprint_of_model
 from modernbert.infer.pretrained import load
-from modernbert.retrieval.opened import fingerprint_of_model
 from modernbert.retrieval.rerank import check_reranker
 from modernbert.retrieval.vectors import length_read
 

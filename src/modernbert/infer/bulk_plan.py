@@ -14,7 +14,6 @@ from modernbert.base.errors import CheckpointError, ConfigError, DataError
 from modernbert.base.log import meter
 from modernbert.data.entries import Entry, EntryFiles
 from modernbert.infer import reading
-from modernbert.infer.bulk_shard import fingerprint_of
 from modernbert.infer.embed_options import EmbedOptions
 from modernbert.infer.embeddings import (
     NAME,
@@ -23,6 +22,7 @@ from modernbert.infer.embeddings import (
     read_facts,
     write_facts,
 )
+from modernbert.infer.fingerprint import fingerprint_of_model
 from modernbert.infer.pretrained import Pretrained
 
 _FEWEST = 8
@@ -52,7 +52,7 @@ def facts_of(
         )
     return EmbeddingsFacts(
         model=model,
-        model_fingerprint=fingerprint_of(model),
+        model_fingerprint=fingerprint_of_model(model),
         version=machine.versions().get("modernbert", ""),
         kind="text" if config.late is None else "token",
         dimension=_dimension(opened, options.dimensions),

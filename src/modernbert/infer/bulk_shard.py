@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 
 from modernbert.base.device import choose_device
 from modernbert.base.errors import CheckpointError, DataError, MachineError
-from modernbert.base.files import digest, digest_of, whole_file
+from modernbert.base.files import whole_file
 from modernbert.data.entries import Entry
 from modernbert.data.tokenizer import Ids
 from modernbert.infer import embed, reading
+from modernbert.infer.eight_bits import to_bytes
 from modernbert.infer.embed_options import Dtype
 from modernbert.infer.embeddings import EmbeddingsFacts, read_facts, shard_path
-from modernbert.infer.hub import WANTED, folder_of
+from modernbert.infer.fingerprint import fingerprint_of_model
 from modernbert.infer.pretrained import Pretrained, load
 
 PART = 128
 """Documents that become token ids at once: Ctrl-C waits for no more."""
 _PARTS = 8
 """Parts whose vectors are in memory at once: enough that alike lengths meet in a batch."""
-_STEPS = 127
 """Of 8 bits, to each side."""
 
 _Vectors = NDArray[np.float32]
@@ -77,23 +77,11 @@ def embed_shard(work: Work, number: int, documents: Sequence[Entry]) -> int:
 def _opened(work: Work) -> Pretrained:
     if work.threads:
         torch.set_num_threads(work.threads)
-    if fingerprint_of(work.model) != read_facts(Path(work.out)).model_fingerprint:
+    if fingerprint_of_model(work.model) != read_facts(Path(work.out)).model_fingerprint:
         raise CheckpointError(
             f"{work.model} is another model on one of the machines: copy the same one to all"
         )
     return load(work.model).to(choose_device(work.device))
-
-
-def fingerprint_of(model: str) -> str:
-    """Name what a model computes, by its files.
-
-    Raises:
-        CheckpointError: there is no such folder, or the hub does not give it.
-    """
-    folder = folder_of(model)
-    paths = sorted({path for pattern in WANTED for path in folder.glob(pattern) if path.is_file()})
-    said = [(path.relative_to(folder).as_posix(), digest_of(path)) for path in paths]
-    return digest(repr(said).encode())
 
 
 def parted(documents: Iterable[Entry], size: int = PART) -> Iterator[list[Entry]]:
@@ -208,10 +196,7 @@ def _stored(rows: _Vectors, dtype: Dtype) -> tuple[NDArray[Any], _Vectors]:
     if dtype != "int8":
         with np.errstate(over="ignore"):
             return rows.astype(dtype), np.zeros(0, dtype=np.float32)
-    largest = np.abs(rows).max(axis=1, initial=0.0)
-    scales = (np.where(largest == 0, 1.0, largest) / _STEPS).astype(np.float32)
-    with np.errstate(invalid="ignore"):
-        return np.rint(rows / scales[:, None]).astype(np.int8), scales
+    return to_bytes(rows)
 
 
 def _check_finite(

@@ -25,8 +25,8 @@ def begun(folder: Path, model: str, options: IndexOptions) -> "tuple[Pretrained,
         MachineError: the device is not there.
     """
     from modernbert.base.device import choose_device
+    from modernbert.infer.fingerprint import fingerprint_of_model
     from modernbert.infer.pretrained import load
-    from modernbert.retrieval.opened import fingerprint_of_model
     from modernbert.retrieval.vectors import encode_queries, kind_of, settled
 
     opened = load(model).to(choose_device(options.device))

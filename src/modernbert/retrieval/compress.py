@@ -1,4 +1,4 @@
-"""Vectors in, the same in less room out: eight bits a number, or one vector for several tokens."""
+"""Vectors in, the same in less room out: one vector for several tokens."""
 
 from collections.abc import Sequence
 
@@ -7,17 +7,9 @@ from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
 
-_STEPS = 127
 _WINDOW = 512
 """Tokens that are pooled with each other: time grows with the third power."""
 _TINY = 1e-12
-
-
-def to_bytes(vectors: Vectors) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Return vectors [V K] in whole numbers of 8 bits, and what each is to be multiplied by."""
-    largest = np.abs(vectors).max(axis=1, initial=0.0)
-    scales = (np.where(largest > 0, largest, 1.0) / _STEPS).astype(np.float32)
-    return np.rint(vectors / scales[:, None]).astype(np.int8), scales
 
 
 def pooled(vectors: Vectors, factor: int) -> Vectors:

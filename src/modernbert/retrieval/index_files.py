@@ -4,7 +4,6 @@ What index.json does not name was being written when a process died; the next wr
 """
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -204,12 +203,6 @@ def load(path: Path) -> NDArray[np.generic]:
             "to meanwhile, else build it anew"
         ) from error
     return found
-
-
-def fingerprint_of(folder: Path, paths: Iterable[Path]) -> str:
-    """Name the content of some files below a folder."""
-    parts = [f"{path.relative_to(folder)}:{files.digest_of(path)}" for path in sorted(paths)]
-    return files.digest("\n".join(parts).encode())
 
 
 def as_seen_from(folder: Path, model: str) -> str:

@@ -4,21 +4,10 @@ from pathlib import Path
 
 from modernbert.base.device import choose_device
 from modernbert.base.errors import CheckpointError
-from modernbert.infer.hub import WANTED, folder_of
+from modernbert.infer.fingerprint import fingerprint_of_model
 from modernbert.infer.pretrained import Pretrained, load
-from modernbert.retrieval.index_files import IndexFacts, fingerprint_of
+from modernbert.retrieval.index_files import IndexFacts
 from modernbert.retrieval.vectors import settled
-
-
-def fingerprint_of_model(model: str) -> str:
-    """Name what a model computes, by its files.
-
-    Raises:
-        CheckpointError: there is no such folder, or the hub does not give it.
-    """
-    folder = folder_of(model)
-    paths = {path for pattern in WANTED for path in folder.glob(pattern) if path.is_file()}
-    return fingerprint_of(folder, paths)
 
 
 def open_model(index: Path, facts: IndexFacts, name: str, device: str) -> Pretrained:

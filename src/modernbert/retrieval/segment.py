@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from modernbert.base.errors import DataError, reason_of
 from modernbert.base.files import whole_folder
 from modernbert.data.entries import Entry
-from modernbert.retrieval.compress import to_bytes
+from modernbert.infer.eight_bits import to_bytes
 from modernbert.retrieval.index_files import SEGMENTS, Numbers, SegmentFacts, load, store
 from modernbert.retrieval.postings import (
     Postings,

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from modernbert.retrieval.compress import pooled, to_bytes
+from modernbert.infer.eight_bits import to_bytes
+from modernbert.retrieval.compress import pooled
 from modernbert.retrieval.options import SearchOptions
 from tests.indexes import entries, make_index, queries
 
