@@ -28,6 +28,7 @@ from modernbert.retrieval.writing import Writer, segments_of
 if TYPE_CHECKING:
     from modernbert.infer.pretrained import Pretrained
     from modernbert.retrieval.compare import Query
+    from modernbert.retrieval.neighbours import Neighbours
 
 _FUSED = 100
 """Documents of each search that are fused, at least."""
@@ -168,6 +169,7 @@ class Index:
 
     def _take(self, facts: IndexFacts) -> None:
         self._facts = facts
+        self._graph: Neighbours | None = None
         self._segments = segments_of(self.folder, facts)
         deleted = index_files.read_deleted(self.folder, facts)
         self._alive = []
@@ -230,11 +232,12 @@ class Index:
         is_exact = options.exact or not facts.neighbours or options.filter
         if is_exact:
             return looking.by_vectors(self._segments, masks, vectors, facts.kind, number)
-        from modernbert.retrieval.neighbours import Neighbours
+        if self._graph is None:
+            from modernbert.retrieval.neighbours import Neighbours
 
-        graph = Neighbours.open(self.folder / facts.neighbours)
+            self._graph = Neighbours.open(self.folder / facts.neighbours)
         given, sizes = (self._segments, masks), (facts.kind, number)
-        return looking.by_neighbours(graph, facts.neighbour_vectors, given, vectors, sizes)
+        return looking.by_neighbours(self._graph, facts.neighbour_vectors, given, vectors, sizes)
 
     def _reranked(
         self, queries: Sequence[str], found: Sequence[Hits], options: SearchOptions

@@ -48,7 +48,7 @@ class Neighbours:
         """
         library, path = _usearch(), folder / _GRAPH
         try:
-            graph = library.Index.restore(str(path), view=not is_changed)
+            graph = library.Index.restore(str(path), view=not is_changed, enable_key_lookups=False)
         except (RuntimeError, OSError, ValueError) as error:
             raise DataError(
                 f"{path} cannot be read ({reason_of(error)}): build the index anew"

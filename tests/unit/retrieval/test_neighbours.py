@@ -94,10 +94,10 @@ def test_an_index_without_a_graph_or_with_a_broken_one_says_so(tmp_path, monkeyp
     graph = index.folder / index.facts.neighbours / "graph.usearch"
     graph.write_bytes(graph.read_bytes()[:100])
     with pytest.raises(DataError, match=r"graph.usearch cannot be read .*: build the index anew"):
-        index.search(["token"], NEAR)
+        Index.open(index.folder).search(["token"], NEAR)
     shutil.rmtree(graph.parent)
     with pytest.raises(DataError, match=r"graph.usearch is missing: build the index anew"):
         Index.open(index.folder).search(["token"], NEAR)
     monkeypatch.setitem(sys.modules, "usearch", None)
     with pytest.raises(MachineError, match="needs usearch: pip install 'modernbert"):
-        index.search(["token"], NEAR)
+        Index.open(index.folder).search(["token"], NEAR)
