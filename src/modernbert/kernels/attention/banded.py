@@ -16,6 +16,10 @@ _backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 Grads = tuple[Tensor, Tensor, Tensor]
 
+_SHORT = 512
+"""Tokens up to which torch's backward pass is faster in float32 than in bfloat16: five times on
+blocks of 64, 1.4 times on documents of 256, equal at 1,024 (Xeon with AMX, torch 2.13)."""
+
 
 def attend(
     q: Float[Tensor, "T H K"],
@@ -84,8 +88,8 @@ def _unmix(stretch: Whole | Band, given: tuple[Tensor, ...], logsumexp: Tensor) 
     if isinstance(stretch, Whole):
         grad, q, k, v = (_document(x, stretch) for x in (grad, q, k, v))
         out = out.transpose(0, 1)[None]
-        grads = _backward(grad, q, k, v, out, logsumexp, 0.0, False)
-        return tuple(x.transpose(1, 2)[0] for x in grads)
+        grads = _backward(*_widened(grad, q, k, v, out), logsumexp, 0.0, False)
+        return tuple(x.transpose(1, 2)[0].to(q.dtype) for x in grads)
     grad, q, k, v = (
         _queries(grad, stretch),
         _queries(q, stretch),
@@ -93,9 +97,18 @@ def _unmix(stretch: Whole | Band, given: tuple[Tensor, ...], logsumexp: Tensor) 
         _keys(v, stretch),
     )
     out = _blocks(out, stretch)
-    grads = _backward(grad, q, k, v, out, logsumexp, 0.0, False, attn_mask=stretch.mask)
-    grad_q, grad_k, grad_v = (x.transpose(1, 2) for x in grads)
+    wide = _widened(grad, q, k, v, out)
+    grads = _backward(*wide, logsumexp, 0.0, False, attn_mask=stretch.mask)
+    grad_q, grad_k, grad_v = (x.transpose(1, 2).to(q.dtype) for x in grads)
     return grad_q.flatten(0, 1), _overlapped(grad_k, stretch), _overlapped(grad_v, stretch)
+
+
+def _widened(*given: Tensor) -> tuple[Tensor, ...]:
+    """Return what a backward pass is given in the precision that it is faster in."""
+    dtype, rows = given[0].dtype, given[0].shape[2]
+    if rows > _SHORT:
+        return given
+    return tuple(x.to(torch.promote_types(dtype, torch.float32)) for x in given)
 
 
 def _read(stretch: Whole | Band, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
