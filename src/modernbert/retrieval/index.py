@@ -154,6 +154,11 @@ class Index:
         """Return the ids of documents that were found."""
         return [entry.id for entry in entries_of(self._segments, hits)]
 
+    def first(self, number: int) -> list[Entry]:
+        """Return the documents that were added first, so many at most."""
+        numbers = np.flatnonzero(np.concatenate([np.empty(0, dtype=np.bool_), *self._alive]))
+        return entries_of(self._segments, Hits(numbers[:number], np.zeros(0, dtype=np.float32)))
+
     @property
     def model(self) -> "Pretrained":
         """The model that the index was built by; opened when it is first needed.
