@@ -21,7 +21,7 @@ class Loss:
     documents: int
     queries: int
     kept: float
-    """Share of the ten best documents by whole vectors that are among the ten best by those kept."""
+    """Share of the ten best by whole vectors that are among the ten best by those kept."""
 
 
 def loss_of(index: Index, model: str, options: IndexOptions) -> Loss | None:
