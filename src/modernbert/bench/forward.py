@@ -19,7 +19,7 @@ from modernbert.bench.cases import ForwardCase, batches_of
 from modernbert.bench.encoding import answers
 from modernbert.bench.measure import Seconds, interleaved, ratio
 from modernbert.bench.runtimes import BY_PRECISION, OURS, PRODUCTS, READ_GRAPHS, write_graph
-from modernbert.bench.sides import agreement
+from modernbert.bench.sides import agreement, timed
 from modernbert.bench.worker import Failure, Worker, apart
 from modernbert.model import folder as model_folder
 from modernbert.model.config import EncoderConfig
@@ -58,8 +58,13 @@ def measure(case: ForwardCase) -> Row:
             workers[name] = stack.enter_context(worker)
         facts = _checked(workers, case)
         able = [name for name in facts if "failed" not in facts[name]]
-        timed = {name: partial(_seconds, workers[name], name, facts[name]) for name in able}
-        seconds = interleaved(timed, case.rounds)
+        works = {
+            name: partial(
+                timed, workers[name], name, facts[name], is_needed=name in (OURS, PRODUCTS)
+            )
+            for name in able
+        }
+        seconds = interleaved(works, case.rounds)
         for name in seconds:
             facts[name] |= _speed(seconds, name, case) | _peak(workers[name])
             say(_line(name, facts[name]))
@@ -95,18 +100,6 @@ def _checked(workers: dict[str, Worker], case: ForwardCase) -> dict[str, Row]:
         if "failed" in facts[name]:
             say(f"{name} is left out: {facts[name]['failed']}")
     return facts
-
-
-def _seconds(worker: Worker, name: str, facts: Row) -> float | None:
-    """Time a runtime once; None where it fails, as when the system takes its memory."""
-    found = worker.ask("seconds")
-    if not isinstance(found, Failure):
-        return float(found)
-    if name in (OURS, PRODUCTS):
-        raise MachineError(f"{name} failed while it was timed: {found.reason}")
-    facts["failed"] = f"while it was timed, {found.reason}"
-    say(f"{name} is left out: {facts['failed']}")
-    return None
 
 
 def _speed(seconds: Seconds, name: str, case: ForwardCase) -> Row:

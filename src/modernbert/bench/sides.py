@@ -37,8 +37,11 @@ def beside(
         }
         facts = _checked(workers, limit)
         able = [name for name in facts if "failed" not in facts[name]]
-        timed = {name: partial(_seconds, workers[name], name, facts[name]) for name in able}
-        seconds = interleaved(timed, rounds)
+        works = {
+            name: partial(timed, workers[name], name, facts[name], is_needed=name == OURS)
+            for name in able
+        }
+        seconds = interleaved(works, rounds)
         for name in seconds:
             facts[name] |= _speed(seconds, name)
             peak = workers[name].ask("peak")
@@ -75,11 +78,16 @@ def _checked(workers: Mapping[str, Worker], limit: float) -> dict[str, Row]:
     return facts
 
 
-def _seconds(worker: Worker, name: str, facts: Row) -> float | None:
+def timed(worker: Worker, name: str, facts: Row, *, is_needed: bool) -> float | None:
+    """Time a side once; None where it fails, as when the system takes its memory.
+
+    Raises:
+        MachineError: it failed, and without it there is nothing to compare.
+    """
     found = worker.ask("seconds")
     if not isinstance(found, Failure):
         return float(found)
-    if name == OURS:
+    if is_needed:
         raise MachineError(f"{name} failed while it was timed: {found.reason}")
     facts["failed"] = f"while it was timed, {found.reason}"
     say(f"{name} is left out: {facts['failed']}")

@@ -15,7 +15,7 @@ from modernbert.bench import forward
 from modernbert.bench.cases import ForwardCase
 from modernbert.bench.encoding import answers
 from modernbert.bench.runtimes import OURS, PRODUCTS, RUNTIMES
-from modernbert.bench.sides import agreement
+from modernbert.bench.sides import agreement, timed
 from modernbert.bench.worker import Failure, Worker
 from modernbert.cli.main import run
 from modernbert.model import folder
@@ -67,10 +67,10 @@ def test_a_runtime_that_dies_fails_alone(tmp_path):
         worker._process.join()
         assert worker.ask("seconds") == Failure("its process ended with status -9")
         facts = {}
-        assert forward._seconds(worker, "transformers", facts) is None
+        assert timed(worker, "transformers", facts, is_needed=False) is None
         assert facts == {"failed": "while it was timed, its process ended with status -9"}
         with pytest.raises(MachineError, match="modernbert failed while it was timed"):
-            forward._seconds(worker, OURS, {})
+            timed(worker, OURS, {}, is_needed=True)
 
 
 @pytest.mark.slow
