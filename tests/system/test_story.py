@@ -105,7 +105,7 @@ def test_the_run_describes_itself(folder):
 
 KEYS = {
     *("seconds", "tokens", "tokens_per_second", "heldout_loss", "heldout_masked_accuracy"),
-    *("most_frequent_token_accuracy", "packing_fill", "model"),
+    *("most_frequent_token_accuracy", "packing_fill", "model", "search"),
 }
 
 

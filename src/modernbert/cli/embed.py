@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 
 from modernbert.base.log import say
-from modernbert.data.entries import Keys
+from modernbert.data.entry_columns import Keys
 from modernbert.infer.embed_options import EmbedOptions
 
 

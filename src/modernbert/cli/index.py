@@ -2,15 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from modernbert.base.errors import ConfigError
 from modernbert.base.log import say
 from modernbert.cli.verbs import given
-from modernbert.data.entries import EntryFiles, Keys
+from modernbert.data.entry_columns import Keys
 from modernbert.retrieval.options import IndexOptions
+
+if TYPE_CHECKING:
+    from modernbert.data.entries import EntryFiles
 
 _Keys = Annotated[Keys, tyro.conf.arg(name="")]
 
@@ -98,7 +101,9 @@ def update_index(
     return 0
 
 
-def _documents(written: tuple[str, ...], keys: Keys) -> EntryFiles:
+def _documents(written: tuple[str, ...], keys: Keys) -> "EntryFiles":
+    from modernbert.data.entries import EntryFiles
+
     found = EntryFiles([Path(path) for path in given(written)], keys)
     if found.num_binary:
         say(f"files that are no text, passed over: {found.num_binary:,}")

@@ -13,6 +13,7 @@ from typing import Any, final
 from modernbert.base.errors import DataError
 from modernbert.base.files import digest, digest_of
 from modernbert.data.documents import Reader, find
+from modernbert.data.entry_columns import Keys
 from modernbert.data.formats import PLAIN, kind_of
 from modernbert.data.table import Row, Table, open_table
 from modernbert.data.tokenizer import SURROGATE
@@ -40,18 +41,6 @@ class Entry:
     def whole(self) -> str:
         """Title and text, as BEIR joins them: what is read and searched."""
         return joined(self.title, self.text)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keys:
-    """Columns of a table by what they hold; all others are metadata."""
-
-    text: str = "text"
-    """Column of the texts."""
-    title: str = "title"
-    """Column of the titles, where there are any."""
-    id: str = ""
-    """Column of the ids; without it _id or id, or else the file's name and the line."""
 
 
 def fingerprint_of(entries: Iterable[Entry]) -> str:

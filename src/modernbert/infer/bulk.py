@@ -12,7 +12,8 @@ from modernbert.base import files
 from modernbert.base.device import choose_device
 from modernbert.base.lock import held
 from modernbert.base.log import Meter, meter, say
-from modernbert.data.entries import Entry, EntryFiles, Keys
+from modernbert.data.entries import Entry, EntryFiles
+from modernbert.data.entry_columns import Keys
 from modernbert.data.prefetch import prefetch
 from modernbert.infer import bulk_ray
 from modernbert.infer.bulk_plan import begun, facts_of

@@ -4,7 +4,8 @@ import json
 import pytest
 
 from modernbert.base.errors import DataError
-from modernbert.data.entries import Entry, EntryFiles, Keys
+from modernbert.data.entries import Entry, EntryFiles
+from modernbert.data.entry_columns import Keys
 from tests.judged_sets import DOCUMENTS, write_set
 
 

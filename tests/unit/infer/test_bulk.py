@@ -7,7 +7,7 @@ import torch
 
 from modernbert.base.errors import CheckpointError, ConfigError, DataError, MachineError
 from modernbert.base.lock import held
-from modernbert.data.entries import Keys
+from modernbert.data.entry_columns import Keys
 from modernbert.infer import bulk_shard
 from modernbert.infer.bulk import embed_corpus
 from modernbert.infer.bulk_shard import Work, embed_shard

@@ -102,7 +102,7 @@ def _run(job: Job, saved: Path | None) -> Path | None:
         if stop.is_made and step < total:
             say(f"go on with: modernbert train-retriever --resume {shlex.quote(str(folder))}")
             return None
-        # Texts that come again leave fewer batches than there are pairs for.
+        # Where texts come again very often, there are fewer batches than was counted on.
         if watcher.last_measured < step:
             watcher.measured(model, step, float(trainer.state.epoch or 0))
     return settle(job)

@@ -322,7 +322,6 @@ def test_texts_that_come_again_end_a_training_all_the_same(plain, tmp_path):
     assert folder == tmp_path / "out" / "model"
     steps = rows_of(tmp_path / "out" / "metrics.jsonl")
     measured = rows_of(tmp_path / "out" / "evaluations.jsonl")
-    assert len(steps) < 2 * (27 // 8)
     assert measured[-1]["step"] == len(steps)
 
 
