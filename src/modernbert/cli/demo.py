@@ -49,7 +49,8 @@ _LEAST_HELDOUT_FILES = 20
 """Expected number; a hash of each text decides."""
 _LEFT_OUT = ("site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3")
 _INTERRUPTED = 130
-_SEARCH_SHARE = 0.5
+_MOST_SEARCHED_BYTES = 36_000_000
+_SEARCH_SHARE = 0.6
 """Share of the minutes that are left after the shards in which functions are learned and found."""
 _TRAINING_SHARE = 0.85
 """Share of what is left after the shards that is training's; the rest evaluates and reports."""
@@ -135,7 +136,7 @@ def _trained(run: Run, folder: Path, started: float, stop: float) -> int:
     summary = _summary(run, model)
     write_report(run.folder, folder / "report.html", examples)
     if can_search():
-        sources = [path for paths in _sources(folder).values() for path in paths]
+        sources = _searched_files((stop - started) / 60)
         left = stop - time.monotonic()
         found = search_functions(folder, sources, summary.tokens_per_second, left)
         if found is None:
@@ -183,8 +184,7 @@ def _choose_files(folder: Path, minutes: float) -> None:
     if listed.exists():
         return
     each_bytes = int(min(_MOST_TEXT_BYTES, max(minutes, 0.2) * _TEXT_BYTES_A_MINUTE)) // 2
-    paths = sysconfig.get_paths()
-    installed = [Path(paths["stdlib"]), *{Path(paths["purelib"]), Path(paths["platlib"])}]
+    installed = _installed()
     chosen = {
         "standard-library": _chosen(installed[:1], each_bytes),
         "site-packages": _chosen(installed[1:], each_bytes),
@@ -192,6 +192,19 @@ def _choose_files(folder: Path, minutes: float) -> None:
     if not any(chosen.values()):
         raise DataError(f"no Python source below {', '.join(map(str, installed))}")
     files.write_json(listed, {name: list(map(str, each)) for name, each in chosen.items()})
+
+
+def _installed() -> list[Path]:
+    """Return where the standard library is, then where packages are."""
+    paths = sysconfig.get_paths()
+    return [Path(paths["stdlib"]), *sorted({Path(paths["purelib"]), Path(paths["platlib"])})]
+
+
+def _searched_files(minutes: float) -> list[Path]:
+    """Return the files whose functions are learned and searched: more than the text is taken of."""
+    most_bytes = int(min(_MOST_SEARCHED_BYTES, minutes * _TEXT_BYTES_A_MINUTE))
+    library, *packages = _installed()
+    return _chosen([library], most_bytes) + _chosen(packages, most_bytes)
 
 
 def _sources(folder: Path) -> dict[str, list[Path]]:

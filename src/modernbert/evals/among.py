@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from modernbert.base import rng
 from modernbert.data.judged import JudgedSet
-from modernbert.retrieval.hits import FUSED
+from modernbert.retrieval.hits import standardised
 
 Numbers = NDArray[np.int64]
 Scores = NDArray[np.float32]
@@ -48,22 +48,23 @@ def reciprocal_ranks(scores: Scores, numbers: Numbers) -> NDArray[np.float64]:
 
 
 def fused_scores(several: Sequence[Scores]) -> Scores:
-    """Return reciprocal rank fusion's scores of the same documents, scored several times.
+    """Return the scores of the same documents, scored several times, fused as `hits.fused` does.
 
-    What was not found, -inf, counts nothing (see `hits.fused`).
+    What was not found, -inf, gets what was found last.
     """
     return np.stack([_fused_of_one(rows) for rows in zip(*several, strict=True)])
 
 
 def _fused_of_one(rows: Sequence[Scores]) -> Scores:
-    total = np.zeros(rows[0].shape, dtype=np.float32)
-    for scores in rows:
-        # From the back, so that the right document, the first, comes behind its equals.
-        back = -scores[::-1]
-        ranks = np.empty(len(back), dtype=np.int64)
-        ranks[np.argsort(back, kind="stable")] = np.arange(1, len(back) + 1)
-        total += np.where(np.isfinite(back), 1.0 / (FUSED + ranks), 0.0)[::-1].astype(np.float32)
-    return total
+    total = np.zeros(rows[0].shape)
+    for row in rows:
+        is_found = np.isfinite(row)
+        if is_found.any():
+            scores = standardised(row[is_found])
+            found = np.full(row.shape, scores.min())
+            found[is_found] = scores
+            total += found
+    return total.astype(np.float32)
 
 
 def _best_first(judged: dict[str, int]) -> list[str]:

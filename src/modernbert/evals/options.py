@@ -48,7 +48,7 @@ class RetrievalOptions:
     number: int = 100
     """Documents kept for each query."""
     bm25: bool = True
-    """Search by words too, and by both together (reciprocal rank fusion)."""
+    """Search by words too, and by both together (the sum of their standardised scores)."""
     reranker: str = ""
     """Folder or hub id of a model that scores pairs; it orders the best of what was found."""
     rerank: int = 100

@@ -27,7 +27,7 @@ class Found:
 
     id: str
     score: float
-    """Of the last that ordered it: cosine, dot product, MaxSim, BM25, fused ranks or a reranker."""
+    """Of what ordered it last: cosine, dot product, MaxSim, BM25, a standardised sum, a reranker."""
     title: str
     text: str
     metadata: Mapping[str, Any]

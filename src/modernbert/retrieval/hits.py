@@ -7,9 +7,6 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-FUSED = 60
-"""Added to every rank, so that a first place does not count twice a second one."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hits:
@@ -81,18 +78,32 @@ class Chosen:
 
 
 def fused(runs: Sequence[Sequence[Hits]], number: int) -> list[Hits]:
-    """Return the best documents of several searches by reciprocal rank fusion.
+    """Return the best documents of several searches by the sum of their standardised scores.
 
-    A document counts 1 / (60 + rank) for each search that found it (Cormack et al., SIGIR 2009).
+    A search that did not find a document gives it what it gives its last. A document that stands
+    out in one search counts for more than one that is merely first in the other, which ranks alone
+    would not tell apart (lab/LOG.md).
     """
     return [_fused_of_one(each, number) for each in zip(*runs, strict=True)]
 
 
 def _fused_of_one(runs: Sequence[Hits], number: int) -> Hits:
-    numbers, places = np.unique(np.concatenate([run.numbers for run in runs]), return_inverse=True)
-    ranks = np.concatenate([np.arange(1, len(run.numbers) + 1) for run in runs])
-    scores = np.bincount(places, 1.0 / (FUSED + ranks), minlength=len(numbers))
-    return in_order(numbers, scores.astype(np.float32)).first(number)
+    numbers = np.unique(np.concatenate([run.numbers for run in runs]))
+    total = np.zeros(len(numbers))
+    for run in runs:
+        if len(run.numbers):
+            scores = standardised(run.scores)
+            found = np.full(len(numbers), scores.min())
+            found[np.searchsorted(numbers, run.numbers)] = scores
+            total += found
+    return in_order(numbers, total.astype(np.float32)).first(number)
+
+
+def standardised(scores: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return scores less their mean, over their standard deviation; 0 where all are equal."""
+    wide = scores.astype(np.float64)
+    spread = wide.std()
+    return (wide - wide.mean()) / spread if spread > 0 else np.zeros(len(wide))
 
 
 def in_order(numbers: NDArray[np.int64], scores: NDArray[np.float32]) -> Hits:

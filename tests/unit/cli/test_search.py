@@ -44,7 +44,8 @@ def test_what_is_found_is_shown_with_its_passage(found, capfd):
 
 
 def test_json_has_places_of_passage_and_words(found, capfd):
-    assert run(["search", found, "its place", "--json", "--number", "1"]) == 0
+    asked = ["search", found, "its place", "--json", "--number", "1", "--mode", "words"]
+    assert run(asked) == 0
     content = json.loads(capfd.readouterr().out)
     (hit,) = content["hits"]
     assert content["query"] == "its place"

@@ -41,8 +41,11 @@ def test_equal_scores_rank_before_the_right_document():
     assert reciprocal_ranks(scores, numbers).tolist() == [1 / 2, 1 / 3, 0.0, 0.0]
 
 
-def test_what_was_not_found_counts_nothing_in_fusion():
+def test_what_was_not_found_is_last_in_fusion():
     one = np.array([[0.9, 0.5, 0.1]], dtype=np.float32)
-    other = np.array([[-np.inf, 2.0, 2.0]], dtype=np.float32)
-    truth = [[1 / 61, 1 / 62 + 1 / 62, 1 / 63 + 1 / 61]]
-    np.testing.assert_allclose(fused_scores([one, other]), truth, rtol=1e-6)
+    other = np.array([[-np.inf, 2.0, 3.0]], dtype=np.float32)
+    step = 1.5**0.5
+    truth = [[step - 1, 0 - 1, -step + 1]]
+    np.testing.assert_allclose(fused_scores([one, other]), truth, rtol=1e-5, atol=1e-6)
+    nothing = np.full((1, 3), -np.inf, dtype=np.float32)
+    np.testing.assert_allclose(fused_scores([one, nothing]), [[step, 0, -step]], atol=1e-6)

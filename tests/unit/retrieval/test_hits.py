@@ -51,11 +51,25 @@ def hits(*numbers):
     return Hits(np.array(numbers, dtype=np.int64), -np.arange(len(numbers), dtype=np.float32))
 
 
-def test_ranks_are_fused():
+def test_standardised_scores_are_fused():
     (found,) = fused([[hits(7, 5, 3)], [hits(5, 9)]], 3)
-    assert found.numbers.tolist() == [5, 7, 9]
-    expected = [1 / 62 + 1 / 61, 1 / 61, 1 / 62]
-    np.testing.assert_allclose(found.scores, expected, rtol=1e-6)
+    # 7, 5, 3 have 0, -1, -2: a mean of -1, a deviation of sqrt(2/3). 5 and 9 are 1 apart.
+    assert found.numbers.tolist() == [5, 7, 3]
+    step = 1.5**0.5
+    np.testing.assert_allclose(found.scores, [0 + 1, step - 1, -step - 1], rtol=1e-6)
+
+
+def test_what_stands_out_counts_for_more_than_what_is_merely_first():
+    even = hits(*range(20))
+    outlier = Hits(even.numbers[::-1], np.array([9.0, *[1.0] * 19], dtype=np.float32))
+    (found,) = fused([[even], [outlier]], 2)
+    assert found.numbers.tolist() == [19, 0]
+
+
+def test_equal_scores_say_nothing():
+    equal = Hits(np.array([1, 2]), np.array([3.0, 3.0], dtype=np.float32))
+    (found,) = fused([[equal], [hits(2, 1)]], 2)
+    assert found.numbers.tolist() == [2, 1]
 
 
 def test_a_search_that_found_nothing_changes_no_order():
