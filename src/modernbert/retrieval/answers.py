@@ -27,7 +27,7 @@ class Found:
 
     id: str
     score: float
-    """Of what ordered it last: cosine, dot product, MaxSim, BM25, a standardised sum, a reranker."""
+    """Of what ordered it last: cosine, dot product, MaxSim, BM25, their sum or a reranker."""
     title: str
     text: str
     metadata: Mapping[str, Any]

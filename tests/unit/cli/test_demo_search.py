@@ -70,5 +70,5 @@ def test_the_length_of_training_follows_the_minutes(installed):
     demo_search._functions(folder / "functions", files)
     pairs, epochs = demo_search._size(folder / "functions", 1e9, 100.0)
     whole = len(rows_of(folder / "functions" / "train.jsonl"))
-    assert (pairs, epochs) == (whole, 6)
+    assert (pairs, epochs) == (whole, 8)
     assert demo_search._size(folder / "functions", 1.0, 1.0) == (256, 1)
