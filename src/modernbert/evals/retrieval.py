@@ -27,10 +27,7 @@ from modernbert.evals.searching import Searcher, find, measure, say_what
 from modernbert.infer.fingerprint import fingerprint_of_model
 from modernbert.infer.pretrained import load
 from modernbert.retrieval.rerank import check_reranker
-from modernbert.retrieval.vectors import length_read
-
-_FEWEST = 8
-"""Tokens of a text."""
+from modernbert.retrieval.vectors import check_length, length_read
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,12 +101,8 @@ def opened(model: str, options: RetrievalOptions) -> Searcher:
     reranker = load(options.reranker).to(device) if options.reranker else None
     if reranker is not None:
         check_reranker(reranker)
-    longest = found.config.max_length
     for asked in options.max_length:
-        if not _FEWEST <= asked <= longest:
-            raise ConfigError(
-                f"--max-length is {asked}: this model reads {_FEWEST} to {longest} tokens of a text"
-            )
+        check_length(asked, found.config.max_length)
     return Searcher(found, reranker, tuple(sorted(options.max_length)) or (length_read(found),))
 
 

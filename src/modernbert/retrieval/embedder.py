@@ -1,6 +1,5 @@
 """A folder or hub id of any model of texts' vectors in, these vectors out."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -83,16 +82,18 @@ def _unit(vectors: Tensor) -> Vectors:
 
 
 def _sentence_transformer(folder: Path, device: str) -> Any:
-    os.environ.setdefault("TQDM_DISABLE", "1")
     try:
         from sentence_transformers import SentenceTransformer
+
+        from modernbert.retrieval.training.quiet import quiet
+
+        with quiet():
+            return SentenceTransformer(str(folder), device=device, local_files_only=True)
     except ImportError as error:
         raise MachineError(
             f"{folder} is no ModernBERT, and a model of another kind needs "
             "sentence-transformers: pip install 'modernbert[train-retriever]'"
         ) from error
-    try:
-        return SentenceTransformer(str(folder), device=device, local_files_only=True)
     except Exception as error:  # whatever the library meets in a folder
         raise CheckpointError(
             f"{folder} holds no model that gives texts vectors ({reason_of(error)}): name a "

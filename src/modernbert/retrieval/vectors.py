@@ -65,6 +65,18 @@ def length_read(model: Pretrained) -> int:
     return (config.late and config.late.document_length) or config.max_length
 
 
+def check_length(asked: int, longest: int) -> None:
+    """Refuse a length, in tokens, that a model does not read.
+
+    Raises:
+        ConfigError: it is too short or too long.
+    """
+    if not _FEWEST <= asked <= longest:
+        raise ConfigError(
+            f"--max-length is {asked}: this model reads {_FEWEST} to {longest} tokens of a text"
+        )
+
+
 def settled(model: Pretrained, wanted: Reading) -> Reading:
     """Let a model read documents as wanted, and say how that is where it was left open.
 
@@ -73,10 +85,8 @@ def settled(model: Pretrained, wanted: Reading) -> Reading:
     """
     config, longest = model.sentence.config, model.config.max_length
     kind, length = kind_of(config), wanted.max_length
-    if length and not _FEWEST <= length <= longest:
-        raise ConfigError(
-            f"--max-length is {length}: this model reads {_FEWEST} to {longest} tokens of a text"
-        )
+    if length:
+        check_length(length, longest)
     if wanted.long != "whole" and kind != "dense":
         raise ConfigError(
             f"--long {wanted.long} needs a model with one vector a text, and this one's are "

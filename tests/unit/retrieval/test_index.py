@@ -12,6 +12,7 @@ from modernbert.retrieval import pending
 from modernbert.retrieval.exact import search
 from modernbert.retrieval.hits import fused
 from modernbert.retrieval.index import Index
+from modernbert.retrieval.lexical import Lexical
 from modernbert.retrieval.options import IndexOptions, SearchOptions
 from tests.indexes import entries, make_index, queries, write_model
 
@@ -60,10 +61,9 @@ def test_documents_cut_shorter_than_queries_leave_these_alone(tmp_path):
 
 @pytest.mark.usefixtures("segment_size")
 def test_words_are_found_as_by_bm25s_and_both_are_fused(tmp_path):
-    lexical = pytest.importorskip("modernbert.retrieval.lexical").Lexical
     pytest.importorskip("bm25s", reason="bm25s is not installed here")
     index = make_index(tmp_path, "dense", DOCUMENTS)
-    words = lexical([entry.whole for entry in DOCUMENTS]).search(queries(), 100)
+    words = Lexical([entry.whole for entry in DOCUMENTS]).search(queries(), 100)
     found = index.rank(queries(), SearchOptions(mode="words", number=100))
     close(found, words)
     dense = index.rank(queries(), SearchOptions(mode="dense", number=100))

@@ -109,14 +109,7 @@ def _dense(model: Any, options: LossOptions) -> Any:
     temperature = options.temperature
     # Vectors need not have length 1: cosines are what the model is asked for later.
     makers: dict[str, Any] = {
-        "contrastive": partial(
-            _in_parts(
-                options,
-                losses.CachedMultipleNegativesRankingLoss,
-                losses.MultipleNegativesRankingLoss,
-            ),
-            scale=1 / temperature,
-        ),
+        "contrastive": _ranking(losses, options),
         "kl": partial(
             losses.DistillKLDivLoss,
             similarity_fct=util.pairwise_cos_sim,
@@ -191,14 +184,7 @@ def _rerank(model: Any, options: LossOptions) -> Any:
 
     size = options.mini_batch
     makers: dict[str, Any] = {
-        "contrastive": partial(
-            _in_parts(
-                options,
-                losses.CachedMultipleNegativesRankingLoss,
-                losses.MultipleNegativesRankingLoss,
-            ),
-            scale=1 / options.temperature,
-        ),
+        "contrastive": _ranking(losses, options),
         "bce": losses.BinaryCrossEntropyLoss,
         "lambda": partial(losses.LambdaLoss, mini_batch_size=size),
         "listwise": partial(losses.ListNetLoss, mini_batch_size=size),
@@ -206,6 +192,14 @@ def _rerank(model: Any, options: LossOptions) -> Any:
         "mse": losses.MSELoss,
     }
     return makers[options.loss](model)
+
+
+def _ranking(losses: Any, options: LossOptions) -> Any:
+    """Return the contrastive loss of dense models or of cross-encoders, which name it alike."""
+    made = _in_parts(
+        options, losses.CachedMultipleNegativesRankingLoss, losses.MultipleNegativesRankingLoss
+    )
+    return partial(made, scale=1 / options.temperature)
 
 
 def _in_parts(options: LossOptions, cached: Any, whole: Any) -> Any:
