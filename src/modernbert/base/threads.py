@@ -4,7 +4,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 from typing import TypeVar
 
@@ -37,7 +37,11 @@ def side_by_side(work: Callable[[P], R], pieces: Sequence[P]) -> list[R]:
 
     workers = _workers(len(pieces), share)
     try:
-        return list(workers.map(alone, pieces))
+        results = [workers.submit(alone, piece) for piece in pieces]
+        # Ctrl-C in the moment before a wait goes unseen until the wait ends: so none is long.
+        while wait(results, timeout=1).not_done:
+            pass
+        return [result.result() for result in results]
     except KeyboardInterrupt:
         # Python waits for threads before it ends, and nobody wants their results any more.
         _end(at_work)

@@ -114,3 +114,12 @@ def test_ctrl_c_ends_all_pieces():
     assert process.returncode == -signal.SIGINT
     assert said.count("Traceback") == 1
     assert said.splitlines()[-1] == "KeyboardInterrupt"
+
+
+def test_ctrl_c_that_does_not_wake_the_caller_is_seen_soon():
+    # As when it comes in the moment before the caller begins to wait.
+    unseen = "__import__('signal').pthread_kill(__import__('threading').get_ident(), 2)"
+    program = ENDLESS.replace('os.write(1, b"at work\\n")', unseen)
+    assert unseen in program
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    assert done.returncode == -signal.SIGINT
