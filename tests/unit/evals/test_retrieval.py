@@ -261,3 +261,28 @@ def test_bm25_reproduces_the_figures_of_real_sets(name, known):
     hits = Lexical(list(given.documents.values())).search(list(given.queries.values()), 100)
     found = by_id(hits, list(given.queries), list(given.documents))
     assert means(judge(given.judged, found))["ndcg@10"] == pytest.approx(known, abs=0.01)
+
+
+@pytest.mark.slow
+@needs_shared_data
+@pytest.mark.parametrize(
+    ("language", "known"),
+    [("go", 0.491), ("javascript", 0.465), ("rust", 0.490), ("python", 0.409)],
+)
+def test_bm25_reproduces_the_figures_of_functions_where_queries_are_lowercased(language, known):
+    # "canInline" is then one word, and not "can inline". As they are, queries find more.
+    from modernbert.data.functions import read_functions
+    from modernbert.retrieval.lexical import Lexical
+
+    given = read_functions(SHARED / "code" / "csn-like" / language, "test")
+    lexical = Lexical(list(given.documents.values()))
+
+    def mrr(queries):
+        found = [hits.numbers.tolist() for hits in lexical.search(queries, 1000)]
+        ranks = [each.index(own) + 1 for own, each in enumerate(found) if own in each]
+        return sum(1 / rank for rank in ranks) / len(queries)
+
+    queries = list(given.queries.values())
+    lowered = mrr([query.lower() for query in queries])
+    assert lowered == pytest.approx(known, abs=0.01)
+    assert mrr(queries) > lowered
