@@ -1,4 +1,4 @@
-"""Rows of benchmarks/forward.jsonl in, benchmarks/forward.svg out: `python benchmarks/plots.py`."""
+"""Rows of benchmarks/forward.jsonl in, benchmarks/forward.svg out: `python -m benchmarks.plots`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
-from tables import RUNTIMES, latest, rows_of
+from benchmarks.tables import RUNTIMES, latest, rows_of
 
 HERE = Path(__file__).parent
 OURS = "modernbert"

@@ -1,16 +1,17 @@
 """Rows of benchmarks/*.jsonl in, the tables between two comments of README.md out.
 
-Run it from anywhere after a measurement: `python benchmarks/tables.py`.
+Run it from the top folder after a measurement: `python -m benchmarks.tables`.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
+from benchmarks.cells import NOTHING, machine, mebibytes, ratio, table
+from benchmarks.search import embedding_table, maxsim_table, search_table
+
 ROOT = Path(__file__).parents[1]
-NOTHING = "No row was measured yet. `modernbert bench {}` adds one."
 HEAD = (
     "model",
     "vocabulary",
@@ -73,7 +74,7 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 def training_table(rows: Sequence[dict[str, Any]]) -> str:
     """Lay rows of `modernbert bench training` out as Markdown, in the order they were measured."""
-    return _table(HEAD, map(_cells, rows)) if rows else NOTHING.format("training --corpus corpus")
+    return table(HEAD, map(_cells, rows)) if rows else NOTHING.format("training --corpus corpus")
 
 
 def forward_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -82,14 +83,14 @@ def forward_table(rows: Sequence[dict[str, Any]]) -> str:
         return NOTHING.format("forward")
     names = [name for name in RUNTIMES if any(name in row["runtimes"] for row in rows)]
     head = (*FORWARD, *names, "of the products' rate", MEMORY, "machine")
-    return _table(head, (_forward_cells(row, names) for row in latest(rows)))
+    return table(head, (_forward_cells(row, names) for row in latest(rows)))
 
 
 def accelerate_table(rows: Sequence[dict[str, Any]]) -> str:
     """Lay rows of `modernbert bench accelerate` out, in the order they were measured."""
     if not rows:
         return NOTHING.format("accelerate --model run/model")
-    return _table(ACCELERATED, map(_accelerated_cells, rows))
+    return table(ACCELERATED, map(_accelerated_cells, rows))
 
 
 def finetuning_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -97,7 +98,7 @@ def finetuning_table(rows: Sequence[dict[str, Any]]) -> str:
     if not rows:
         return NOTHING.format("finetuning run/model --train FILE")
     pairs = ((row, name) for row in rows for name in row["sides"] if name != "modernbert")
-    return _table(FINETUNED, (_finetuned_cells(row, name) for row, name in pairs))
+    return table(FINETUNED, (_finetuned_cells(row, name) for row, name in pairs))
 
 
 def latest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -112,23 +113,18 @@ def _measured(row: dict[str, Any]) -> tuple[object, ...]:
     return (*case, *sorted(row["runtimes"]), host["processor"], host["cores"], threads)
 
 
-def replaced(page: str, name: str, table: str) -> str:
+def replaced(page: str, name: str, made: str) -> str:
     """Return the page with the table between the two comments of that name."""
     start, stop = f"<!-- {name}: start -->", f"<!-- {name}: stop -->"
     before, _, rest = page.partition(start)
     _, _, after = rest.partition(stop)
-    return f"{before}{start}\n{table}\n{stop}{after}"
+    return f"{before}{start}\n{made}\n{stop}{after}"
 
 
 def tables() -> dict[str, str]:
     """Return every table of README.md by the name in its comments."""
     found = {what: rows_of(ROOT / "benchmarks" / f"{what}.jsonl") for what in TABLES}
     return {f"{what} speed": TABLES[what](rows) for what, rows in found.items()}
-
-
-def _table(head: Sequence[str], cells: Iterable[Sequence[str]]) -> str:
-    lines = [head, ("---",) * len(head), *cells]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _forward_cells(row: dict[str, Any], names: Sequence[str]) -> tuple[str, ...]:
@@ -139,10 +135,10 @@ def _forward_cells(row: dict[str, Any], names: Sequence[str]) -> tuple[str, ...]
         str(row["tokens"]),
         row["precision"],
         f"{found['modernbert']['tokens_per_second']:.0f}",
-        *(_ratio(found.get(name)) for name in names),
+        *(ratio(found.get(name)) for name in names),
         f"{row['share_of_products_rate']:.0%}",
-        f"{_mebibytes(found['modernbert'])} / {_mebibytes(found.get('transformers'))}",
-        _machine(row),
+        f"{mebibytes(found['modernbert'])} / {mebibytes(found.get('transformers'))}",
+        machine(row),
     )
 
 
@@ -159,7 +155,7 @@ def _accelerated_cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['ours_tokens_per_second']:.0f}",
         f"{row['theirs_tokens_per_second']:.0f}",
         f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})",
-        _machine(row),
+        machine(row),
     )
 
 
@@ -179,32 +175,16 @@ def _finetuned_cells(row: dict[str, Any], name: str) -> tuple[str, ...]:
         _scores(there) if is_there else "-",
         f"{here['tokens_per_second']:.0f}",
         f"{there['tokens_per_second']:.0f}" if is_there else "-",
-        _ratio(there),
+        ratio(there),
         f"{there['real_share']:.0%}" if is_there else "-",
-        f"{_mebibytes(here)} / {_mebibytes(there)}",
-        _machine(row),
+        f"{mebibytes(here)} / {mebibytes(there)}",
+        machine(row),
     )
 
 
 def _scores(found: dict[str, Any]) -> str:
     low, high = min(found["scores"]), max(found["scores"])
     return f"{found['score']:.3f} ({low:.3f} to {high:.3f})"
-
-
-def _machine(row: dict[str, Any]) -> str:
-    host = row["machine"]
-    return f"{host['processor']}, {host['cores']} cores, torch {row['versions']['torch']}"
-
-
-def _ratio(found: dict[str, Any] | None) -> str:
-    if found is None or "failed" in found:
-        return "-" if found is None else f"failed: {shorten(found['failed'], 48)}"
-    low, high = found["quartiles"]
-    return f"{found['ours_is_faster']:.2f} ({low:.2f} to {high:.2f})"
-
-
-def _mebibytes(found: dict[str, Any] | None) -> str:
-    return f"{found['peak_bytes'] / 2**20:.0f}" if found and found.get("peak_bytes") else "-"
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -218,7 +198,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['ours_tokens_per_second']:.0f}",
         f"{row['theirs_tokens_per_second']:.0f}",
         f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})",
-        _machine(row),
+        machine(row),
     )
 
 
@@ -227,6 +207,9 @@ TABLES = {
     "forward": forward_table,
     "accelerate": accelerate_table,
     "finetuning": finetuning_table,
+    "embedding": embedding_table,
+    "maxsim": maxsim_table,
+    "search": search_table,
 }
 
 
@@ -234,8 +217,8 @@ def main() -> None:
     """Rewrite README.md."""
     readme = ROOT / "README.md"
     page = readme.read_text(encoding="utf-8")
-    for name, table in tables().items():
-        page = replaced(page, name, table)
+    for name, made in tables().items():
+        page = replaced(page, name, made)
     readme.write_text(page, encoding="utf-8")
 
 

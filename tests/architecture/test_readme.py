@@ -4,6 +4,7 @@ import ast
 import re
 
 import pytest
+from benchmarks.search import embedding_table, maxsim_table, search_table
 from benchmarks.tables import (
     accelerate_table,
     finetuning_table,
@@ -89,7 +90,7 @@ def test_every_folder_has_its_line():
 @pytest.mark.parametrize("name", tables())
 def test_a_table_is_what_was_measured(name):
     page = texts()["README.md"]
-    assert page == replaced(page, name, tables()[name]), "run: python benchmarks/tables.py"
+    assert page == replaced(page, name, tables()[name]), "run: python -m benchmarks.tables"
     assert page.count(f"<!-- {name}: start -->") == page.count(f"<!-- {name}: stop -->") == 1
 
 
@@ -160,6 +161,33 @@ def test_rows_become_lines():
     )
     page = "a\n<!-- x: start -->\nold\n<!-- x: stop -->\nb"
     assert replaced(page, "x", "new") == page.replace("old", "new")
+
+
+def test_rows_of_embedding_and_of_search_become_lines():
+    side = {"seconds": 0.5, "ours_is_faster": 1.0, "quartiles": [1.0, 1.0], "peak_bytes": 2 << 20}
+    sides = {"modernbert": side, "theirs": side | {"ours_is_faster": 2.0, "quartiles": [1.9, 2.1]}}
+    common = ROW | {"sides": sides, "documents": 100, "precision": "float32"}
+    texts = {"case": "given", "texts": "a.jsonl", "weights": 17e6, "length_quartiles": [1, 2, 3]}
+    *_, line = embedding_table([common | texts]).splitlines()
+    assert line == (
+        "| tiny | 17.0M | 100 of a.jsonl | 1, 2, 3 | float32 | theirs | 3000 | "
+        "2.00 (1.90 to 2.10) | 2 / 2 | P, 2 cores, torch 2.13.0 |"
+    )
+    sizes = {"queries": 8, "query_tokens": 32, "shortest": 20, "longest": 180, "dim": 128}
+    *_, line = maxsim_table([common | sizes]).splitlines()
+    assert line == (
+        "| 8 x 32 | 100 x 20 to 180 | 128 | theirs | 500.0 | 2.00 (1.90 to 2.10) | "
+        "P, 2 cores, torch 2.13.0 |"
+    )
+    found = {"vectors": 10000, "dim": 384, "numbers": "int8", "recall": 0.991, "open_ms": 3.21}
+    found |= {"exact_ms": [1.0, 2.0, 3.0], "approximate_ms": [0.1, 0.2, 0.3], "graph_seconds": 4.4}
+    *_, line = search_table(
+        [ROW | found | {"vector_bytes": 2 << 20, "graph_bytes": 1 << 20}]
+    ).splitlines()
+    assert line == (
+        "| 10000 x 384 | int8 | 2.00 (1.00 to 3.00) | 0.20 (0.10 to 0.30) | 99.1% | 3.2 | 2, 1 | "
+        "4 | P, 2 cores, torch 2.13.0 |"
+    )
 
 
 def test_a_case_measured_again_counts_once_and_a_failure_is_told():

@@ -33,8 +33,10 @@ THEIRS = "sentence-transformers"
 _AGREEMENT = {"float32": 1e-3, "bfloat16": 0.1}
 
 
-def measure(folder: Path, texts: Path | None, case: EmbeddingCase) -> dict[str, Any]:
-    """Embed the same texts by both sides, in turns, and return a row.
+def measure(
+    folder: Path, texts: Path | None, case: EmbeddingCase, other: Path | None = None
+) -> dict[str, Any]:
+    """Embed the same texts by both sides, in turns, and by another model, and return a row.
 
     Raises:
         CheckpointError: the folder holds no whole ModernBERT.
@@ -45,10 +47,14 @@ def measure(folder: Path, texts: Path | None, case: EmbeddingCase) -> dict[str, 
     chosen = _chosen(texts or Path(modernbert.__file__).parent, case, opened.tokenizer)
     limit = opened.sentence.config.max_length
     lengths = [min(len(ids) + 2, limit) for ids in opened.tokenizer.encode_texts(chosen)]
-    makers = {name: partial(_answers, name, folder, chosen, case) for name in (OURS, THEIRS)}
+    folders = {OURS: folder, THEIRS: folder}
+    if other is not None:
+        folders[f"{other.resolve().name} by {THEIRS}"] = other
+    makers = {name: partial(_answers, name, folders[name], chosen, case) for name in folders}
     weights = sum(weight.numel() for weight in opened.parameters())
     del opened
-    facts = beside(makers, case.rounds, _AGREEMENT[case.precision])
+    unlike = [name for name in folders if name not in (OURS, THEIRS)]
+    facts = beside(makers, case.rounds, _AGREEMENT[case.precision], unlike)
     return {
         "bench": "embedding",
         "model": folder.resolve().name,
@@ -117,7 +123,7 @@ def _answers(name: str, folder: Path, texts: list[str], case: EmbeddingCase) -> 
 
 
 def _side(name: str, folder: Path, case: EmbeddingCase) -> Callable[[list[str]], Tensor]:
-    if name == THEIRS:
+    if name != OURS:
         return partial(Embedder(folder, case.precision, 0).encode, batch_size=case.batch_size)
     model: Pretrained = load(folder)
     if case.precision == "bfloat16":

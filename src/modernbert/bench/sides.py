@@ -1,6 +1,6 @@
 """Ways to do one thing in, how fast and how large each is beside ours out: processes, in turns."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from statistics import median
@@ -20,12 +20,15 @@ Row = dict[str, Any]
 
 
 def beside(
-    makers: Mapping[str, Callable[[], Answers]], rounds: int, limit: float
+    makers: Mapping[str, Callable[[], Answers]],
+    rounds: int,
+    limit: float,
+    unlike: Collection[str] = (),
 ) -> dict[str, Row]:
     """Let each side answer for itself: what it finds, in what time, with what memory.
 
-    What they find may differ from ours by `limit`. A side that differs by more, or fails, is left
-    out, and its facts say why.
+    What they find may differ from ours by `limit`, but for those that are meant to be `unlike`. A
+    side that differs by more, or fails, is left out, and its facts say why.
 
     Raises:
         MachineError: this package itself failed.
@@ -35,7 +38,7 @@ def beside(
             name: stack.enter_context(Worker(make, torch.get_num_threads()))
             for name, make in makers.items()
         }
-        facts = _checked(workers, limit)
+        facts = _checked(workers, limit, unlike)
         able = [name for name in facts if "failed" not in facts[name]]
         works = {
             name: partial(timed, workers[name], name, facts[name], is_needed=name == OURS)
@@ -66,13 +69,16 @@ def agreement(
     return {"largest_difference": difference}
 
 
-def _checked(workers: Mapping[str, Worker], limit: float) -> dict[str, Row]:
+def _checked(
+    workers: Mapping[str, Worker], limit: float, unlike: Collection[str]
+) -> dict[str, Row]:
     ours = workers[OURS].ask("rows")
     if isinstance(ours, Failure):
         raise MachineError(f"the case cannot be encoded here: {ours.reason}")
     facts: dict[str, Row] = {OURS: {}}
     for name in (each for each in workers if each != OURS):
-        facts[name] = agreement(workers[name].ask("rows"), ours, limit)
+        theirs = None if name in unlike else workers[name].ask("rows")
+        facts[name] = {} if theirs is None else agreement(theirs, ours, limit)
         if "failed" in facts[name]:
             say(f"{name} is left out: {facts[name]['failed']}")
     return facts

@@ -121,6 +121,7 @@ def embedding(
     /,
     *,
     texts: Path | None = None,
+    beside: Path | None = None,
     case: Annotated[EmbeddingCase, tyro.conf.arg(name="")],
     out: Path = Out,
 ) -> int:
@@ -132,12 +133,14 @@ def embedding(
     Args:
         model: Folder of a model, with modules.json or without.
         texts: Text file, folder, .jsonl(.gz, .zst) or .parquet; by default this package's source.
+        beside: Folder of any other model of sentence-transformers to time too, such as the teacher
+            of a distilled one.
         case: Which texts.
         out: Folder of the rows.
     """
     from modernbert.bench.embedding import measure
 
-    return _kept(out, "embedding", measure(model, texts, case))
+    return _kept(out, "embedding", measure(model, texts, case, beside))
 
 
 def maxsim(*, case: Annotated[MaxSimCase, tyro.conf.arg(name="")], out: Path = Out) -> int:

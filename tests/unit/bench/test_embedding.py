@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -14,11 +15,12 @@ from tests.nets import config_of, lively
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A model's folder, and a folder of nine texts, one of which spells special tokens out."""
+    """Folders of two models, and of nine texts, one of which spells special tokens out."""
     made, tokens = tmp_path_factory.mktemp("bench"), tokenizer()
     ids = {"pad_id": tokens.pad_id, "cls_id": tokens.cls_id, "sep_id": tokens.sep_id}
     config = config_of(vocab_size=tokens.vocab_size, max_length=64, **ids)
     Pretrained(lively(config), tokens).save(made / "model")
+    Pretrained(lively(replace(config, dim=48, mlp_dim=64)), tokens).save(made / "other")
     write_texts(made / "texts", [*texts(8, longest=40), "the [MASK] and the [SEP] apart"])
     return made
 
@@ -27,6 +29,7 @@ def place(tmp_path_factory):
 @pytest.mark.parametrize(("case", "precision"), [("given", "bfloat16"), ("queries", "float32")])
 def test_the_command_appends_a_row(place, tmp_path, case, precision):
     asked = ["bench", "embedding", place / "model", "--texts", place / "texts", "--case", case]
+    asked += ["--beside", place / "other"]
     sizes = ["--documents", "9", "--rounds", "2", "--precision", precision, "--out", tmp_path]
     with pytest.raises(SystemExit) as caught:
         main([*map(str, asked), *map(str, sizes)])
@@ -36,6 +39,9 @@ def test_the_command_appends_a_row(place, tmp_path, case, precision):
     assert row["sides"][OURS]["seconds"] > 0
     assert row["sides"][THEIRS]["ours_is_faster"] > 0, row["sides"]
     assert row["sides"][THEIRS]["largest_difference"] < (1e-4 if precision == "float32" else 0.1)
+    other = row["sides"][f"other by {THEIRS}"]
+    assert other["ours_is_faster"] > 0
+    assert "largest_difference" not in other
 
 
 def test_too_few_texts_are_refused(place):
