@@ -29,19 +29,24 @@ class Best:
         self._number = number
         nothing = Hits(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
         self._found = [nothing] * num_queries
+        # What a document has to exceed to be among a query's best.
+        self._least = np.full(num_queries, -np.inf, dtype=np.float32)
 
     def add(self, scores: NDArray[np.float32], numbers: NDArray[np.int64]) -> None:
         """Take the scores [Q S] of some documents, whose numbers are given.
 
         Of equal scores those are kept that were taken first. A document of score -inf is none.
         """
-        for query, (found, row) in enumerate(zip(self._found, scores, strict=True)):
+        for query in np.flatnonzero(scores.max(axis=1, initial=-np.inf) > self._least):
+            found, row = self._found[query], scores[query]
             places = best_places(row, self._number)
             places = places[row[places] > -np.inf]
             known = np.concatenate([found.scores, row[places]])
             kept = best_places(known, self._number)
             joined = np.concatenate([found.numbers, numbers[places]])
             self._found[query] = Hits(joined[kept], known[kept])
+            if len(kept) == self._number:
+                self._least[query] = known[kept].min()
 
     def hits(self) -> list[Hits]:
         """Return them, query by query."""
