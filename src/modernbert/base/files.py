@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,7 +33,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         with explained(path):
             yield aside
-            _flush(aside)
+            _settle(aside)
             os.replace(aside, path)
             _flush(path.parent)
     except BaseException:
@@ -57,7 +59,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
             aside.mkdir(parents=True)
             yield aside
             for inside in aside.rglob("*"):
-                _flush(inside)
+                _settle(inside)
             _flush(aside)
             if path.exists() and not path.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
@@ -83,7 +85,7 @@ def filled_folder(path: Path) -> Iterator[Path]:
     with TemporaryDirectory(dir=path, prefix=_ASIDE) as place, explained(path):
         yield Path(place)
         for inside in Path(place).rglob("*"):
-            _flush(inside)
+            _settle(inside)
         for entry in Path(place).iterdir():
             if entry.is_dir():
                 remove_folder(path / entry.name)
@@ -173,6 +175,22 @@ def digest_of(path: Path) -> str:
 def folder_size(path: Path) -> int:
     """Return the bytes of all files below a folder."""
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _settle(path: Path) -> None:
+    """Put on disk what was written, and let those read it who may read any new file."""
+    # Libraries that write aside themselves, as safetensors does, leave files to their owner alone.
+    if path.is_file():
+        with suppress(OSError):  # a file system without such modes
+            path.chmod(stat.S_IMODE(path.stat().st_mode) | (0o666 & ~_umask()))
+    _flush(path)
+
+
+@lru_cache(maxsize=1)
+def _umask() -> int:
+    found = os.umask(0o077)
+    os.umask(found)
+    return found
 
 
 def _flush(path: Path) -> None:

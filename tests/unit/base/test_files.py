@@ -114,6 +114,18 @@ def test_a_full_disk_leaves_the_old_one_and_says_so(tmp_path, kind):
     assert names(target) == ["old"] if kind == "folder" else target.read_text() == "old"
 
 
+def test_who_may_read_new_files_may_read_what_libraries_keep_to_their_owner(tmp_path):
+    plain = tmp_path / "plain"
+    plain.touch()
+    for number, make in enumerate((files.whole_file, files.whole_folder, files.filled_folder)):
+        with make(tmp_path / str(number)) as aside:
+            inside = aside if make is files.whole_file else aside / "inside"
+            inside.touch(mode=0o600)
+        made = tmp_path / str(number)
+        made = made if make is files.whole_file else made / "inside"
+        assert made.stat().st_mode == plain.stat().st_mode
+
+
 def test_appending_to_a_full_disk_says_so(tmp_path):
     assert on_a_full_disk(tmp_path / "log", "append").startswith("there is no room: ")
 
