@@ -20,7 +20,7 @@ _UNITS = {
 _CPU = torch.device("cpu")
 _WORTHWHILE = 1.3
 _PROBE = 1024
-_PROBED_LENGTHS = range(960, 1280, 64)
+_PROBED_LENGTHS, _PROBED_LAYERS = range(960, 1280, 64), 4
 
 
 def _slow_on_cpu() -> frozenset[torch.dtype]:
@@ -114,15 +114,16 @@ def _layer_seconds(precision: Precision, width: int) -> float:
     """Time training steps of a projection, each with a number of tokens that was not there before.
 
     Packed batches are like that, and a CPU's kernels for bfloat16 are made anew for each number:
-    narrow layers lose more by it than the units gain.
+    narrow layers lose more by it than the units gain. They are made once for all layers.
     """
     layer, autocast = nn.Linear(width, 3 * width, bias=False), Autocast(_CPU, precision)
     seconds = []
     for length in _PROBED_LENGTHS:
         x = torch.ones(length, width, requires_grad=True)
         start = time.perf_counter()
-        with torch.enable_grad(), autocast():
-            total = layer(x).sum()
-        total.backward()
+        for _ in range(_PROBED_LAYERS):
+            with torch.enable_grad(), autocast():
+                total = layer(x).sum()
+            total.backward()
         seconds.append(time.perf_counter() - start)
     return median(seconds[1:])
