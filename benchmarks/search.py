@@ -93,7 +93,7 @@ def _scored(row: dict[str, Any], name: str) -> tuple[str, ...]:
 
 def _searched(row: dict[str, Any]) -> tuple[str, ...]:
     return (
-        f"{row['vectors']} x {row['dim']}",
+        f"{row['vectors']} x {row['dim']} {row['given'] or 'drawn'}",
         row["numbers"],
         _milliseconds(row["exact_ms"]),
         _milliseconds(row["approximate_ms"]),

@@ -179,14 +179,21 @@ def test_rows_of_embedding_and_of_search_become_lines():
         "| 8 x 32 | 100 x 20 to 180 | 128 | theirs | 500.0 | 2.00 (1.90 to 2.10) | "
         "P, 2 cores, torch 2.13.0 |"
     )
-    found = {"vectors": 10000, "dim": 384, "numbers": "int8", "recall": 0.991, "open_ms": 3.21}
+    found = {
+        "vectors": 10000,
+        "dim": 384,
+        "given": "",
+        "numbers": "int8",
+        "recall": 0.991,
+        "open_ms": 3.21,
+    }
     found |= {"exact_ms": [1.0, 2.0, 3.0], "approximate_ms": [0.1, 0.2, 0.3], "graph_seconds": 4.4}
     *_, line = search_table(
         [ROW | found | {"vector_bytes": 2 << 20, "graph_bytes": 1 << 20}]
     ).splitlines()
     assert line == (
-        "| 10000 x 384 | int8 | 2.00 (1.00 to 3.00) | 0.20 (0.10 to 0.30) | 99.1% | 3.2 | 2, 1 | "
-        "4 | P, 2 cores, torch 2.13.0 |"
+        "| 10000 x 384 drawn | int8 | 2.00 (1.00 to 3.00) | 0.20 (0.10 to 0.30) | 99.1% | 3.2 | "
+        "2, 1 | 4 | P, 2 cores, torch 2.13.0 |"
     )
 
 
