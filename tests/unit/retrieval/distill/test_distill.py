@@ -68,7 +68,7 @@ def test_a_student_learns_its_teachers_vectors(place, whole):
     assert student.tokenizer.fingerprint == teacher.tokenizer.fingerprint
     card = (out / "run" / "model" / "README.md").read_text()
     assert "`modernbert distill`" in card
-    assert f"teacher {place / 'teacher'}" in card
+    assert f"teacher {place.name}/teacher" in card
 
 
 def test_the_students_words_begin_with_the_teachers_vectors(place, whole):
