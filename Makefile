@@ -83,8 +83,8 @@ clean: ## Remove what the commands above left behind; the runs in demo/ stay.
 	$(PIP) install --quiet --requirement requirements.lock
 	touch $@
 
-.venv/installed: .venv/locked pyproject.toml
-	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+.venv/installed: .venv/locked pyproject.toml packages/mini/pyproject.toml
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable . --editable packages/mini
 	touch $@
 
 # The lock is complete, and what it holds would not be resolved together: see the group pylate.

@@ -67,7 +67,7 @@ def test_blocks_run_in_order(name, tmp_path):
 
 
 def test_every_fence_names_a_known_language():
-    known = {"sh", "python", "text", "json"}
+    known = {"sh", "python", "text", "json", "toml"}
     for name in PAGES:
         fences = re.findall(r"^```(.*)$", (ROOT / name).read_text("utf-8"), re.MULTILINE)
         assert set(fences[::2]) <= known, name

@@ -25,7 +25,7 @@ from modernbert.bench.sides import beside
 from modernbert.bench.worker import Answers
 from modernbert.data.documents import read
 from modernbert.data.tokenizer import Tokenizer
-from modernbert.infer.pretrained import Pretrained, load
+from modernbert.infer.pretrained import load
 
 THEIRS = "sentence-transformers"
 # Of the length of a vector. Two ways of computing in float32 differ by some 1e-5, a wrong mask or
@@ -49,7 +49,8 @@ def measure(
     lengths = [min(len(ids) + 2, limit) for ids in opened.tokenizer.encode_texts(chosen)]
     folders = {OURS: folder, THEIRS: folder}
     if other is not None:
-        folders[f"{other.resolve().name} by {THEIRS}"] = other
+        # Folders called `model` are many.
+        folders[f"{'/'.join(other.resolve().parts[-2:])} by {THEIRS}"] = other
     makers = {name: partial(_answers, name, folders[name], chosen, case) for name in folders}
     weights = sum(weight.numel() for weight in opened.parameters())
     del opened
@@ -125,7 +126,5 @@ def _answers(name: str, folder: Path, texts: list[str], case: EmbeddingCase) -> 
 def _side(name: str, folder: Path, case: EmbeddingCase) -> Callable[[list[str]], Tensor]:
     if name != OURS:
         return partial(Embedder(folder, case.precision, 0).encode, batch_size=case.batch_size)
-    model: Pretrained = load(folder)
-    if case.precision == "bfloat16":
-        model = model.to(torch.bfloat16)
-    return model.embed
+    # Whatever the folder holds: the other side is opened in this precision too.
+    return load(folder).to(getattr(torch, case.precision)).embed

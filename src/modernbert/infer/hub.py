@@ -1,9 +1,10 @@
-"""A path or a hub id in, a folder with a model's or a data set's files out."""
+"""A path, an installed model's name or a hub id in, a folder with its files out."""
 
 import os
 import stat
 from collections.abc import Sequence
 from http import HTTPStatus
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,14 +32,20 @@ WANTED = (
 )
 """Patterns of the files that decide what a model computes."""
 
+_ENTRIES = "modernbert.models"
+_OURS = {"mini": "modernbert-mini"}
+"""Models with a package of their own, which need not be installed."""
+
 
 def folder_of(
     path_or_hub_id: str | Path, *, revision: str | None = None, token: str | None = None
 ) -> Path:
-    """Return the folder of that name, or one with what the Hugging Face hub has under that id.
+    """Return the folder of that name, that of an installed model, or one with what the hub has.
 
-    An id may carry its revision: `owner/name@revision`. What was downloaded once is taken from the
-    hub's cache when the hub is out of reach. Without a token, HF_TOKEN or the saved login is used.
+    Installed packages offer models as entry points of the group `modernbert.models`: a name, and
+    the path of a folder. Other names are ids on the Hugging Face hub, and may carry a revision:
+    `owner/name@revision`. What was downloaded once is taken from the hub's cache when the hub is
+    out of reach. Without a token, HF_TOKEN or the saved login is used.
 
     Raises:
         CheckpointError: there is no such folder, or the hub does not give it.
@@ -57,6 +64,9 @@ def folder_of(
     except PermissionError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror})") from error
     except (OSError, ValueError):  # not there, or no path: perhaps a hub id
+        found = _installed(str(path_or_hub_id))
+        if found is not None:
+            return found
         return _downloaded(*_one_revision(str(path_or_hub_id), revision), token)
     if not stat.S_ISDIR(mode):
         raise CheckpointError(f"{path} is a file: give the folder that holds the model")
@@ -65,6 +75,17 @@ def folder_of(
             f"{path} is a folder, and only the hub has revisions: leave {revision!r} out"
         )
     return path
+
+
+def _installed(name: str) -> Path | None:
+    for entry in entry_points(group=_ENTRIES, name=name):
+        return Path(entry.load())
+    if name in _OURS:
+        raise CheckpointError(
+            f"the model {name} is in a package of its own: pip install {_OURS[name]}, or in a copy "
+            f"of the repository ./packages/{name}"
+        )
+    return None
 
 
 def split_revision(hub_id: str) -> tuple[str, str | None]:

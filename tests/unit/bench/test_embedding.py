@@ -39,7 +39,7 @@ def test_the_command_appends_a_row(place, tmp_path, case, precision):
     assert row["sides"][OURS]["seconds"] > 0
     assert row["sides"][THEIRS]["ours_is_faster"] > 0, row["sides"]
     assert row["sides"][THEIRS]["largest_difference"] < (1e-4 if precision == "float32" else 0.1)
-    other = row["sides"][f"other by {THEIRS}"]
+    other = row["sides"][f"{place.name}/other by {THEIRS}"]
     assert other["ours_is_faster"] > 0
     assert "largest_difference" not in other
 

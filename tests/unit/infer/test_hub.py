@@ -3,10 +3,13 @@
 import re
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
 from modernbert.base.errors import CheckpointError
+from modernbert.infer import hub as hub_module
 from modernbert.infer.hub import folder_of
 from tests.loopback import Hub, Repository, commit_of, environment, loads, running
 from tests.unit.infer.test_pretrained import made
@@ -35,6 +38,7 @@ NOT_NEEDED = {
     "training_args.bin",
     "README.md",
 }
+OFFERED = Path("site-packages") / "offered"
 REACH = (
     "a/b is neither a folder nor whole in the hub's cache, and the hub is out of reach: "
     "check the path, or the network"
@@ -206,3 +210,22 @@ def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="is a file: give the folder that holds the model"):
         folder_of(tmp_path / "config.json")
+
+
+def test_an_installed_package_offers_models_by_name(tmp_path, monkeypatch):
+    asked = []
+
+    def entries(*, group, name):
+        asked.append((group, name))
+        entry = EntryPoint(name, "tests.unit.infer.test_hub:OFFERED", group)
+        return [entry] if name == "offered" else []
+
+    monkeypatch.setattr(hub_module, "entry_points", entries)
+    assert folder_of("offered") == OFFERED
+    assert asked == [("modernbert.models", "offered")]
+    message = "the model mini is in a package of its own: pip install modernbert-mini"
+    with pytest.raises(CheckpointError, match=message):
+        folder_of("mini")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "offered").mkdir()
+    assert folder_of("offered") == Path("offered")
