@@ -156,7 +156,7 @@ def _activation(keys: Mapping[str, Any]) -> Activation:
 def _period(kinds: list[LayerKind], told: int) -> int | None:
     """Return n when the global layers are exactly 0, n, 2n, ..., else None; `told` if it fits."""
     tries: list[int] = [told, *range(1, len(kinds) + 1)]
-    for every in tries:
+    for every in (each for each in tries if each > 0):
         if kinds == ["local" if layer % every else "global" for layer in range(len(kinds))]:
             return every
     return None

@@ -89,9 +89,10 @@ def test_the_head_has_its_own_activation(keys, activation):
         head_from_hf({"classifier_activation": "tanh"}, found)
 
 
+@pytest.mark.parametrize("told", [None, 0, -3])
 @pytest.mark.parametrize("kinds", [("global",) * 3, ("global", "local", "local")])
-def test_a_pattern_that_repeats_is_read_as_such(kinds):
-    keys = written(config_of(layer_kinds=kinds)) | {"global_attn_every_n_layers": None}
+def test_a_pattern_that_repeats_is_read_as_such(kinds, told):
+    keys = written(config_of(layer_kinds=kinds)) | {"global_attn_every_n_layers": told}
     back = from_hf(keys)
     assert back.layer_kinds == ()
     assert [back.is_global(i) for i in range(3)] == [kind == "global" for kind in kinds]
