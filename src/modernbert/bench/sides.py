@@ -44,7 +44,8 @@ def beside(
             name: partial(timed, workers[name], name, facts[name], is_needed=name == OURS)
             for name in able
         }
-        seconds = interleaved(works, rounds)
+        # Everyone has done the work once by now, to be compared.
+        seconds = interleaved(works, rounds, warms_up=False)
         for name in seconds:
             facts[name] |= _speed(seconds, name)
             peak = workers[name].ask("peak")
@@ -77,8 +78,9 @@ def _checked(
         raise MachineError(f"the case cannot be encoded here: {ours.reason}")
     facts: dict[str, Row] = {OURS: {}}
     for name in (each for each in workers if each != OURS):
-        theirs = None if name in unlike else workers[name].ask("rows")
-        facts[name] = {} if theirs is None else agreement(theirs, ours, limit)
+        theirs = workers[name].ask("rows")
+        is_compared = name not in unlike or isinstance(theirs, Failure)
+        facts[name] = agreement(theirs, ours, limit) if is_compared else {}
         if "failed" in facts[name]:
             say(f"{name} is left out: {facts[name]['failed']}")
     return facts

@@ -113,6 +113,11 @@ def read_facts(folder: Path) -> IndexFacts:
     """
     path = folder / INDEX
     if not path.is_file():
+        if folder.is_dir() and is_free(folder) and any(folder.iterdir()):
+            raise CheckpointError(
+                f"{folder} is an index that was begun and holds no document yet: repeat the "
+                "command that began it"
+            )
         raise CheckpointError(
             f"{folder} holds no index: give a folder that `modernbert index` wrote"
         )

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from modernbert.base.errors import ConfigError, DataError
+from modernbert.batch import Layout
 from modernbert.infer import embed
 from modernbert.infer.reading import kept, prompt_named, with_ends
 from modernbert.model.sentence import Sentence
@@ -52,6 +53,14 @@ def test_bfloat16_gives_float32_vectors_near_by():
     found = model.to(torch.bfloat16).embed(MANY)
     assert found.dtype == torch.float32
     assert torch.cosine_similarity(found, exact).min() > 0.99
+
+
+def test_lengths_in_bfloat16_are_one():
+    config = SentenceConfig(max_length=64, steps=(Normalize(),))
+    x = torch.randn(500, 384, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
+    found = Sentence(config)(x, Layout.of([500]))
+    assert found.dtype == torch.bfloat16
+    assert (found.float().norm(dim=1) - 1).abs().max() < 1e-3
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,9 @@ def test_another_model_is_refused(tmp_path):
 def test_what_is_no_index_or_a_broken_one_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="holds no index: give a folder that"):
         Index.open(tmp_path)
+    (tmp_path / "begun" / "segments").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match="begun and holds no document yet: repeat the comm"):
+        Index.open(tmp_path / "begun")
     index = make_index(tmp_path, "dense", DOCUMENTS).folder
     kept = json.loads((index / "index.json").read_text())
 
