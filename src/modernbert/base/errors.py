@@ -34,5 +34,6 @@ _REASON_LENGTH = 200
 
 def reason_of(error: BaseException | None) -> str:
     """Return what a library said of a file, on one line, without much of the file itself."""
-    said = " ".join(str(error).split())
+    said = (error.strerror or "") if isinstance(error, OSError) else ""
+    said = said or " ".join(str(error).split())
     return said if len(said) <= _REASON_LENGTH else f"{said[:_REASON_LENGTH]} [...]"

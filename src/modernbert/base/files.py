@@ -166,6 +166,11 @@ def digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
+def hashed(text: str) -> int:
+    """Return a number that stands for a text: 8 bytes of its BLAKE2b."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
 def digest_of(path: Path) -> str:
     """Return the digest of a file's bytes, read piece by piece."""
     with path.open("rb") as file:
@@ -224,7 +229,7 @@ def _refusal(path: Path, number: int | None, reason: str) -> MachineError:
         free += ", and a file may not be as large: see `ulimit -f`"
     return MachineError(
         f"there is no room: {path} was not written ({free}); "
-        "make room and repeat the command, or go on with --resume where a run had begun: what was "
+        "make room and repeat the command, or go on with --resume where a command has it: what was "
         "saved is intact"
     )
 

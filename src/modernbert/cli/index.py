@@ -43,6 +43,8 @@ def index(
     from modernbert.retrieval.index import Index
     from modernbert.retrieval.loss import loss_of
 
+    if not docs:
+        raise ConfigError("there is nothing to index: give files or folders of documents")
     made = Index.create(out, model, _documents(docs, keys), options)
     loss = loss_of(made, model, options) if options.compress else None
     if loss is not None:
@@ -88,16 +90,18 @@ def update_index(
     if not (changes.delete or changes.add or changes.compact):
         raise ConfigError("there is nothing to do: give --add, --delete or --compact")
     found = Index.open(folder, model=changes.model)
+    # What cannot be read is to be known before anything is deleted.
+    added = _documents(changes.add, keys) if changes.add else None
     if changes.delete:
         unknown = found.delete(changes.delete)
-        say(f"documents deleted: {len(changes.delete) - len(unknown):,}")
+        say(f"documents deleted: {len(set(changes.delete)) - len(unknown):,}")
         if unknown:
             say(f"ids that no document has: {len(unknown)}, such as {unknown[0]!r}")
-    if changes.add:
-        found.add(_documents(changes.add, keys), replaces=changes.replace)
+    if added is not None:
+        found.add(added, replaces=changes.replace)
     if changes.compact:
         found.compact()
-    say(f"{len(found):,} documents are in {folder}")
+    say(f"documents in {folder}: {len(found):,}")
     return 0
 
 

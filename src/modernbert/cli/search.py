@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import tyro
 
-from modernbert.base.errors import DataError
+from modernbert.base.errors import ConfigError, DataError, reason_of
 from modernbert.base.log import say
 from modernbert.base.records import to_plain
 from modernbert.retrieval.options import SearchOptions
@@ -58,6 +58,8 @@ def search(
     index = Index.open(_index_in(folder), model=asking.model, device=asking.device)
     if index.facts.source and not index.facts.source.is_done:
         say(f"{folder} is not finished: it has {len(index):,} documents so far")
+    if query and asking.queries:
+        raise ConfigError("there is a query and --queries: leave one of them out")
     rows = list(_rows_in(asking.queries)) if asking.queries else [{"query": query}]
     if not rows:
         raise DataError(f"{asking.queries} holds no query: give one a line")
@@ -86,15 +88,17 @@ def _rows_in(name: str) -> Iterator[dict[str, str]]:
         yield from _rows_of(sys.stdin, "standard input")
         return
     try:
-        with Path(name).open(encoding="utf-8") as file:
+        with Path(name).open(encoding="utf-8-sig") as file:
             yield from _rows_of(file, name)
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{name} cannot be read ({error}): give a file of queries") from error
+        raise DataError(
+            f"{name} cannot be read ({reason_of(error)}): give a file of queries"
+        ) from error
 
 
 def _rows_of(file: IO[str], where: str) -> Iterator[dict[str, str]]:
     for number, line in enumerate(file, start=1):
-        text = line.strip()
+        text = line.lstrip("\ufeff").strip()
         if not text.startswith("{"):
             if text:
                 yield {"query": text}
@@ -102,12 +106,14 @@ def _rows_of(file: IO[str], where: str) -> Iterator[dict[str, str]]:
         try:
             row = json.loads(text)
             query = row["query"] if "query" in row else row["text"]
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError):
+            query = None
+        if not isinstance(query, str):
             raise DataError(
-                f"{where}, line {number} is no query: give an object with the key text or query"
-            ) from error
+                f"{where}, line {number} is no query: give an object with a text as text or query"
+            )
         name = row.get("_id", row.get("id"))
-        yield {**({} if name is None else {"id": str(name)}), "query": str(query)}
+        yield {**({} if name is None else {"id": str(name)}), "query": query}
 
 
 def _plain(hit: "Found") -> dict[str, object]:

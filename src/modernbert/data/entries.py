@@ -49,8 +49,8 @@ def fingerprint_of(entries: Iterable[Entry]) -> str:
         return entries.fingerprint
     if not isinstance(entries, Sequence):
         return ""
-    kept = [(each.id, each.title, each.text, sorted(each.metadata)) for each in entries]
-    return digest(json.dumps(kept).encode())
+    kept = [(each.id, each.title, each.text, dict(each.metadata)) for each in entries]
+    return digest(json.dumps(kept, sort_keys=True, default=str).encode())
 
 
 def name_of(entries: Iterable[Entry]) -> str:
@@ -177,9 +177,14 @@ def _id_of(row: Row, keys: Keys, name: str, number: int) -> str:
         file, _, place = row.where.rpartition(", ")
         return f"{Path(file).name}:{place.split()[-1] if place else number}"
     value = row.values.get(name)
-    if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
+    if value is None or value == "":
         key = name or keys.id
         raise DataError(f"{row.where} has no {key!r}: complete it, or leave the row out")
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise DataError(
+            f"{row.where}: {name!r} is {value!r}, and ids are texts or whole numbers: write it as "
+            "a text"
+        )
     return SURROGATE.sub("\ufffd", str(value))
 
 

@@ -26,6 +26,7 @@ from modernbert.evals.retrieval_results import (
 from modernbert.evals.searching import Searcher, find, measure, say_what
 from modernbert.infer.fingerprint import fingerprint_of_model
 from modernbert.infer.pretrained import load
+from modernbert.infer.scores import warn_of_head
 from modernbert.retrieval.rerank import check_reranker
 from modernbert.retrieval.vectors import check_length, length_read
 
@@ -98,6 +99,7 @@ def opened(model: str, options: RetrievalOptions) -> Searcher:
     """
     device = choose_device(options.device)
     found = load(model).to(device)
+    warn_of_head(model, found)
     reranker = load(options.reranker).to(device) if options.reranker else None
     if reranker is not None:
         check_reranker(reranker)

@@ -122,7 +122,7 @@ class _Search:
             scored = np.stack([words.scores(query)[numbers] for query, numbers in rows])
             self.scores[BM25] = np.where(scored > 0, scored, np.float32(-np.inf))
         for model, both in names:
-            self.runs[both] = fused([self.runs[model], self.runs[BM25]], self._options.number)
+            self.runs[both] = fused(self.runs[model], self.runs[BM25], self._options.number)
             if self._options.distractors:
                 self.scores[both] = among.fused_scores([self.scores[model], self.scores[BM25]])
 

@@ -16,14 +16,14 @@ from modernbert.data.entries import Entry, EntryFiles
 from modernbert.data.entry_columns import Keys
 from modernbert.data.prefetch import prefetch
 from modernbert.infer import bulk_ray
-from modernbert.infer.bulk_plan import begun, facts_of
+from modernbert.infer.bulk_plan import begun, counted, facts_of
 from modernbert.infer.bulk_shard import Work, parted, read_part, write_shard
 from modernbert.infer.embed_options import EmbedOptions
 from modernbert.infer.embeddings import (
     EmbeddingsFacts,
+    is_there,
     lines_of,
     read_facts,
-    shard_path,
     write_facts,
 )
 from modernbert.infer.pretrained import Pretrained, load
@@ -55,13 +55,11 @@ def embed_corpus(
     if options.threads and options.engine == "local":
         torch.set_num_threads(options.threads)
     opened = load(model).to(choose_device(options.device))
-    facts = facts_of(model, opened, inputs, options)
+    facts = counted(out, facts_of(model, opened, inputs, options), inputs)
     files.make_folder(out)
     with held(out, "written"):
-        facts = begun(out, facts, inputs)
-        missing = {
-            number for number in range(facts.num_shards) if not shard_path(out, number).exists()
-        }
+        facts = begun(out, facts)
+        missing = {number for number in range(facts.num_shards) if not is_there(out, number)}
         say(_described(facts, opened, len(missing)))
         if missing:
             files.sweep(out)

@@ -1,18 +1,13 @@
 """A model, documents and wishes in, what is to be written out, which may have been begun."""
 
-import itertools
-from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from hashlib import blake2b
 from pathlib import Path
-
-import numpy as np
 
 from modernbert.base import machine
 from modernbert.base.errors import CheckpointError, ConfigError, DataError
-from modernbert.base.log import meter
-from modernbert.data.entries import Entry, EntryFiles
+from modernbert.data.entries import EntryFiles
+from modernbert.data.survey import surveyed
 from modernbert.infer import reading
 from modernbert.infer.embed_options import EmbedOptions
 from modernbert.infer.embeddings import (
@@ -24,6 +19,7 @@ from modernbert.infer.embeddings import (
 )
 from modernbert.infer.fingerprint import fingerprint_of_model
 from modernbert.infer.pretrained import Pretrained
+from modernbert.infer.scores import warn_of_head
 
 _FEWEST = 8
 """Tokens of a text."""
@@ -38,6 +34,7 @@ def facts_of(
     Raises:
         ConfigError: an option does not fit the model.
     """
+    warn_of_head(model, opened)
     config = opened.sentence.config
     if config.is_sparse:
         raise ConfigError(
@@ -88,20 +85,32 @@ def _prompt(opened: Pretrained, wanted: str | None) -> str:
     return reading.prompt_named(config, name if wanted is None else wanted)
 
 
-def begun(out: Path, facts: EmbeddingsFacts, inputs: Sequence[EntryFiles]) -> EmbeddingsFacts:
-    """Return what the folder holds by now, or begin it; look through all documents before.
+def counted(out: Path, facts: EmbeddingsFacts, inputs: Sequence[EntryFiles]) -> EmbeddingsFacts:
+    """Look through all documents, unless the folder was begun; nothing of it is made yet.
 
     Raises:
         ConfigError: it holds something else.
         DataError: a document cannot be read, or two have one id.
     """
     if (out / NAME).exists():
+        return facts
+    if out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
+        raise ConfigError(f"{out} holds files that are no embeddings: give a new or empty folder")
+    return replace(facts, documents=len(surveyed(inputs)))
+
+
+def begun(out: Path, facts: EmbeddingsFacts) -> EmbeddingsFacts:
+    """Return what the folder holds by now, or begin it.
+
+    Raises:
+        CheckpointError: it was begun with another model.
+        ConfigError: it was begun otherwise.
+        DataError: it was begun with other documents.
+    """
+    if (out / NAME).exists():
         known = read_facts(out)
         _check_same(out, known, facts)
         return replace(known, model=facts.model)
-    if any(not path.name.startswith(".") for path in out.iterdir()):
-        raise ConfigError(f"{out} holds files that are no embeddings: give a new or empty folder")
-    facts = replace(facts, documents=_surveyed(inputs))
     write_facts(out, facts)
     return facts
 
@@ -120,44 +129,3 @@ def _check_same(out: Path, known: EmbeddingsFacts, now: EmbeddingsFacts) -> None
                 f"{out} was begun with {name} {before!r}, and now it is {after!r}: say the same, "
                 "or give another --out"
             )
-
-
-def _surveyed(inputs: Sequence[EntryFiles]) -> int:
-    """Count the documents, and see that each can be read and has an id of its own."""
-    names = array("Q")
-    size = sum(each.size_bytes for each in inputs)
-    with meter("looking through the documents", max(1, size)) as bar:
-        for entry, read in _with_bytes(inputs):
-            names.append(_name_of(entry))
-            bar.at(read)
-    if not names:
-        where = ", ".join(each.name for each in inputs)
-        raise DataError(f"{where or 'no path'} holds no document: give files with texts")
-    known, numbers = np.unique(np.frombuffer(names, dtype=np.uint64), return_counts=True)
-    if len(known) < len(names):
-        _refuse_twice(inputs, {int(each) for each in known[numbers > 1]})
-    return len(names)
-
-
-def _with_bytes(inputs: Sequence[EntryFiles]) -> Iterator[tuple[Entry, int]]:
-    before = 0
-    for each in inputs:
-        for entry in each:
-            yield entry, before + each.bytes_read
-        before += each.size_bytes
-
-
-def _name_of(entry: Entry) -> int:
-    return int.from_bytes(blake2b(entry.id.encode(), digest_size=8).digest(), "little")
-
-
-def _refuse_twice(inputs: Sequence[EntryFiles], names: set[int]) -> None:
-    places: dict[str, str] = {}
-    for entry in itertools.chain.from_iterable(inputs):
-        if _name_of(entry) not in names:
-            continue
-        if entry.id in places:
-            raise DataError(
-                f"{entry.where} has the id {entry.id!r} of {places[entry.id]}: give it another"
-            )
-        places[entry.id] = entry.where

@@ -10,6 +10,7 @@ A shard is there when its vectors are, which are written last.
 """
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,6 +151,18 @@ def write_facts(folder: Path, facts: EmbeddingsFacts) -> None:
 def shard_path(folder: Path, number: int, part: str = "npy") -> Path:
     """Return where a shard's vectors are, or another part of it."""
     return folder / f"{number:05}.{part}"
+
+
+def is_there(folder: Path, number: int) -> bool:
+    """Return whether a shard's vectors are there, with all the bytes that their header promises."""
+    path = shard_path(folder, number)
+    try:
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            return path.stat().st_size == file.tell() + math.prod(shape) * dtype.itemsize
+    except (OSError, ValueError):
+        return False
 
 
 def read_shard(folder: Path, number: int) -> Shard:

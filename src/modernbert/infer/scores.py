@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from modernbert.base.errors import ConfigError
+from modernbert.base.log import say
 from modernbert.batch import split
 from modernbert.data.tokenizer import Ids
 from modernbert.infer.embed import BATCH_TOKENS, batches
@@ -36,6 +37,16 @@ def head_of(model: Pretrained, kind: HeadKind) -> HeadConfig:
             f"this model has no head that {does}: make one with `modernbert finetune {task}`"
         )
     return head
+
+
+def warn_of_head(name: str, model: Pretrained) -> None:
+    """Say that a model was made to score, and not for vectors that are compared."""
+    head = model.model.head_config
+    if head is not None and head.kind in _HEADS:
+        say(
+            f"{name} {_HEADS[head.kind][0]}: its vectors were not made to be compared (one that "
+            "scores pairs is a --reranker)"
+        )
 
 
 @torch.no_grad()

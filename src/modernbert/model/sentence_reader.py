@@ -118,6 +118,11 @@ def _module(entry: Any, path: Path) -> _Module:
     root, _, name = kind.partition(".")
     name = name.rpartition(".")[2]
     known = (*_TRANSFORMERS, *READABLE, _MASK)
+    if name == "HierarchicalTokenPooling":
+        raise CheckpointError(
+            f"{path} pools tokens by {name}, which is for an index to do: take it out of the list, "
+            "and say --compress pool:N to `modernbert index`"
+        )
     if root not in ("sentence_transformers", "pylate") or name not in known:
         raise CheckpointError(
             f"{path} has a module of type {kind!r}, which cannot be computed: known are "

@@ -27,9 +27,11 @@ def begun(folder: Path, model: str, options: IndexOptions) -> "tuple[Pretrained,
     from modernbert.base.device import choose_device
     from modernbert.infer.fingerprint import fingerprint_of_model
     from modernbert.infer.pretrained import load
+    from modernbert.infer.scores import warn_of_head
     from modernbert.retrieval.vectors import encode_queries, kind_of, settled
 
     opened = load(model).to(choose_device(options.device))
+    warn_of_head(model, opened)
     reading = settled(opened, options.reading())
     kind = kind_of(opened.sentence.config)
     return opened, IndexFacts(
@@ -69,7 +71,7 @@ def check_same(
     if there.source is None or there.source.fingerprint != fingerprint_of(documents):
         raise ConfigError(
             f"{folder} is an index of other documents: add to it with `modernbert update-index "
-            f"{folder} --add PATH`, or give a new folder"
+            f"{folder} --add PATH` (with --replace if it holds some of them), or give a new folder"
         )
 
 
@@ -91,9 +93,17 @@ def fill(
     if facts.num_cut > before:
         say(
             f"documents longer than {facts.reading.max_length:,} tokens, cut there: "
-            f"{facts.num_cut - before:,}; --long chunks reads all of them"
+            f"{facts.num_cut - before:,}; {_reads_more(facts, model.config.max_length)}"
         )
     say(f"{facts.num_documents:,} documents can be searched in {writer.folder}")
+
+
+def _reads_more(facts: IndexFacts, longest: int) -> str:
+    if facts.kind == "dense":
+        return "--long chunks reads all of them"
+    if facts.reading.max_length < longest:
+        return f"--max-length {longest} reads more of them"
+    return "this model reads no more of a document"
 
 
 def described(facts: IndexFacts) -> str:

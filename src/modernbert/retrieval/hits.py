@@ -82,33 +82,47 @@ class Chosen:
         self._place[numbers] = -1
 
 
-def fused(runs: Sequence[Sequence[Hits]], number: int) -> list[Hits]:
-    """Return the best documents of several searches by the sum of their standardised scores.
+def fused(by_vectors: Sequence[Hits], by_words: Sequence[Hits], number: int) -> list[Hits]:
+    """Return the best documents of two searches by the sum of their standardised scores.
 
-    A search that did not find a document gives it what it gives its last. A document that stands
-    out in one search counts for more than one that is merely first in the other, which ranks alone
-    would not tell apart (lab/LOG.md).
+    Both were asked for `number` documents. One that a search did not find gets what its last got;
+    but where fewer than asked for share a word with the query, all others do not, and get the 0
+    that BM25 gives them. A document that stands out in one search counts for more than one that is
+    merely first in the other, which ranks alone would not tell apart (lab/LOG.md).
     """
-    return [_fused_of_one(each, number) for each in zip(*runs, strict=True)]
+    return [_fused_of_one(*each, number) for each in zip(by_vectors, by_words, strict=True)]
 
 
-def _fused_of_one(runs: Sequence[Hits], number: int) -> Hits:
-    numbers = np.unique(np.concatenate([run.numbers for run in runs]))
+def _fused_of_one(by_vectors: Hits, by_words: Hits, number: int) -> Hits:
+    numbers = np.union1d(by_vectors.numbers, by_words.numbers)
     total = np.zeros(len(numbers))
-    for run in runs:
-        if len(run.numbers):
-            scores = standardised(run.scores)
-            found = np.full(len(numbers), scores.min())
-            found[np.searchsorted(numbers, run.numbers)] = scores
-            total += found
+    if len(by_vectors.numbers):
+        found = _spread(by_vectors, numbers, by_vectors.scores.min())
+        total += standardised(found, by_vectors.scores)
+    if len(by_words.numbers):
+        is_all = len(by_words.numbers) < number
+        found = _spread(by_words, numbers, 0 if is_all else by_words.scores.min())
+        total += standardised(found, found if is_all else by_words.scores)
     return in_order(numbers, total.astype(np.float32)).first(number)
 
 
-def standardised(scores: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return scores less their mean, over their standard deviation; 0 where all are equal."""
-    wide = scores.astype(np.float64)
-    spread = wide.std()
-    return (wide - wide.mean()) / spread if spread > 0 else np.zeros(len(wide))
+def _spread(run: Hits, numbers: NDArray[np.int64], other: float) -> NDArray[np.float32]:
+    """Return the scores of these documents in a search, and of those not in it the other."""
+    found = np.full(len(numbers), other, dtype=np.float32)
+    found[np.searchsorted(numbers, run.numbers)] = run.scores
+    return found
+
+
+def standardised(
+    scores: NDArray[np.float32], among: NDArray[np.float32] | None = None
+) -> NDArray[np.float64]:
+    """Return scores less the mean, over the standard deviation, of those `among` which they are.
+
+    Without any these are the scores themselves. Where all are equal they say nothing: 0.
+    """
+    known = (scores if among is None else among).astype(np.float64)
+    spread = known.std()
+    return (scores - known.mean()) / spread if spread > 0 else np.zeros(len(scores))
 
 
 def in_order(numbers: NDArray[np.int64], scores: NDArray[np.float32]) -> Hits:

@@ -23,7 +23,8 @@ from modernbert.retrieval.filters import conditions_of
 from modernbert.retrieval.hits import Hits, fused, in_order
 from modernbert.retrieval.index_files import IndexFacts
 from modernbert.retrieval.options import IndexOptions, SearchOptions
-from modernbert.retrieval.writing import Writer, segments_of
+from modernbert.retrieval.segment import segments_of
+from modernbert.retrieval.writing import Writer
 
 if TYPE_CHECKING:
     from modernbert.infer.pretrained import Pretrained
@@ -204,7 +205,7 @@ class Index:
             runs.append(self._by_vectors(vectors, masks, options, depth))
         if options.mode != "dense":
             runs.append(looking.by_words(self._segments, self._alive, masks, queries, depth))
-        found = fused(runs, depth) if len(runs) > 1 else runs[0]
+        found = fused(runs[0], runs[1], depth) if len(runs) > 1 else runs[0]
         if options.reranker:
             found = self._reranked(queries, [hits.first(options.rerank) for hits in found], options)
         return [hits.first(options.number) for hits in found], vectors

@@ -94,5 +94,14 @@ class SearchOptions:
             raise ConfigError(f"--number is {self.number}: give 1 or more")
         if self.rerank < 1:
             raise ConfigError(f"--rerank is {self.rerank}: give 1 or more")
+        if self.reranker and self.rerank < self.number:
+            raise ConfigError(
+                f"--rerank is {self.rerank} and --number {self.number}: let it read as many as are "
+                "to be found, or ask for fewer"
+            )
         if self.exact and self.approximate:
             raise ConfigError("--exact and --approximate contradict each other: leave one out")
+        if self.mode == "words" and (self.exact or self.approximate):
+            raise ConfigError(
+                "--mode words compares no vectors: leave --exact and --approximate out"
+            )

@@ -4,7 +4,9 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import final
 
-from modernbert.data.entries import Entry
+from modernbert.base.log import say
+from modernbert.data.entries import Entry, fingerprint_of, name_of
+from modernbert.retrieval.index_files import AddedFacts
 from modernbert.retrieval.segment import Encoded
 
 _GROUP = 256
@@ -62,3 +64,21 @@ def groups(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
             group, chars = [], 0
     if group:
         yield group
+
+
+def source_of(entries: Iterable[Entry], last: AddedFacts | None) -> AddedFacts | None:
+    """Return how far documents were read before: to their beginning, if they are new."""
+    name, fingerprint = name_of(entries), fingerprint_of(entries)
+    if not fingerprint:
+        return None
+    is_known = last is not None and last.fingerprint == fingerprint
+    if last and not last.is_done:
+        say(
+            f"going on behind the first {last.rows:,} documents of {name}"
+            if is_known
+            else f"{last.name} was not added whole, {last.rows:,} of its documents were looked at: "
+            "add it again with --replace to have the others"
+        )
+    if last and is_known:
+        return last
+    return AddedFacts(name=name, fingerprint=fingerprint, rows=0, is_done=False)

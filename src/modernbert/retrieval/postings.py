@@ -5,7 +5,6 @@ what BM25 asks of the whole corpus is summed up when a query comes. Scores are t
 `lexical.Lexical` over the documents that are left.
 """
 
-import hashlib
 import math
 from array import array
 from collections import Counter
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modernbert.base.files import hashed
 from modernbert.retrieval.index_files import load, store
 from modernbert.retrieval.lexical import K1, B, words_of
 
@@ -45,11 +45,6 @@ class Postings:
         return self.rows[span], self.counts[span]
 
 
-def name_of(text: str) -> int:
-    """Return a number that stands for a word or an id: 8 bytes of its BLAKE2b."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
-
-
 def count_words(texts: Sequence[str]) -> Postings:
     """Count the words of a segment's documents."""
     numbers: dict[str, int] = {}
@@ -61,7 +56,7 @@ def count_words(texts: Sequence[str]) -> Postings:
             words.append(numbers.setdefault(word, len(numbers)))
             rows.append(row)
             counts.append(count)
-    names = np.array([name_of(word) for word in numbers], dtype=np.uint64)
+    names = np.array([hashed(word) for word in numbers], dtype=np.uint64)
     order = np.argsort(names)
     place = np.empty(len(names), dtype=np.int64)
     place[order] = np.arange(len(names))
@@ -111,7 +106,7 @@ def score_words(
         return scores
     mean = total / number
     for word, repeats in Counter(words_of(query)).items():
-        name = np.uint64(name_of(word))
+        name = np.uint64(hashed(word))
         found = [_alive(each.of(name), mask) for each, mask in pairs]
         holders = sum(len(rows) for rows, _ in found)
         rarity = math.log(1 + (number - holders + 0.5) / (holders + 0.5))

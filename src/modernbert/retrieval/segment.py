@@ -11,14 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modernbert.base.errors import DataError, reason_of
-from modernbert.base.files import whole_folder
+from modernbert.base.files import hashed, whole_folder
 from modernbert.data.entries import Entry
 from modernbert.infer.eight_bits import to_bytes
-from modernbert.retrieval.index_files import SEGMENTS, Numbers, SegmentFacts, load, store
+from modernbert.retrieval.index_files import (
+    SEGMENTS,
+    IndexFacts,
+    Numbers,
+    SegmentFacts,
+    load,
+    store,
+)
 from modernbert.retrieval.postings import (
     Postings,
     count_words,
-    name_of,
     open_postings,
     write_postings,
 )
@@ -65,7 +71,7 @@ def write_segment(
         _write_vectors(folder, encoded, numbers)
         _write_lines(folder / _DOCUMENTS, [_document(entry) for entry in entries])
         _write_lines(folder / _METADATA, [_dumped(dict(entry.metadata)) for entry in entries])
-        names = np.array([name_of(entry.id) for entry in entries], dtype=np.uint64)
+        names = np.array([hashed(entry.id) for entry in entries], dtype=np.uint64)
         order = np.argsort(names, kind="stable")
         store(folder / "ids.npy", np.stack([names[order], order.astype(np.uint64)]))
         write_postings(folder, count_words([entry.whole for entry in entries]))
@@ -198,9 +204,9 @@ class Segment:
 
     def rows_of(self, name: str) -> list[int]:
         """Return the rows of documents with this id: of one alone, unless some were deleted."""
-        hashed = np.uint64(name_of(name))
+        number = np.uint64(hashed(name))
         hashes, rows = self._ids
-        first, last = (int(np.searchsorted(hashes, hashed, side=s)) for s in ("left", "right"))
+        first, last = (int(np.searchsorted(hashes, number, side=s)) for s in ("left", "right"))
         found = [int(row) for row in rows[first:last]]
         return [row for row in found if self._line(_DOCUMENTS, row)["id"] == name]
 
@@ -237,3 +243,13 @@ class Segment:
             f"{self._folder} cannot be read ({reason_of(error)}): open the index again if it was "
             "written to meanwhile, else build it anew"
         )
+
+
+def segments_of(folder: Path, facts: IndexFacts) -> list[Segment]:
+    """Open the segments of an index; nothing is read before it is needed."""
+    found, start, first_vector = [], 0, 0
+    for each in facts.segments:
+        found.append(Segment(folder, each, facts.dim, start, first_vector))
+        start += each.documents
+        first_vector += each.vectors
+    return found

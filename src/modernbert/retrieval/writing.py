@@ -11,17 +11,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from modernbert.base.errors import DataError
+from modernbert.base.files import hashed
 from modernbert.base.lock import LOCK, held
 from modernbert.base.log import meter, say
-from modernbert.data.entries import Entry, EntryFiles, fingerprint_of
+from modernbert.data.entries import Entry, EntryFiles
 from modernbert.data.entries import name_of as source_name
+from modernbert.data.survey import surveyed
 from modernbert.retrieval import index_files
 from modernbert.retrieval.index_files import AddedFacts, IndexFacts
-from modernbert.retrieval.pending import Pending, groups
-from modernbert.retrieval.postings import name_of
-from modernbert.retrieval.segment import Encoded, Segment, joined, write_segment
+from modernbert.retrieval.pending import Pending, groups, source_of
+from modernbert.retrieval.segment import Encoded, joined, segments_of, write_segment
 
 if TYPE_CHECKING:
     from modernbert.infer.pretrained import Pretrained
@@ -69,11 +71,15 @@ class Writer:
             DataError: an id is there twice, or a text holds what is no character.
             MachineError: the disk is full or the folder cannot be written.
         """
-        source = self._source_of(entries)
+        source = source_of(entries, self.facts.source)
         if source and source.is_done:
             say(f"the documents of {source.name} are there already")
             return
-        size = entries.size_bytes if isinstance(entries, EntryFiles) else 0
+        size = 0
+        if isinstance(entries, EntryFiles):
+            size = entries.size_bytes
+            if not (source and source.rows):
+                self._look_through(entries, replaces=replaces)
         pending, empty, seen = Pending(), list[str](), 0
         with meter("documents", max(1, size)) as bar:
             for group in groups(entries):
@@ -105,7 +111,7 @@ class Writer:
     def delete(self, ids: Sequence[str]) -> list[str]:
         """Delete documents, and return the ids that no document has."""
         unknown, gone = [], []
-        for name in ids:
+        for name in dict.fromkeys(ids):
             numbers = self._numbers_of(name)
             gone += numbers
             if not numbers:
@@ -165,17 +171,19 @@ class Writer:
             )
         )
 
-    def _source_of(self, entries: Iterable[Entry]) -> AddedFacts | None:
-        """Return how far files were read before: to their beginning, if they are new."""
-        name, fingerprint = source_name(entries), fingerprint_of(entries)
-        if not fingerprint:
-            return None
-        last = self.facts.source
-        if last and last.fingerprint == fingerprint:
-            if not last.is_done:
-                say(f"going on behind the first {last.rows:,} documents of {name}")
-            return last
-        return AddedFacts(name=name, fingerprint=fingerprint, rows=0, is_done=False)
+    def _look_through(self, entries: EntryFiles, *, replaces: bool) -> None:
+        """Refuse files that would be refused after hours otherwise."""
+        is_maybe = self._may_hold(surveyed([entries]))
+        if not replaces and is_maybe.any():
+            for entry, maybe in zip(entries, is_maybe, strict=True):
+                if maybe:
+                    self._known([entry], Pending(), replaces=False)
+
+    def _may_hold(self, names: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        maybe = np.zeros(len(names), dtype=np.bool_)
+        for segment in self._segments:
+            maybe |= segment.may_hold(names)
+        return maybe
 
     def _take(
         self, pending: Pending, group: Sequence[Entry], model: "Pretrained", *, replaces: bool
@@ -203,10 +211,7 @@ class Writer:
                     f"{places[entry.id] or 'another'}: give it another"
                 )
             places[entry.id] = entry.where
-        names = np.array([name_of(entry.id) for entry in fresh], dtype=np.uint64)
-        maybe = np.zeros(len(fresh), dtype=np.bool_)
-        for segment in self._segments:
-            maybe |= segment.may_hold(names)
+        maybe = self._may_hold(np.array([hashed(each.id) for each in fresh], dtype=np.uint64))
         numbers = []
         for entry in (fresh[at] for at in np.flatnonzero(maybe).tolist()):
             found = self._numbers_of(entry.id)
@@ -219,11 +224,11 @@ class Writer:
         return numbers
 
     def _numbers_of(self, name: str) -> list[int]:
-        hashed = np.array([name_of(name)], dtype=np.uint64)
+        number = np.array([hashed(name)], dtype=np.uint64)
         numbers = [
             segment.start + row
             for segment in self._segments
-            if segment.may_hold(hashed)[0]
+            if segment.may_hold(number)[0]
             for row in segment.rows_of(name)
         ]
         return [number for number in numbers if number not in self._deleted]
@@ -283,13 +288,3 @@ class Writer:
         index_files.commit(self.folder, facts)
         self.facts = facts
         self._segments = segments_of(self.folder, facts)
-
-
-def segments_of(folder: Path, facts: IndexFacts) -> list[Segment]:
-    """Open the segments of an index; nothing is read before it is needed."""
-    found, start, first_vector = [], 0, 0
-    for each in facts.segments:
-        found.append(Segment(folder, each, facts.dim, start, first_vector))
-        start += each.documents
-        first_vector += each.vectors
-    return found

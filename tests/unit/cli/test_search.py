@@ -79,16 +79,28 @@ def test_queries_come_from_a_file_or_standard_input(found, tmp_path, capfd, monk
 
 def test_queries_that_cannot_be_read_are_refused(found, tmp_path):
     (tmp_path / "bad.jsonl").write_text('packed\n{"body": 1}\n')
+    (tmp_path / "number.jsonl").write_text('{"text": 5}\n')
     (tmp_path / "empty.jsonl").write_text("\n")
     for name, pattern in (
-        ("bad", "bad.jsonl, line 2 is no query: give an object with the key text or query"),
+        ("bad", "bad.jsonl, line 2 is no query: give an object with a text as text or query"),
+        ("number", "number.jsonl, line 1 is no query"),
         ("empty", "empty.jsonl holds no query: give one a line"),
-        ("none", r"none.jsonl cannot be read \(.*\): give a file of queries"),
+        ("none", r"none.jsonl cannot be read \(No such file or directory\): give a file of"),
     ):
         with pytest.raises(DataError, match=pattern):
             run(["search", found, "--queries", str(tmp_path / f"{name}.jsonl")])
     with pytest.raises(DataError, match="query 1 is empty"):
         run(["search", found])
+    with pytest.raises(ConfigError, match="there is a query and --queries: leave one of them out"):
+        run(["search", found, "token", "--queries", str(tmp_path / "bad.jsonl")])
+
+
+def test_marks_of_byte_order_are_no_part_of_a_query(found, tmp_path, capfd):
+    (tmp_path / "queries.txt").write_bytes("\ufefftoken\r\npacked\r\n".encode())
+    queries = str(tmp_path / "queries.txt")
+    assert run(["search", found, "--json", "--mode", "words", "--queries", queries]) == 0
+    rows = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [row["query"] for row in rows] == ["token", "packed"]
 
 
 def test_an_index_that_is_not_finished_says_so(found, capfd):
@@ -128,7 +140,7 @@ def test_an_index_is_changed(found, tmp_path, capfd):
     for line in (
         "documents deleted: 1",
         "ids that no document has: 1, such as 'x'",
-        "3 documents are in",
+        ": 3\n",
     ):
         assert line in said
     assert run(["search", found, "one more", "--json", "--mode", "words"]) == 0
@@ -137,6 +149,12 @@ def test_an_index_is_changed(found, tmp_path, capfd):
         run(["update-index", found])
     with pytest.raises(ConfigError, match="one of the paths is empty"):
         run(["update-index", found, "--add", ""])
+    absent = str(tmp_path / "absent.jsonl")
+    with pytest.raises(DataError, match=r"absent\.jsonl does not exist"):
+        run(["update-index", found, "--delete", "d4", "--add", absent])
+    assert json.loads(Path(found, "index.json").read_text())["num_deleted"] == 0
+    assert run(["update-index", found, "--delete", "d4", "d4"]) == 0
+    assert "documents deleted: 1\n" in capfd.readouterr().err
 
 
 def test_words_are_searched_without_torch(found):

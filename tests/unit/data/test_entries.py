@@ -104,7 +104,11 @@ def test_progress_ends_at_the_size_and_content_decides_the_fingerprint(tmp_path)
         ({"id": 1, "body": "a"}, r"line 1 has no 'text' \(it has id, body\): name the column of"),
         ({"id": 1, "text": 5}, "line 1: 'text' is not a text: leave the row out"),
         ({"id": None, "text": "a"}, "line 1 has no 'id': complete it, or leave the row out"),
-        ({"_id": True, "text": "a"}, "line 1 has no '_id'"),
+        (
+            {"_id": True, "text": "a"},
+            "line 1: '_id' is True, and ids are texts or whole",
+        ),
+        ({"id": 1.5, "text": "a"}, "line 1: 'id' is 1.5, and ids are texts or whole numbers"),
         ({"id": "", "text": "a"}, "line 1 has no 'id'"),
     ],
 )

@@ -146,6 +146,10 @@ def test_a_missing_shard_is_made_again_byte_for_byte(model, documents, tmp_path,
     out = tmp_path / "out"
     embed_corpus(model, [documents], out, options(dtype="int8"))
     before = contents(out)
+    whole = (out / lost).read_bytes()
+    (out / lost).write_bytes(whole[:-1])
+    embed_corpus(model, [documents], out, options(dtype="int8"))
+    assert contents(out) == before
     (out / lost).unlink()
     (out / ".partial-00002.npy").write_text("half")
     embed_corpus(model, [documents], out, options(dtype="int8"))
@@ -207,7 +211,7 @@ def test_what_cannot_be_embedded_is_refused_before_anything_is_written(model, tm
     def refused(kind, said, path, **fields):
         with pytest.raises(kind, match=said):
             embed_corpus(model, [path], out, options(**fields))
-        assert not list(out.glob("*.json")) + list(out.glob("*.npy"))
+        assert not list(out.glob("*"))
 
     twice = tmp_path / "twice.jsonl"
     twice.write_text('{"id": 1, "text": "a"}\n{"id": 2, "text": "b"}\n{"id": "1", "text": "c"}\n')
@@ -222,8 +226,11 @@ def test_what_cannot_be_embedded_is_refused_before_anything_is_written(model, tm
     refused(ConfigError, "--dimensions is 99: this model's vectors have 32", good, dimensions=99)
     refused(ConfigError, "--max-length is 7: this model reads 8 to 512", good, max_length=7)
     refused(ConfigError, "the model has no prompt 'x'", good, prompt="x")
+    assert not out.exists()
+    out.mkdir()
     (out / "notes.md").write_text("mine")
-    refused(ConfigError, "holds files that are no embeddings: give a new or empty folder", good)
+    with pytest.raises(ConfigError, match="holds files that are no embeddings: give a new or em"):
+        embed_corpus(model, [good], out, options())
 
 
 def write_row(folder, **row):

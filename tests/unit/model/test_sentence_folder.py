@@ -171,6 +171,11 @@ def test_settings_that_cannot_be_used_are_said(saved, file, keys, sentence):
             {"type": "custom_st.Pooling"},
             "type 'custom_st.Pooling', which cannot be computed: known",
         ),
+        (
+            1,
+            {"type": "sentence_transformers.multi_vector_encoder.modules.HierarchicalTokenPooling"},
+            "which is for an index to do: take it out of the list, and say --compress pool:N",
+        ),
         (1, {"type": "sentence_transformers.models.LSTM"}, "known are Transformer, MLMTransformer"),
         (1, {"type": None}, "a module of type '', which"),
         (1, {"path": "../other"}, "has path '../other': it is outside the folder"),

@@ -8,6 +8,7 @@ import pytest
 import modernbert
 from modernbert.base.errors import CheckpointError, ConfigError, DataError
 from modernbert.data.entries import Entry, EntryFiles
+from modernbert.model.config import HeadConfig
 from modernbert.retrieval import pending
 from modernbert.retrieval.exact import search
 from modernbert.retrieval.hits import fused
@@ -15,6 +16,7 @@ from modernbert.retrieval.index import Index
 from modernbert.retrieval.lexical import Lexical
 from modernbert.retrieval.options import IndexOptions, SearchOptions
 from tests.indexes import entries, make_index, queries, write_model
+from tests.sentence_folders import made
 
 DOCUMENTS = entries(30)
 DENSE = SearchOptions(mode="dense", number=5)
@@ -67,7 +69,8 @@ def test_words_are_found_as_by_bm25s_and_both_are_fused(tmp_path):
     found = index.rank(queries(), SearchOptions(mode="words", number=100))
     close(found, words)
     dense = index.rank(queries(), SearchOptions(mode="dense", number=100))
-    close(index.rank(queries(), SearchOptions(number=7)), fused([dense, words], 7))
+    both = [hits.first(7) for hits in fused(dense, words, 100)]
+    close(index.rank(queries(), SearchOptions(number=7)), both)
 
 
 def test_what_is_found_has_all_that_was_given(tmp_path):
@@ -211,4 +214,20 @@ def test_documents_that_are_cut_are_counted(tmp_path, capfd):
     long = Entry("long", "token " * 200)
     index = make_index(tmp_path, "dense", [*DOCUMENTS[:3], long])
     assert index.facts.num_cut == 1
-    assert "documents longer than 64 tokens, cut there: 1;" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "longer than 64 tokens, cut there: 1; --long chunks reads all of them" in said
+
+
+def test_the_way_to_read_more_is_one_that_the_model_has(tmp_path, capfd):
+    long = Entry("long", "token " * 200)
+    make_index(tmp_path, "late", [long])
+    assert "cut there: 1; --max-length 512 reads more of them" in capfd.readouterr().err
+
+
+def test_a_model_that_scores_is_told_from_one_that_embeds(tmp_path, capfd):
+    scorer = made(HeadConfig(kind="sequence", labels=("score",), problem="regression"))
+    scorer.save(tmp_path / "scorer")
+    Index.create(tmp_path / "index", tmp_path / "scorer", DOCUMENTS[:3])
+    assert "scorer labels texts: its vectors were not made to be compared" in capfd.readouterr().err
+    make_index(tmp_path / "plain", "dense", DOCUMENTS[:3])
+    assert "not made to be compared" not in capfd.readouterr().err

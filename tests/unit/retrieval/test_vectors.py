@@ -150,6 +150,8 @@ def test_options_without_sense_are_refused(options, pattern):
         ({"number": 0}, "--number is 0: give 1 or more"),
         ({"rerank": 0}, "--rerank is 0: give 1 or more"),
         ({"exact": True, "approximate": True}, "contradict each other: leave one out"),
+        ({"reranker": "x", "rerank": 5}, "--rerank is 5 and --number 10: let it read as many as"),
+        ({"mode": "words", "approximate": True}, "--mode words compares no vectors: leave --ex"),
     ],
 )
 def test_ways_of_searching_without_sense_are_refused(options, pattern):

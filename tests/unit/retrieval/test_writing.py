@@ -57,10 +57,56 @@ def test_an_id_that_is_there_twice_is_refused(tmp_path):
 def test_an_id_that_comes_again_in_a_later_segment_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(pending, "_GROUP", 1)
     monkeypatch.setattr(pending.Pending.is_full, "__defaults__", (1,))
-    path = write_rows(tmp_path / "twice.jsonl", [DOCUMENTS[8], DOCUMENTS[9], DOCUMENTS[8]])
     model = write_model(tmp_path / "model")
-    with pytest.raises(DataError, match="line 3 has the id 'd8', which the index has already"):
-        Index.create(tmp_path / "index", model, EntryFiles([path]))
+    with pytest.raises(DataError, match="a document has the id 'd8', which the index has already"):
+        Index.create(tmp_path / "index", model, [DOCUMENTS[8], DOCUMENTS[9], DOCUMENTS[8]])
+
+
+def test_files_are_looked_through_before_anything_is_embedded(tmp_path, monkeypatch):
+    monkeypatch.setattr(pending, "_GROUP", 1)
+    monkeypatch.setattr(pending.Pending.is_full, "__defaults__", (1,))
+    model = write_model(tmp_path / "model")
+    twice = write_rows(tmp_path / "twice.jsonl", [DOCUMENTS[8], DOCUMENTS[9], DOCUMENTS[8]])
+    with pytest.raises(DataError, match=r"line 3 has the id 'd8' of .*twice.jsonl, line 1: give"):
+        Index.create(tmp_path / "index", model, EntryFiles([twice]))
+    assert not (tmp_path / "index").exists()
+    index = make_index(tmp_path, "dense", DOCUMENTS[:5])
+    path = write_rows(tmp_path / "more.jsonl", [DOCUMENTS[8], DOCUMENTS[3]])
+    with pytest.raises(DataError, match="line 2 has the id 'd3', which the index has already: le"):
+        index.add(EntryFiles([path]))
+    assert len(Index.open(index.folder)) == 5
+
+
+def test_what_an_unfinished_index_lacks_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pending, "_GROUP", 1)
+    monkeypatch.setattr(pending.Pending.is_full, "__defaults__", (1,))
+    files = EntryFiles([write_rows(tmp_path / "all.jsonl", DOCUMENTS[:5])])
+    write, written = Writer._write, []
+
+    def stopped(*arguments):
+        written.append(0)
+        if len(written) == 4:
+            raise KeyboardInterrupt
+        write(*arguments)
+
+    model = write_model(tmp_path / "model")
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "_write", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            Index.create(tmp_path / "index", model, files)
+    index = Index.open(tmp_path / "index")
+    index.add([DOCUMENTS[8]])
+    said = capsys.readouterr().err
+    assert "all.jsonl was not added whole, 3 of its documents were looked at: add it again" in said
+    index.add(files, replaces=True)
+    assert len(index) == 6
+
+
+def test_a_document_whose_metadata_changed_is_another(tmp_path):
+    index = make_index(tmp_path, "dense", [Entry("a", "one text", metadata={"year": 2026})])
+    index.add([Entry("a", "one text", metadata={"year": 2027})], replaces=True)
+    (hit,) = index.search(["one"], SearchOptions(filter=("year=2027",)))[0]
+    assert hit.metadata == {"year": 2027}
 
 
 def test_compacting_leaves_one_segment_and_nothing_deleted(tmp_path):
