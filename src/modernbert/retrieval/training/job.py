@@ -20,7 +20,7 @@ from modernbert.data.table_files import holds_part
 from modernbert.infer.pretrained import Pretrained, load
 from modernbert.retrieval.training.config import RetrieverConfig, Start, check_kind, numbers_of
 from modernbert.retrieval.training.losses import chosen, temperature_of
-from modernbert.retrieval.training.measures import Measure, agreeing, searching
+from modernbert.retrieval.training.measures import Measure, agreeing, check_measured, searching
 from modernbert.retrieval.training.recipes import recipe_of
 from modernbert.retrieval.training.starts import prepared
 from modernbert.train.checkpoint import FORMAT
@@ -73,11 +73,9 @@ def create(start: Start, config: RetrieverConfig, folder: Path) -> Job:
     recipe = recipe_of(config.recipe, start.kind)
     config = dataclasses.replace(config, **cast(dict[str, Any], numbers_of(config, recipe)))
     learned, measured = _parts(config, tell=True)
-    if len(learned.pairs) < _FEWEST:
-        raise DataError(
-            f"{config.pairs} leaves {len(learned.pairs)} pair to learn from: give {_FEWEST} or more"
-        )
+    _check_learned(config.pairs, learned)
     config = dataclasses.replace(config, loss=chosen(start.kind, config.loss, learned))
+    check_measured(start.kind, measured, config.evaluate or config.dev or config.pairs)
     model = prepared(load(start.model), start.kind, config)
     config = _decided(config, start, model, learned)
     job = Job(folder, start, config, learned, measured)
@@ -127,6 +125,18 @@ def _parts(config: RetrieverConfig, *, tell: bool) -> tuple[PairSet, PairSet | J
     if holds_part(path, "dev"):
         return found, read_pairs(path, options, "dev")
     return held_out(found, config.seed)
+
+
+def _check_learned(where: str, learned: PairSet) -> None:
+    if len(learned.pairs) < _FEWEST:
+        raise DataError(
+            f"{where} leaves {len(learned.pairs)} pair to learn from: give {_FEWEST} or more"
+        )
+    if learned.holding == "labels" and len({pair.scores for pair in learned.pairs}) == 1:
+        raise DataError(
+            f"{where} gives every pair the score {learned.pairs[0].scores[0]:g}, which teaches no "
+            f"order: where all of them answer, leave the column {learned.columns.scores!r} out"
+        )
 
 
 def _decided(

@@ -272,6 +272,52 @@ def test_a_single_pair_is_refused(plain, tmp_path):
         train(Start("dense", str(plain)), small_training(path), tmp_path / "out")
 
 
+@pytest.mark.parametrize("kind", ["dense", "rerank"])
+def test_scores_without_an_order_are_refused(plain, tmp_path, kind):
+    def asked(many, **fields):
+        config = small_training(write_rows(tmp_path / "pairs.jsonl", many), **fields)
+        return Start(kind, str(plain)), config, tmp_path / "out"
+
+    many = rows(14, scores="labels")
+    same = [{**row, "label": 1} for row in many]
+    with pytest.raises(DataError, match="gives every pair the score 1, which teaches no order: where"):
+        train(*asked(same))
+    with pytest.raises(DataError, match=r"leaves 1 scored pairs to measure on, with 1 different"):
+        train(*asked(many))
+    dev = write_rows(tmp_path / "dev.jsonl", same)
+    with pytest.raises(DataError, match=r"dev\.jsonl leaves 14 scored pairs .* with 1 different"):
+        train(*asked(many, dev=str(dev)))
+    assert not (tmp_path / "out").exists()
+
+
+def test_scores_of_pairs_do_not_measure_a_late_model(plain, pairs, tmp_path):
+    dev = write_rows(tmp_path / "dev.jsonl", rows(4, scores="labels"))
+    with pytest.raises(ConfigError, match="and colbert is measured by what it finds: give --dev"):
+        train(Start("colbert", str(plain)), small_training(pairs, dev=str(dev)), tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", ["dense", "rerank"])
+@pytest.mark.parametrize("judgement", [("q1", "d1", "0"), ("q1", "gone", "1")])
+def test_a_set_in_which_nothing_answers_is_refused(plain, pairs, tmp_path, kind, judgement):
+    folder = write_set(tmp_path / "set", judgements=[judgement])
+    config = small_training(pairs, evaluate=str(folder))
+    with pytest.raises(DataError, match="set: no judged query has an answer in the corpus, so"):
+        train(Start(kind, str(plain)), config, tmp_path / "out")
+
+
+@pytest.mark.filterwarnings("ignore::scipy.stats.ConstantInputWarning")
+def test_a_model_that_gives_all_pairs_one_score_follows_none():
+    from modernbert.data.pairs import Pair
+    from modernbert.retrieval.training.measures import agreeing
+
+    class Flat:
+        def predict(self, sentences, **_):
+            return np.zeros(len(sentences))
+
+    pairs = [Pair("a", "b", scores=(0.0,)), Pair("c", "d", scores=(1.0,))]
+    assert agreeing("rerank", pairs)(Flat()) == {"spearman": 0.0}
+
+
 def test_lengths_beyond_the_model_are_refused(plain, pairs, tmp_path):
     with pytest.raises(ConfigError, match="max_length is 999, and the model reads 64 tokens"):
         train(Start("dense", str(plain)), small_training(pairs, max_length=999), tmp_path / "out")
