@@ -280,7 +280,7 @@ def test_scores_without_an_order_are_refused(plain, tmp_path, kind):
 
     many = rows(14, scores="labels")
     same = [{**row, "label": 1} for row in many]
-    with pytest.raises(DataError, match="gives every pair the score 1, which teaches no order: where"):
+    with pytest.raises(DataError, match="gives every pair the score 1, which teaches no order"):
         train(*asked(same))
     with pytest.raises(DataError, match=r"leaves 1 scored pairs to measure on, with 1 different"):
         train(*asked(many))
