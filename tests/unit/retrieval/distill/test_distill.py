@@ -171,7 +171,9 @@ def test_a_student_that_is_there_is_checked_too(place, tmp_path):
     made(dim=64, num_heads=2).save(tmp_path / "wide")
     with pytest.raises(ConfigError, match="a width of 64, and the teacher's vectors have 32: take"):
         stages.distill(
-            str(place / "teacher"), tmp_path / "out", options(place, student=str(tmp_path / "wide"), num_layers=4)
+            str(place / "teacher"),
+            tmp_path / "out",
+            options(place, student=str(tmp_path / "wide"), num_layers=4),
         )
     assert not (tmp_path / "out").exists()
 

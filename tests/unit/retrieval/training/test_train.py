@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import modernbert
-from modernbert.base.errors import CheckpointError, ConfigError, DataError
+from modernbert.base.errors import CheckpointError, ConfigError, DataError, TrainingError
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.infer.classify import label_scores
 from modernbert.retrieval.exact import search
-from modernbert.retrieval.training.config import Start
+from modernbert.retrieval.training.config import RetrieverConfig, Start
+from modernbert.retrieval.training.job import create
 from modernbert.retrieval.training.train import resume, train
 from tests.judged_sets import write_set
 from tests.pairs import rows, small_training, write_rows
@@ -266,6 +267,51 @@ def test_a_folder_that_holds_something_is_refused(plain, pairs, tmp_path):
         train(Start("dense", str(plain)), small_training(pairs), tmp_path)
 
 
+def test_a_folder_of_a_run_is_gone_on_with(plain, pairs, tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"with `modernbert train-retriever --resume \S+`, or"):
+        train(Start("dense", str(plain)), small_training(pairs), tmp_path)
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_at_its_begin_is_begun_again(plain, pairs, tmp_path):
+    asked, out = (Start("dense", str(plain)), small_training(pairs, epochs=1)), tmp_path / "out"
+    job = create(*asked, out)
+    (out / "run.json").unlink()
+    (out / ".partial-run.json").touch()
+    other = small_training(pairs, epochs=1)
+    with pytest.raises(ConfigError, match="is not empty: give another folder for the run"):
+        train(Start("colbert", str(plain)), other, out)  # a start that is not its own
+    assert (job.folder / "start").exists()
+    assert train(*asked, out) == out / "model"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_run_that_fails_before_it_saved_leaves_nothing(plain, pairs, tmp_path, is_new):
+    out = tmp_path / "out"
+    if not is_new:
+        out.mkdir()
+    for wrong in ({"lr": 1e30}, {"temperature": 1e-30}):
+        with pytest.raises(TrainingError, match=r"any more: lower --lr or raise --temperature$"):
+            train(Start("dense", str(plain)), small_training(pairs, **wrong), out)
+        assert (not out.exists()) if is_new else (not [*out.iterdir()])
+
+
+def test_two_sets_to_measure_on_are_refused(plain, pairs, tmp_path):
+    config = small_training(pairs, dev=str(pairs), evaluate=str(tmp_path))
+    with pytest.raises(ConfigError, match="--dev and --evaluate both say what is measured on"):
+        train(Start("dense", str(plain)), config, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["lr", "temperature", "weight_decay", "query_regularizer"])
+def test_numbers_that_are_none_are_refused(name):
+    with pytest.raises(ConfigError, match=f"{name} is nan: give 0 or more"):
+        RetrieverConfig(**{name: float("nan")})
+    with pytest.raises(ConfigError, match="warmup is nan: give a share of the steps"):
+        RetrieverConfig(warmup=float("nan"))
+
+
 def test_a_single_pair_is_refused(plain, tmp_path):
     path = write_rows(tmp_path / "pairs.jsonl", rows(2))
     with pytest.raises(DataError, match="leaves 1 pair to learn from: give 2 or more"):
@@ -328,6 +374,7 @@ def test_widths_beyond_the_model_are_refused(plain, pairs, tmp_path):
     config = small_training(pairs, matryoshka=(999,))
     with pytest.raises(ConfigError, match="matryoshka names the width 999: give widths below"):
         train(Start("dense", str(plain)), config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_sparse_model_needs_its_head(plain, pairs, tmp_path):
@@ -371,8 +418,10 @@ def test_texts_that_come_again_end_a_training_all_the_same(plain, tmp_path):
     assert measured[-1]["step"] == len(steps)
 
 
-def test_pairs_that_fill_no_batch_are_refused(plain, tmp_path):
+def test_pairs_that_fill_no_batch_are_refused(plain, tmp_path, capsys):
     same = [{**row, "positive": "one answer to all"} for row in rows(30)]
     pairs = write_rows(tmp_path / "pairs.jsonl", same)
     with pytest.raises(ConfigError, match="no 8 pairs are all of different texts, and no batch"):
         train(Start("dense", str(plain)), small_training(pairs), tmp_path / "out")
+    assert "before training" not in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
