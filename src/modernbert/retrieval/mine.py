@@ -13,6 +13,7 @@ from modernbert.base import files, rng
 from modernbert.base.device import choose_device
 from modernbert.base.errors import ConfigError, DataError
 from modernbert.base.log import say
+from modernbert.data.examples import check_unicode
 from modernbert.data.judged import read_corpus
 from modernbert.data.pair_columns import PairColumns
 from modernbert.data.pairs import Pair, PairOptions, PairSet, read_pairs
@@ -153,6 +154,7 @@ def _corpus(path: Path, column: str) -> Iterator[str]:
                 f"{row.where} has no text in {column!r} (it has {', '.join(row.values)}): name the "
                 "column with --text"
             )
+        check_unicode(text, column, row.where)
         if text.strip():
             yield text
 

@@ -138,6 +138,9 @@ def test_negatives_come_from_a_corpus(finder, tmp_path):
     assert {*negatives_of(row)} == {"a b", "c", rows(2)[1]["positive"]}
     with pytest.raises(DataError, match=r"line 1 has no text in 'text' .*name the column with"):
         mined(finder, path, tmp_path, corpus=str(texts), number=1)
+    write_rows(texts, [{"text": "a\ud800"}])
+    with pytest.raises(DataError, match="line 1: 'text' is no Unicode at character 1: mend it"):
+        mined(finder, path, tmp_path, corpus=str(texts), number=1)
 
 
 def test_pairs_without_enough_negatives_are_left_out(finder, tmp_path):

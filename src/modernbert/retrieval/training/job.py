@@ -36,6 +36,7 @@ START = "start"
 """Folder of the model as it was before the first step."""
 _RATE_OF_BASE = 8e-5
 _FEWEST = 2
+_MEASURED = "measured_fingerprint"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,7 +115,7 @@ def reopen(folder: Path) -> Job:
 
     Raises:
         CheckpointError: the folder holds no training of a retriever.
-        DataError: the pairs are not those it began with.
+        DataError: the pairs, or those it measures on, are not those it began with.
     """
     told = read_description(folder)
     begun = told.get("start")
@@ -126,6 +127,12 @@ def reopen(folder: Path) -> Job:
     if job.fingerprint != told.get("data_fingerprint"):
         raise DataError(
             f"the pairs are not those that {folder} began with: put those back, or begin anew"
+        )
+    # Runs begun by an older version do not tell it.
+    if told.get(_MEASURED, job.measured.fingerprint) != job.measured.fingerprint:
+        raise DataError(
+            f"what {folder} measures its model on is not what it began with: put that back, or "
+            "begin anew"
         )
     return job
 
@@ -233,6 +240,7 @@ def _description(job: Job) -> Mapping[str, Any]:
         "start": to_plain(job.start),
         "config": to_plain(job.config),
         "data_fingerprint": job.fingerprint,
+        _MEASURED: job.measured.fingerprint,
         "versions": machine.versions("sentence-transformers", "transformers", "datasets"),
         "machine": machine.machine(),
         "command": machine.command(),

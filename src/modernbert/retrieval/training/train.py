@@ -55,7 +55,7 @@ def resume(out: Path) -> Path | None:
 
     Raises:
         CheckpointError: the folder holds no training of a retriever.
-        DataError: the pairs are not those it began with.
+        DataError: the pairs, or those it measures on, are not those it began with.
     """
     live.check_installed()
     if is_finished(out):

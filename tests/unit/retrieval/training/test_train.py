@@ -13,7 +13,7 @@ from modernbert.data.tokenizer import Tokenizer
 from modernbert.infer.classify import label_scores
 from modernbert.retrieval.exact import search
 from modernbert.retrieval.training.config import RetrieverConfig, Start
-from modernbert.retrieval.training.job import create
+from modernbert.retrieval.training.job import create, reopen
 from modernbert.retrieval.training.train import resume, train
 from tests.judged_sets import write_set
 from tests.pairs import rows, small_training, write_rows
@@ -403,6 +403,18 @@ def test_other_pairs_are_refused_when_going_on(plain, tmp_path):
     write_rows(path, rows(25))
     with pytest.raises(DataError, match=r"the pairs are not those that .* began with"):
         resume(folder)
+
+
+def test_another_file_to_measure_on_is_refused_when_going_on(plain, pairs, tmp_path):
+    dev = write_rows(tmp_path / "dev.jsonl", rows(4))
+    create(Start("dense", str(plain)), small_training(pairs, dev=str(dev)), tmp_path / "out")
+    write_rows(dev, rows(5))
+    with pytest.raises(DataError, match=r"what \S+out measures its model on is not what it beg"):
+        reopen(tmp_path / "out")
+    told = json.loads((tmp_path / "out" / "run.json").read_text())
+    del told["measured_fingerprint"]  # as an older version wrote it
+    (tmp_path / "out" / "run.json").write_text(json.dumps(told))
+    assert len(reopen(tmp_path / "out").measured.pairs) == 5
 
 
 @pytest.mark.slow
