@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -357,6 +358,8 @@ def test_a_model_that_gives_all_pairs_one_score_follows_none():
     from modernbert.retrieval.training.measures import agreeing
 
     class Flat:
+        model_card_data = SimpleNamespace(set_evaluation_metrics=lambda *_, **__: None)
+
         def predict(self, sentences, **_):
             return np.zeros(len(sentences))
 
