@@ -184,3 +184,4 @@ def test_what_cannot_be_searched_is_refused(tmp_path, monkeypatch, capsys):
             ]
         )
     assert "SciFact: mteb loads it" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -140,6 +140,11 @@ def remove_folder(path: Path) -> None:
         shutil.rmtree(doomed)
 
 
+def is_aside(path: Path) -> bool:
+    """Return whether a file or folder was not whole yet when its process ended."""
+    return path.name.startswith(_ASIDE)
+
+
 def sweep(folder: Path) -> None:
     """Remove what a killed process left half-written in a folder."""
     for leftover in folder.glob(f"{_ASIDE}*"):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from modernbert.base.errors import DataError
+from modernbert.data.examples import check_unicode
 from modernbert.data.judged import JudgedSet, oddities
 from modernbert.data.table import Row, open_table
 from modernbert.data.table_files import Part, holds_part
@@ -77,8 +78,10 @@ def _rows(folder: Path, part: Part) -> Iterator[tuple[Row, str, str]]:
                 f"{row.where} has the columns {', '.join(row.values)}: functions have docstring "
                 "and code"
             )
-        docstring, code = (row.values[name] for name in names)
-        yield row, str(docstring or ""), str(code or "")
+        docstring, code = (str(row.values[name] or "") for name in names)
+        for name, text in zip(names, (docstring, code), strict=True):
+            check_unicode(text, name, row.where)
+        yield row, docstring, code
 
 
 def _again(texts: Iterable[str]) -> Sequence[str]:

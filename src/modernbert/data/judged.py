@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modernbert.base.errors import DataError
+from modernbert.data.examples import check_unicode
 from modernbert.data.table import Row, open_table
 
 _LAYOUT = "give a folder in BEIR's layout (corpus.jsonl, queries.jsonl, qrels/test.tsv)"
+_TREC, _TREC_COLUMNS = (0, 2, 3), 4
+"""Where query, document and grade stand in the files of TREC."""
 _PACKINGS = ("", ".gz", ".zst")
 
 
@@ -41,7 +44,8 @@ def read_judged(folder: Path, split: str) -> JudgedSet:
     """Read a set whole; queries that nobody judged in this split are left out.
 
     Raises:
-        DataError: files are missing or broken, an id is there twice, or a judged query nowhere.
+        DataError: files are missing or broken, an id is there twice, or a judged query nowhere,
+            or a pair is judged by two grades.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder: {_LAYOUT}")
@@ -98,8 +102,10 @@ def _texts(path: Path) -> Iterator[tuple[str, str]]:
         if name in lines:
             raise DataError(f"{row.where} has the id {name!r} of {lines[name]}: give it another")
         lines[name] = row.where
-        title = str(row.values.get("title") or "")
-        yield name, f"{title} {_said(row, 'text')}".strip()
+        title, text = str(row.values.get("title") or ""), _said(row, "text")
+        for column, said in (("_id", name), ("title", title), ("text", text)):
+            check_unicode(said, column, row.where)
+        yield name, f"{title} {text}".strip()
 
 
 def _said(row: Row, column: str) -> str:
@@ -110,21 +116,39 @@ def _said(row: Row, column: str) -> str:
 
 
 def _judgements(path: Path) -> dict[str, dict[str, int]]:
+    first = next(iter(open_table(path, has_header=False)), None)
+    has_header = first is not None and _judgement(first) is None
     found: dict[str, dict[str, int]] = {}
-    for row in open_table(path, has_header=True):
-        cells = [str(value) for value in row.values.values()]
-        try:
-            query, document, score = cells
-            number = int(score)
-        except ValueError:
+    for row in open_table(path, has_header=has_header):
+        told = _judgement(row)
+        if told is None:
             raise DataError(
                 f"{row.where} is no judgement: give query-id, corpus-id and a whole number, with "
                 "tabs between them"
-            ) from None
-        found.setdefault(query, {})[document] = number
+            )
+        query, document, number = told
+        before = found.setdefault(query, {}).setdefault(document, number)
+        if before != number:
+            raise DataError(
+                f"{row.where} judges {document!r} for {query!r} by {number}, and a line before by "
+                f"{before}: leave one of them out"
+            )
     if not found:
         raise DataError(f"{path} holds no judgement: {_LAYOUT}")
     return found
+
+
+def _judgement(row: Row) -> tuple[str, str, int] | None:
+    """Return query, document and grade; of TREC's four columns the second says nothing."""
+    cells = [str(value) for value in row.values.values()]
+    cells = cells[0].split() if len(cells) == 1 else cells
+    if len(cells) == _TREC_COLUMNS:
+        cells = [cells[place] for place in _TREC]
+    try:
+        query, document, grade = cells
+        return query, document, int(grade)
+    except ValueError:
+        return None
 
 
 def oddities(found: Mapping[str, Sequence[str]]) -> Iterator[str]:

@@ -11,6 +11,8 @@ from modernbert.base.errors import DataError, reason_of
 from modernbert.base.files import read_json
 
 FORMAT = 1
+FEWEST = 40
+"""Passages of a lesson: a twentieth is held out, and two are the fewest that have an order."""
 DESCRIPTION, TEXTS, VECTORS = "lesson.json", "texts.jsonl", "vectors.npy"
 
 

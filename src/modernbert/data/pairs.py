@@ -5,12 +5,13 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import compress
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from modernbert.base import rng
 from modernbert.base.errors import DataError
+from modernbert.data.examples import check_unicode
 from modernbert.data.judged import JudgedSet, read_judged
 from modernbert.data.pair_columns import PairColumns, guess
 from modernbert.data.said import Said, is_gap, number_of
@@ -79,7 +80,7 @@ class PairOptions:
     num_negatives: int = 0
     """Negatives to take of each row; 0 takes as many as the row with the fewest has."""
     most: int = 0
-    """Pairs to read; 0 reads all."""
+    """Pairs to read, those that are left out not counted; 0 reads all."""
 
 
 def read_pairs(path: Path, options: PairOptions, part: Part = "train") -> PairSet:
@@ -96,10 +97,10 @@ def read_pairs(path: Path, options: PairOptions, part: Part = "train") -> PairSe
             raise DataError(f"{path} has no judgements to learn from: put them in qrels/{part}.tsv")
         judged = read_judged(path, part)
         columns = PairColumns("queries.jsonl", "corpus.jsonl")
-        return _even(_limited(_judged_pairs(judged), options.most), columns, options, path)
+        return _even(_judged_pairs(judged), columns, options, path)
     table = open_table(path, part, has_header=HAS_HEADER[options.header])
     columns = guess(options.columns, table.columns(), str(path))
-    return _even(_limited(_rows(table, columns), options.most), columns, options, path)
+    return _even(_rows(table, columns), columns, options, path)
 
 
 def held_out(found: PairSet, seed: int) -> tuple[PairSet, PairSet]:
@@ -150,10 +151,6 @@ def _documents(found: PairSet) -> Iterator[str]:
         yield from pair.negatives
 
 
-def _limited(pairs: Iterator[Pair | None], most: int) -> Iterator[Pair | None]:
-    return islice(pairs, most or None)
-
-
 def _judged_pairs(judged: JudgedSet) -> Iterator[Pair | None]:
     for query, documents in judged.judged.items():
         for document, number in documents.items():
@@ -165,8 +162,9 @@ def _rows(table: Any, columns: PairColumns) -> Iterator[Pair | None]:
     for row in table:
         query = _texts(row, columns.query)
         positives = _texts(row, columns.positive)
-        negatives = tuple(text for name in columns.negatives for text in _texts(row, name))
-        scores = _scores(row, columns.scores, len(negatives))
+        cells = [cell for name in columns.negatives for cell in _cells(row, name)]
+        scores = _scores(row, columns.scores, [not is_gap(cell) for cell in cells])
+        negatives = tuple(cell for cell in cells if cell is not None and not is_gap(cell))
         if scores and len(positives) > 1:
             raise DataError(
                 f"{row.where} has {len(positives)} positives and scores: give a row to each"
@@ -182,6 +180,11 @@ def _checked(pair: Pair) -> Pair | None:
 
 def _texts(row: Row, name: str) -> list[str]:
     """List the texts of a cell; gaps are none."""
+    return [each for each in _cells(row, name) if each is not None and not is_gap(each)]
+
+
+def _cells(row: Row, name: str) -> list[str | None]:
+    """List what a cell holds, gaps too."""
     value = row.values.get(name)
     values = value if isinstance(value, list) else [value]
     for each in values:
@@ -189,15 +192,21 @@ def _texts(row: Row, name: str) -> list[str]:
             raise DataError(
                 f"{row.where}: column {name!r} holds {each!r:.60}, which is no text: name another"
             )
-    return [cast(str, each) for each in values if not is_gap(each)]
+        check_unicode(each or "", name, row.where)
+    return cast(list[str | None], values)
 
 
-def _scores(row: Row, name: str, num_negatives: int) -> tuple[float, ...]:
-    """Read a score of each document, of a pair alone, or how far each negative is behind."""
+def _scores(row: Row, name: str, are_there: Sequence[bool]) -> tuple[float, ...]:
+    """Read a score of each document, of a pair alone, or how far each negative is behind.
+
+    Where some of the negatives are gaps, each may have a number all the same.
+    """
     if not name:
         return ()
-    value = row.values.get(name)
+    value, num_negatives = row.values.get(name), sum(are_there)
     listed = value if isinstance(value, list) else _spelled_list(value)
+    if 0 < num_negatives < len(are_there):
+        listed = _without_gaps(listed, are_there, row.where)
     numbers = tuple(number_of(Said(each, row.where)) for each in listed)
     if num_negatives and len(numbers) == num_negatives:
         return (0.0, *(-number for number in numbers))
@@ -207,6 +216,19 @@ def _scores(row: Row, name: str, num_negatives: int) -> tuple[float, ...]:
             "for the positive and each negative, or a margin for each negative"
         )
     return numbers
+
+
+def _without_gaps(listed: list[Any], are_there: Sequence[bool], where: str) -> list[Any]:
+    """Leave out the numbers of negatives that are not there."""
+    cells, num_negatives = len(are_there), sum(are_there)
+    if len(listed) == cells == num_negatives + 1:
+        raise DataError(
+            f"{where} has {cells} scores, {num_negatives} negatives and an empty one, and the "
+            "scores may be margins: give the empty one a number too, beside the positive's"
+        )
+    if len(listed) == cells + 1:
+        return [listed[0], *compress(listed[1:], are_there)]
+    return [*compress(listed, are_there)] if len(listed) == cells else listed
 
 
 def _spelled_list(value: Any) -> list[Any]:
@@ -225,6 +247,8 @@ def _even(
     counts: Counter[str] = Counter()
     kept: dict[tuple[str, str], Pair] = {}
     for pair in rows:
+        if options.most and len(kept) == options.most:
+            break
         if pair is None:
             counts["without query or document"] += 1
         elif len(pair.negatives) < options.num_negatives:

@@ -124,9 +124,10 @@ def _delimited(path: Path, has_header: bool | None) -> _Placed:
             told = _is_header(first[1], [cells for _, cells in following])
         names = _without_gaps(first[1]) if told else [str(n + 1) for n in range(len(first[1]))]
         if len({*names}) < len(names):
+            # Who says that there is a header has no use for the other way out.
+            way_out = "" if has_header else ", or say --header no if this is an example"
             raise DataError(
-                f"{path} names a column twice ({', '.join(names)}): rename one, or say --header no "
-                "if this is an example"
+                f"{path} names a column twice ({', '.join(names)}): rename one{way_out}"
             )
         for number, cells in chain([] if told else [first], following, rows):
             where = f"{path}, line {number}"

@@ -27,27 +27,29 @@ def compare(one: Path, other: Path, system: str) -> list[Difference]:
     """Compare what two folders of `evaluate retrieval` say of the sets that both hold.
 
     Raises:
-        ConfigError: there is no such system, or the two did not answer the same queries.
+        ConfigError: there is no such system, or the two did not search the same texts for the same
+            queries.
         DataError: a folder holds no such evaluation.
     """
-    names = [_sets(folder) for folder in (one, other)]
-    shared = [name for name in names[0] if name in names[1]]
+    ours, theirs = _sets(one), _sets(other)
+    shared = [name for name in ours if name in theirs]
     if not shared:
         raise ConfigError(
-            f"{one} has {', '.join(names[0])}, {other} {', '.join(names[1])}: no set is in both"
+            f"{one} has {', '.join(ours)}, {other} {', '.join(theirs)}: no set is in both"
         )
     found = []
     for name in shared:
+        _check_same(one / name, other / name, ours[name], theirs[name])
         first, second = (_measured(folder / name, system) for folder in (one, other))
         if first.keys() != second.keys():
             raise ConfigError(
                 f"{one / name} and {other / name} are of other queries: evaluate again"
             )
-        ours, theirs = means(first), means(second)
+        before, after = means(first), means(second)
         found += [
-            Difference(name, each, ours[each], theirs[each], chance(first, second, each))
-            for each in ours
-            if each in theirs
+            Difference(name, each, before[each], after[each], chance(first, second, each))
+            for each in before
+            if each in after
         ]
     return found
 
@@ -68,13 +70,23 @@ def lines_of(found: list[Difference]) -> str:
     return text_table(lines, ("set", "measure", "first", "second", "difference", "p"))
 
 
-def _sets(folder: Path) -> list[str]:
+def _check_same(one: Path, other: Path, ours: str, theirs: str) -> None:
+    # Older results have no fingerprint.
+    if ours and theirs and ours != theirs:
+        raise ConfigError(
+            f"{one} and {other} are of other texts or judgements ({ours}, {theirs}): "
+            "evaluate both on the same set"
+        )
+
+
+def _sets(folder: Path) -> dict[str, str]:
+    """Return the fingerprint of each set, by its name."""
     try:
         told = read_json(folder / "results.json")
         if told["format"] != FORMAT:
             raise ValueError
-        return [each["name"] for each in told["sets"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        return {each["name"]: each.get("fingerprint", "") for each in told["sets"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise DataError(
             f"{folder} holds no evaluation of retrieval: give a folder that `modernbert evaluate "
             "retrieval` wrote"

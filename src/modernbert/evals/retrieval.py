@@ -66,18 +66,18 @@ def evaluate_retrieval(
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ConfigError(f"two folders are called {twice!r}: give each another name")
-    files.make_folder(out)
-    by = opened(model, options)
+    with files.promised_folder(out):
+        by = opened(model, options)
 
-    def job(folder: Path) -> Job:
-        def searched(target: Path) -> SetResult:
-            given = read_set(folder, options.split)
-            say_what(given)
-            return measure(find(by, given, options), given, target, options)
+        def job(folder: Path) -> Job:
+            def searched(target: Path) -> SetResult:
+                given = read_set(folder, options.split)
+                say_what(given)
+                return measure(find(by, given, options), given, target, options)
 
-        return Job(folder.resolve().name, content[folder], searched)
+            return Job(folder.resolve().name, content[folder], searched)
 
-    return run([job(folder) for folder in folders], asked_of(model, by, options), out)
+        return run([job(folder) for folder in folders], asked_of(model, by, options), out)
 
 
 def read_set(folder: Path, split: str) -> JudgedSet:

@@ -5,11 +5,13 @@ OUT/SET/queries.jsonl   every measure of every query
 """
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,7 @@ from modernbert.retrieval.lexical import Lexical
 from modernbert.retrieval.rerank import rerank
 
 MODEL, BM25, HYBRID, RERANKED = "model", "bm25", "hybrid", "reranked"
+_SPACE = re.compile(r"\s")
 _QUERIES = 512
 """Whose documents are measured at once."""
 
@@ -91,6 +94,9 @@ class _Search:
     def __init__(self, by: Searcher, given: JudgedSet, options: RetrievalOptions) -> None:
         self._by, self._options = by, options
         self._texts, self._asked = list(given.documents.values()), list(given.queries.values())
+        self._own = _own(given) if options.ignore_identical_ids else {}
+        # One more, so that as many are left where the query's own document is left out.
+        self._number = options.number + bool(self._own)
         self.runs: dict[str, list[Hits]] = {}
         self.drawn = among.drawn(given, options.distractors)
         self.scores: dict[str, among.Scores] = {}
@@ -99,7 +105,7 @@ class _Search:
     def by_model(self) -> None:
         """Compare vectors, at every length."""
         names = self._by.named(MODEL)
-        best = {length: Best(len(self._asked), self._options.number) for length in names}
+        best = {length: Best(len(self._asked), self._number) for length in names}
         chosen = {length: Chosen(self.drawn, len(self._texts)) for length in names}
         pieces = scored_at(self._by.model, self._asked, self._texts, self._by.lengths)
         for numbers, length, scores in pieces:
@@ -108,14 +114,14 @@ class _Search:
             if self._options.distractors:
                 chosen[length].add(values, np.array(numbers))
         for length, name in names.items():
-            self.runs[name] = best[length].hits()
+            self.runs[name] = self._others(best[length].hits())
             if self._options.distractors:
                 self.scores[name] = chosen[length].scores
 
     def by_words(self) -> None:
         """Search by BM25, and join what it finds with what the model found."""
         words = Lexical(self._texts)
-        self.runs[BM25] = words.search(self._asked, self._options.number)
+        self.runs[BM25] = self._others(words.search(self._asked, self._number))
         names = zip(self._by.named(MODEL).values(), self._by.named(HYBRID).values(), strict=True)
         if self._options.distractors:
             rows = zip(self._asked, self.drawn, strict=True)
@@ -132,6 +138,21 @@ class _Search:
         first = [found.first(self._options.rerank) for found in self.runs[last]]
         self.runs[RERANKED] = rerank(reranker, self._asked, self._texts, first)
 
+    def _others(self, hits: Sequence[Hits]) -> list[Hits]:
+        """Leave each query's own document out, and then what is more than was asked for."""
+        found = []
+        for query, each in enumerate(hits):
+            are_others = each.numbers != self._own.get(query, -1)
+            kept = Hits(each.numbers[are_others], each.scores[are_others])
+            found.append(kept.first(self._options.number))
+        return found
+
+
+def _own(given: JudgedSet) -> dict[int, int]:
+    """Return the numbers of queries and documents that have one id."""
+    places = {name: number for number, name in enumerate(given.documents)}
+    return {number: places[query] for number, query in enumerate(given.queries) if query in places}
+
 
 def measure(found: Found, given: JudgedSet, out: Path, options: RetrievalOptions) -> SetResult:
     """Judge what was found, write it into a folder, and return the means.
@@ -140,9 +161,7 @@ def measure(found: Found, given: JudgedSet, out: Path, options: RetrievalOptions
         MachineError: the folder cannot be written.
     """
     files.make_folder(out)
-    measured = {
-        system: _judged(system, hits, given, out, options) for system, hits in found.runs.items()
-    }
+    measured = {system: _judged(system, hits, given, out) for system, hits in found.runs.items()}
     for system, ranks in found.ranks.items():
         for query, rank in zip(given.queries, ranks.tolist(), strict=True):
             measured[system][query][f"mrr-of-{options.distractors + 1}"] = rank
@@ -171,9 +190,7 @@ def say_what(given: JudgedSet) -> None:
     )
 
 
-def _judged(
-    system: str, hits: Sequence[Hits], given: JudgedSet, out: Path, options: RetrievalOptions
-) -> Measured:
+def _judged(system: str, hits: Sequence[Hits], given: JudgedSet, out: Path) -> Measured:
     """Measure what a system found, and keep it for trec_eval; some queries are in memory."""
     documents, queries = list(given.documents), list(given.queries)
     measured: Measured = {}
@@ -181,21 +198,21 @@ def _judged(
         for start in range(0, len(queries), _QUERIES):
             some = queries[start : start + _QUERIES]
             found = by_id(hits[start : start + _QUERIES], some, documents)
-            if options.ignore_identical_ids:
-                found = {query: _without(query, each) for query, each in found.items()}
             measured |= judge({query: given.judged[query] for query in some}, found)
             run.writelines(_lines(system, found))
     return measured
 
 
-def _without(query: str, found: Mapping[str, float]) -> dict[str, float]:
-    return {name: score for name, score in found.items() if name != query}
-
-
 def _lines(system: str, found: Scored) -> Iterator[str]:
     for query, each in found.items():
         for rank, (document, score) in enumerate(each.items(), start=1):
-            yield f"{query} Q0 {document} {rank} {score:.6f} {system}\n"
+            ids = f"{_field(query)} Q0 {_field(document)}"
+            yield f"{ids} {rank} {score:.6f} {system}\n"
+
+
+def _field(name: str) -> str:
+    """Spell the white space of an id as addresses do: it would end the field."""
+    return _SPACE.sub(lambda space: quote(space[0]), name)
 
 
 def _write_queries(out: Path, measured: Mapping[str, Measured]) -> None:

@@ -20,6 +20,9 @@ from modernbert.retrieval.embedder import open_embedder
 from modernbert.tasks import metrics
 from modernbert.train.checkpoint import FORMAT
 
+_FEWEST = 2
+"""Numbers that have an order."""
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
@@ -41,7 +44,7 @@ def evaluate_similarity(
 
     Raises:
         CheckpointError: a model cannot be read.
-        DataError: a file cannot be read, or holds no pair with a number.
+        DataError: a file cannot be read, or holds no pairs whose numbers differ.
     """
     sets = [(str(path), *_pairs(path)) for path in data]
     autocast = Autocast(choose_device(device), "float32")
@@ -82,7 +85,8 @@ def _pairs(path: Path) -> tuple[list[str], list[str], metrics.Values]:
     if len(columns.texts) != 2 or len(columns.label) != 1:
         raise DataError(
             f"{path} is not seen to hold two texts and a number a row (it has "
-            f"{', '.join(rows[0])}): name the columns text, pair and score"
+            f"{', '.join(rows[0])}): name the columns sentence1, sentence2 and "
+            "score"
         )
     ones, others, numbers = [], [], []
     for row in table:
@@ -90,4 +94,9 @@ def _pairs(path: Path) -> tuple[list[str], list[str], metrics.Values]:
         ones.append(one)
         others.append(other)
         numbers.append(number_of(said_in(row, columns)))
+    if len({*numbers}) < _FEWEST:
+        raise DataError(
+            f"{path} has {len(numbers)} pairs with {len({*numbers})} different numbers, and a "
+            f"correlation needs {_FEWEST}: give more pairs"
+        )
     return ones, others, np.array(numbers, dtype=np.float64)

@@ -11,8 +11,9 @@ import numpy as np
 
 from modernbert.base import files, rng
 from modernbert.base.device import choose_device
-from modernbert.base.errors import DataError
+from modernbert.base.errors import ConfigError, DataError
 from modernbert.base.log import say
+from modernbert.data.examples import check_unicode
 from modernbert.data.judged import read_corpus
 from modernbert.data.pair_columns import PairColumns
 from modernbert.data.pairs import Pair, PairOptions, PairSet, read_pairs
@@ -27,6 +28,7 @@ from modernbert.retrieval.rerank import check_reranker, rerank
 _MOST_SCORES = 2**27
 """Scores of all queries and one shard of documents that are in memory at once."""
 _FEWEST_IN_SHARD = 16
+_ENDINGS = (".jsonl", ".ndjson", ".json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +68,38 @@ def mine(model: str, pairs: Path, out: Path, options: MineOptions) -> Mined:
 
     Raises:
         CheckpointError: a model cannot be read.
-        ConfigError: the reranker gives no single score.
+        ConfigError: the reranker gives no single score, or OUT is no new file of JSON lines.
         DataError: a file cannot be read, or no pair has enough negatives.
         MachineError: OUT cannot be written.
     """
-    device = choose_device(options.device)
-    task = _task(pairs, options)
-    opened = load(model).to(device)
-    reranker = load(options.reranker).to(device) if options.reranker else None
-    if reranker is not None:
-        check_reranker(reranker)
-    found = _searched(opened, task, options)
-    if reranker is not None:
-        found = _judged(reranker, task, found)
+    _check_out(out, pairs, options)
+    with files.promised_folder(out.parent):
+        task = _task(pairs, options)
+        device = choose_device(options.device)
+        opened = load(model).to(device)
+        reranker = load(options.reranker).to(device) if options.reranker else None
+        if reranker is not None:
+            check_reranker(reranker)
+        found = _searched(opened, task, options)
+        if reranker is not None:
+            found = _judged(reranker, task, found)
+        return _written(out, task, found, options)
+
+
+def _check_out(out: Path, pairs: Path, options: MineOptions) -> None:
+    """Refuse before the work what cannot take its result."""
+    if out.is_dir() or not out.name:
+        raise ConfigError(f"{out} is a folder: name a file .jsonl with --out")
+    if not out.name.lower().endswith(_ENDINGS):
+        raise ConfigError(f"{out} would hold JSON lines: let the name in --out end in .jsonl")
+    place = out.resolve()
+    for source in (pairs, Path(options.corpus)) if options.corpus else (pairs,):
+        if place.exists() and source.resolve() in (place, *place.parents):
+            raise ConfigError(f"{out} is among what is read from {source}: give another --out")
+
+
+def _written(out: Path, task: _Task, found: _Found, options: MineOptions) -> Mined:
     counts: Counter[str] = Counter()
-    files.make_folder(out.parent)
     with files.whole_file(out) as aside, aside.open("w", encoding="utf-8") as file:
         written = 0
         for row in _rows(task, found, options, counts):
@@ -135,6 +154,7 @@ def _corpus(path: Path, column: str) -> Iterator[str]:
                 f"{row.where} has no text in {column!r} (it has {', '.join(row.values)}): name the "
                 "column with --text"
             )
+        check_unicode(text, column, row.where)
         if text.strip():
             yield text
 

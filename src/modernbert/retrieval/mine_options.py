@@ -1,5 +1,6 @@
 """How hard negatives are looked for, as data; importing it costs nothing."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,3 +56,5 @@ class MineOptions:
             )
         if min(self.skip_top, self.max_pairs, self.relative_margin) < 0:
             raise ConfigError("--skip-top, --max-pairs and --relative-margin cannot be negative")
+        if any(map(math.isnan, (self.margin, self.relative_margin, self.max_score))):
+            raise ConfigError("--margin, --relative-margin and --max-score cannot be nan")

@@ -182,3 +182,13 @@ def check_task(config: TuneConfig, task: str) -> None:
             raise ConfigError(
                 f"{name} means nothing for {task}, it is of {' and '.join(tasks)}: leave it out"
             )
+
+
+def check_length(max_length: int, longest: int) -> None:
+    """Refuse to cut texts where a model cannot; 0 is its own length.
+
+    Raises:
+        ConfigError: it reads fewer tokens, or more.
+    """
+    if max_length > longest or 0 < max_length < 3:
+        raise ConfigError(f"max_length is {max_length}: the model reads 3 to {longest} tokens")

@@ -9,7 +9,7 @@ from modernbert.base.errors import ConfigError, DataError
 from modernbert.base.files import digest
 from modernbert.base.log import count, say
 from modernbert.data.examples import Read, read_texts
-from modernbert.data.lesson import Lesson, read_lesson
+from modernbert.data.lesson import FEWEST, Lesson, read_lesson
 from modernbert.data.order import permuted
 from modernbert.data.rows import ExampleSet
 from modernbert.data.table_files import Part
@@ -35,9 +35,9 @@ def read_vectors(
         raise ConfigError("a lesson is measured on passages of its own: leave dev and test out")
     lesson = read_lesson(Path(config.train))
     read = list(read_texts(((text,) for text in lesson.texts), tokenizer, max_length))
-    number = min(_MOST_HELD_OUT, int(_HELD_OUT * len(read)))
-    if number < 2:
+    if len(read) < FEWEST:
         raise DataError(f"{config.train} has {len(read)} passages: give more text")
+    number = min(_MOST_HELD_OUT, int(_HELD_OUT * len(read)))
     order = permuted(np.arange(len(read)), len(read), rng.key(config.seed, "held out"))
     learned, measured = np.sort(order[number:]), np.sort(order[:number])
     say(

@@ -39,7 +39,7 @@ from modernbert.train.description import NAME, read_description
 from modernbert.train.feed import Progress
 from modernbert.train.rows import EVALUATIONS, steps_in, truncate
 from modernbert.train.tune_choice import read_choices
-from modernbert.train.tune_config import TuneConfig, check_task, usual_rate
+from modernbert.train.tune_config import TuneConfig, check_length, check_task, usual_rate
 from modernbert.train.tune_data import TuneData, read_labels
 from modernbert.train.tune_questions import read_answers
 from modernbert.train.tune_tags import read_tags
@@ -220,10 +220,7 @@ def _decided(config: TuneConfig, model: Model) -> TuneConfig:
         raise ConfigError(
             f"frozen_layers is {config.frozen_layers}, and the model has {shape.num_layers}"
         )
-    if config.max_length > shape.max_length or 0 < config.max_length < 3:
-        raise ConfigError(
-            f"max_length is {config.max_length}: the model reads 3 to {shape.max_length} tokens"
-        )
+    check_length(config.max_length, shape.max_length)
     if config.lora_rank:
         lora.check(config, shape.num_layers)
     dev = config.dev

@@ -67,3 +67,9 @@ def test_what_is_broken_is_named(tmp_path):
 def test_a_folder_with_a_corpus_is_none_of_functions(tmp_path):
     assert not holds_functions(write_set(tmp_path / "small"))
     assert not holds_functions(tmp_path / "none")
+
+
+def test_what_is_no_unicode_is_named_with_its_line(tmp_path):
+    folder = write_rows(tmp_path / "python", [ROWS[0], {**ROWS[1], "code": "a\ud800"}])
+    with pytest.raises(DataError, match="line 2: 'code' is no Unicode at character 1: mend it"):
+        read_functions(folder, "test")

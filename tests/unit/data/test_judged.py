@@ -38,6 +38,44 @@ def test_what_is_odd_is_said(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "q1\td1\t2\nq1\td3\t1\nq2\td2\t1\nq2\td4\t0\n",
+        "1\td1\t1\nq2\td2\t1\n",  # the first line repeats a value
+        "q1\t0\td1\t2\nq2\tQ0\td2\t1\n",
+        "q1 0 d1 2\nq2 0 d2 1\n",
+        "q1 0 d1 2\n",
+        "query-id corpus-id score\nq1 d1 2\n",
+    ],
+)
+def test_judgements_without_a_header_and_those_of_trec_are_read_whole(tmp_path, lines):
+    queries = {"q1": "packed batch", "q2": "documents apart", "1": "token"}
+    folder = write_set(tmp_path / "bare", queries=queries)
+    (folder / "qrels" / "test.tsv").write_text(lines)
+    given = [line.split() for line in lines.splitlines() if line.split()[-1] != "score"]
+    wanted: dict = {}
+    for query, *_, document, grade in given:
+        wanted.setdefault(query, {})[document] = int(grade)
+    assert read_judged(folder, "test").judged == wanted
+
+
+def test_a_header_that_names_a_column_twice_has_no_option_to_be_told_of(tmp_path):
+    folder = write_set(tmp_path / "twice")
+    (folder / "qrels" / "test.tsv").write_text("id\tid\tscore\nq1\td1\t1\n")
+    with pytest.raises(DataError, match=r"names a column twice \(id, id, score\): rename one$"):
+        read_judged(folder, "test")
+
+
+def test_one_grade_twice_is_one_and_two_are_refused(tmp_path):
+    same = [("q1", "d1", "2"), ("q1", "d1", "2")]
+    found = read_judged(write_set(tmp_path / "same", judgements=same), "test")
+    assert found.judged == {"q1": {"d1": 2}}
+    folder = write_set(tmp_path / "two", judgements=[*same, ("q1", "d1", "0")])
+    with pytest.raises(DataError, match=r"tsv, line 4 judges 'd1' for 'q1' by 0, and a line befo"):
+        read_judged(folder, "test")
+
+
 TWICE = '{"_id": "d9", "text": "a"}\n{"_id": "d9", "text": "b"}\n'
 
 
@@ -45,6 +83,8 @@ TWICE = '{"_id": "d9", "text": "a"}\n{"_id": "d9", "text": "b"}\n'
     ("name", "content", "sentence"),
     [
         ("corpus.jsonl", TWICE, r"corpus.jsonl, line 2 has the id 'd9' of \S+, line 1: give it an"),
+        ("corpus.jsonl", '{"_id": "a", "text": "b\\ud800"}\n', "line 1: 'text' is no Unicode at"),
+        ("queries.jsonl", '{"_id": "\\ud800", "text": "a"}\n', "line 1: '_id' is no Unicode at"),
         ("queries.jsonl", TWICE, "queries.jsonl, line 2 has the id 'd9'"),
         ("corpus.jsonl", '{"text": "a"}\n', "line 1 has no '_id': complete it"),
         ("corpus.jsonl", '{"_id": "a"}\n', "line 1 has no 'text': complete it"),

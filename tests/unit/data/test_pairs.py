@@ -90,6 +90,30 @@ def test_scores_that_do_not_fit_are_refused(tmp_path):
     row = {"query": "q", "positive": 3}
     with pytest.raises(DataError, match="column 'positive' holds 3, which is no text"):
         read(write_rows(tmp_path / "c.jsonl", [row]))
+    row = {"query": "q", "positive": "ab\ud800"}
+    with pytest.raises(DataError, match="line 1: 'positive' is no Unicode at character 2: mend it"):
+        read(write_rows(tmp_path / "d.jsonl", [row]))
+
+
+def test_numbers_of_negatives_that_are_not_there_are_left_out(tmp_path):
+    def scores(numbers, *negatives):
+        cells = {f"negative_{n}": text for n, text in enumerate(negatives)}
+        row = {"query": "q", "positive": "a", **cells, "scores": numbers}
+        return read(write_rows(tmp_path / "p.jsonl", [row])).pairs[0].scores
+
+    assert scores([9, 8, 7, 6], "b", None, "d") == (9.0, 8.0, 6.0)
+    assert scores([9, 8, None, 6], "b", "", "d") == (9.0, 8.0, 6.0)
+    assert scores([1, 2, 3], "b", None, None) == (0.0, -1.0)
+    assert scores([1, 3], "b", None, "d") == (0.0, -1.0, -3.0)
+    with pytest.raises(DataError, match="has 3 scores, 2 negatives and an empty one, and the sc"):
+        scores([1, 2, 3], "b", None, "d")
+
+
+def test_pairs_that_are_left_out_do_not_count(tmp_path):
+    many = [{"query": "", "positive": "x"}, *rows(1), *rows(4)]
+    found = read(write_rows(tmp_path / "p.jsonl", many), most=3)
+    assert [pair.query for pair in found.pairs] == [row["query"] for row in rows(3)]
+    assert len(read(tmp_path / "p.jsonl", most=9).pairs) == 4
 
 
 def test_what_cannot_be_used_is_left_out_and_counted(tmp_path):

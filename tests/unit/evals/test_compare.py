@@ -52,6 +52,16 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
         compare(one, one, "model")
 
 
+def test_sets_of_one_name_and_other_texts_are_refused(tmp_path):
+    one, other, old = (evaluation(tmp_path / name, [0.1, 0.5]) for name in ("a", "b", "c"))
+    for folder, told in ((one, "1f"), (other, "2e")):
+        sets = [{"name": "small", "fingerprint": told}]
+        (folder / "results.json").write_text(json.dumps({"format": 1, "sets": sets}))
+    with pytest.raises(ConfigError, match=r"b/small are of other texts or .* \(1f, 2e\): eva"):
+        compare(one, other, "model")
+    assert compare(one, old, "model")
+
+
 def test_measures_that_both_have_are_compared(tmp_path):
     one = evaluation(tmp_path / "one", [0.1, 0.5])
     other = evaluation(tmp_path / "other", [0.1, 0.5], measures=("mrr-of-1000", *MEASURES))

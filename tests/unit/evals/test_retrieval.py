@@ -65,6 +65,45 @@ def test_documents_are_cut_and_a_query_does_not_find_itself(model, tmp_path):
     assert "own  model" in lines_of(found)
 
 
+def test_as_many_are_left_where_a_query_does_not_find_itself(model, tmp_path):
+    documents = {f"q{n}": ("", f"place {n} of the batch") for n in range(102)}
+    queries = {name: text for name, (_, text) in documents.items()}
+    judgements = [(f"q{n}", f"q{n - 1}", "1") for n in range(102)][1:]
+    data = write_set(tmp_path / "own", documents, queries, judgements)
+    found = evaluate_retrieval(
+        model, [data], tmp_path / "out", RetrievalOptions(ignore_identical_ids=True)
+    )
+    for system in ("model", "bm25", "hybrid"):
+        text = (tmp_path / "out" / "own" / f"{system}.run").read_text()
+        lines = [line.split() for line in text.splitlines()]
+        assert len(lines) == 101 * 100
+        assert all(query != document for query, _, document, *_ in lines)
+    assert found.sets[0].queries == 101
+
+
+def test_white_space_in_an_id_ends_no_field(model, tmp_path):
+    data = write_set(
+        tmp_path / "blank", {"d 1": ("", "a token")}, {"8 b": "token"}, [("8 b", "d 1", "1")]
+    )
+    (found,) = evaluate_retrieval(model, [data], tmp_path / "out", RetrievalOptions()).sets
+    assert found.means["bm25"]["ndcg@10"] == 1.0
+    (line,) = (tmp_path / "out" / "blank" / "bm25.run").read_text().splitlines()
+    assert line.split()[:3] == ["8%20b", "Q0", "d%201"]
+    assert len(line.split()) == 6
+
+
+def test_what_fails_before_a_set_is_searched_leaves_no_folder(model, tmp_path, monkeypatch):
+    def broken(*_):
+        raise DataError("broken")
+
+    monkeypatch.setattr("modernbert.evals.retrieval.find", broken)
+    with pytest.raises(DataError, match="broken"):
+        evaluate_retrieval(
+            model, [write_set(tmp_path / "small")], tmp_path / "out", RetrievalOptions()
+        )
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_reranker_orders_what_both_found(model, tmp_path):
     made(HeadConfig(kind="sequence", labels=("score",), problem="regression")).save(tmp_path / "re")
     data, out = write_set(tmp_path / "small"), tmp_path / "out"

@@ -45,5 +45,14 @@ def test_cosines_are_compared_with_peoples_numbers(given):
 
 def test_files_without_pairs_are_refused(given):
     (given / "texts.csv").write_text("text,label\na text,1\nanother,2\n")
-    with pytest.raises(DataError, match="is not seen to hold two texts and a number a row"):
+    with pytest.raises(DataError, match=r"two texts and a number a row .* sentence2 and score"):
         similarity.evaluate_similarity([str(given / "model")], [given / "texts.csv"], "cpu")
+
+
+@pytest.mark.parametrize("numbers", [[1], [2, 2, 2]])
+def test_numbers_without_an_order_are_refused(given, numbers):
+    lines = "".join(f"a text,another {n},{number}\n" for n, number in enumerate(numbers))
+    (given / "few.csv").write_text(f"sentence1,sentence2,score\n{lines}")
+    said = f"few.csv has {len(numbers)} pairs with 1 different numbers, and a correlation needs 2"
+    with pytest.raises(DataError, match=said):
+        similarity.evaluate_similarity([str(given / "model")], [given / "few.csv"], "cpu")

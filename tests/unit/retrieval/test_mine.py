@@ -1,9 +1,10 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from modernbert.base.errors import ConfigError, DataError
+from modernbert.base.errors import CheckpointError, ConfigError, DataError, MachineError
 from modernbert.model.config import HeadConfig
 from modernbert.retrieval import mine as mining
 from modernbert.retrieval.mine import mine
@@ -137,6 +138,9 @@ def test_negatives_come_from_a_corpus(finder, tmp_path):
     assert {*negatives_of(row)} == {"a b", "c", rows(2)[1]["positive"]}
     with pytest.raises(DataError, match=r"line 1 has no text in 'text' .*name the column with"):
         mined(finder, path, tmp_path, corpus=str(texts), number=1)
+    write_rows(texts, [{"text": "a\ud800"}])
+    with pytest.raises(DataError, match="line 1: 'text' is no Unicode at character 1: mend it"):
+        mined(finder, path, tmp_path, corpus=str(texts), number=1)
 
 
 def test_pairs_without_enough_negatives_are_left_out(finder, tmp_path):
@@ -159,11 +163,41 @@ def test_scored_pairs_are_refused(finder, tmp_path):
         mined(finder, path, tmp_path)
 
 
+def test_where_to_is_checked_before_the_work(pairs, tmp_path, monkeypatch):
+    def asked(out, given=pairs, **options):
+        mine("no model", given, out, MineOptions(**options))
+
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path, Path(), Path(".."), Path("/")):
+        with pytest.raises(ConfigError, match=r"is a folder: name a file \.jsonl with --out"):
+            asked(folder)
+    for name in ("mined.csv", "mined.tsv", "mined.parquet", "mined.jsonl.gz"):
+        with pytest.raises(ConfigError, match=f"{name} would hold JSON lines: let the name"):
+            asked(tmp_path / name)
+    before = pairs.read_bytes()
+    (tmp_path / "link.jsonl").symlink_to(pairs)
+    for out in (pairs, tmp_path / "link.jsonl"):
+        with pytest.raises(ConfigError, match=r"is among what is read from .*: give another --out"):
+            asked(out)
+    corpus = write_set(tmp_path / "set")
+    with pytest.raises(ConfigError, match=r"corpus\.jsonl is among what is read from \S+set: give"):
+        asked(corpus / "corpus.jsonl", corpus=str(corpus))
+    with pytest.raises(MachineError, match="cannot be written"):
+        asked(pairs / "mined.jsonl")
+    with pytest.raises(CheckpointError):
+        asked(tmp_path / "new" / "mined.jsonl")
+    assert pairs.read_bytes() == before
+    assert not (tmp_path / "new").exists()
+
+
 def test_numbers_without_sense_are_refused():
     with pytest.raises(ConfigError, match="--number is 9 and --candidates 3: give 1 or more, and"):
         MineOptions(number=9, candidates=3)
     with pytest.raises(ConfigError, match="--skip-top, --max-pairs and --relative-margin cannot"):
         MineOptions(skip_top=-1)
+    for name in ("margin", "relative_margin", "max_score"):
+        with pytest.raises(ConfigError, match="--max-score cannot be nan"):
+            MineOptions(**{name: float("nan")})
 
 
 def test_what_was_mined_can_be_learned_from(finder, pairs, tmp_path):

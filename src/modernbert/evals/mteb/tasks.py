@@ -60,10 +60,10 @@ def evaluate_tasks(
         MachineError: a package is missing, or the folder cannot be written.
     """
     check_installed()
-    files.make_folder(out)
-    by = opened(model, options)
-    jobs = [job for task in tasks for job in _jobs(task, by, options)]
-    return run(jobs, asked_of(model, by, options), out)
+    with files.promised_folder(out):
+        by = opened(model, options)
+        jobs = [job for task in tasks for job in _jobs(task, by, options)]
+        return run(jobs, asked_of(model, by, options), out)
 
 
 def _named(mteb: Any, name: str) -> Any:

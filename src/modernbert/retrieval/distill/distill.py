@@ -15,22 +15,22 @@ import torch
 
 from modernbert.base import files
 from modernbert.base.device import Autocast, choose_device, choose_precision
-from modernbert.base.errors import CheckpointError, ConfigError
+from modernbert.base.errors import CheckpointError, ConfigError, DataError
 from modernbert.base.log import count, say
 from modernbert.base.records import to_plain
 from modernbert.data.documents import Reader, find
-from modernbert.data.lesson import FORMAT, TEXTS
+from modernbert.data.lesson import FEWEST, FORMAT, TEXTS
 from modernbert.data.passages import sample
 from modernbert.infer.hub import folder_of
 from modernbert.model import folder as model_folder
 from modernbert.retrieval.distill import lesson
 from modernbert.retrieval.distill.options import DistillOptions
-from modernbert.retrieval.distill.student import new_student
+from modernbert.retrieval.distill.student import new_student, shape_of
 from modernbert.retrieval.embedder import Embedder, open_embedder
 from modernbert.train.finish import finish
 from modernbert.train.summary import Summary, read_summary
 from modernbert.train.tune import tune
-from modernbert.train.tune_config import TuneConfig
+from modernbert.train.tune_config import TuneConfig, check_length
 from modernbert.train.tuning import Start, create, resume
 
 _ASKED = "distill.json"
@@ -46,10 +46,10 @@ def distill(teacher: str, out: Path, options: DistillOptions) -> Summary | None:
     Raises:
         CheckpointError: a model cannot be read, or the folder is of another distillation.
         ConfigError: the sizes do not fit each other.
-        DataError: there is no text.
+        DataError: there is no text, or too little.
         MachineError: a package is missing, or the folder cannot be written.
     """
-    _begin(teacher, out, options)
+    _check_same(teacher, out, options)
     run = out / "run"
     if (done := read_summary(run) if run.exists() else None) is not None:
         say(f"{out} is finished: the model is in {run / 'model'}")
@@ -67,26 +67,26 @@ def distill(teacher: str, out: Path, options: DistillOptions) -> Summary | None:
     return finish(tuning)
 
 
-def _begin(teacher: str, out: Path, options: DistillOptions) -> None:
-    """Write down what is asked for, or see that it is what was asked for before."""
+def _asked(teacher: str, options: DistillOptions) -> dict[str, object]:
     said = {name: value for name, value in to_plain(options).items() if name not in _FREE}
-    asked = {"format": FORMAT, "teacher": teacher, **said}
+    return {"format": FORMAT, "teacher": teacher, **said}
+
+
+def _check_same(teacher: str, out: Path, options: DistillOptions) -> None:
+    """See that a folder is new, or that what is asked for is what it was begun with."""
     path = out / _ASKED
-    if path.exists():
-        told = files.read_json(path)
-        for name, value in asked.items():
-            if told.get(name) != value:
-                raise CheckpointError(
-                    f"{out} was begun with {name} {told.get(name)!r}, and now it is {value!r}: say "
-                    "the same again, or give another --out"
-                )
+    if not path.exists():
+        if out.is_dir() and any(out.iterdir()):
+            raise ConfigError(f"{out} is not empty: give another folder")
+        find([Path(text) for text in options.texts])
         return
-    if out.is_dir() and any(out.iterdir()):
-        raise ConfigError(f"{out} is not empty: give another folder")
-    find([Path(text) for text in options.texts])
-    folder_of(teacher)
-    with files.promised_folder(out):
-        files.write_json(path, asked)
+    told = files.read_json(path)
+    for name, value in _asked(teacher, options).items():
+        if told.get(name) != value:
+            raise CheckpointError(
+                f"{out} was begun with {name} {told.get(name)!r}, and now it is {value!r}: say "
+                "the same again, or give another --out"
+            )
 
 
 def _prepared(teacher: str, out: Path, options: DistillOptions) -> Path:
@@ -97,8 +97,13 @@ def _prepared(teacher: str, out: Path, options: DistillOptions) -> Path:
     device = choose_device(options.device)
     precision = choose_precision(options.precision, device, _PROBED_WIDTH)
     opened = open_embedder(teacher, Autocast(device, precision))
-    width = model_folder.read_config(start).dim if options.student else options.dim or None
-    _taught(teacher, opened, out / "lesson", options, width)
+    width = _checked(opened, start, options)
+    if not (out / "lesson" / TEXTS).exists():
+        with files.promised_folder(out):
+            texts = _drawn(options)
+            files.write_json(out / _ASKED, _asked(teacher, options))
+        lesson.write_texts(out / "lesson", texts)
+    _taught(teacher, opened, out / "lesson", width)
     if not start.exists():
         basis = lesson.basis_of(out / "lesson")
         made = new_student(options, opened, basis, lesson.width_of(out / "lesson"))
@@ -108,17 +113,36 @@ def _prepared(teacher: str, out: Path, options: DistillOptions) -> Path:
     return start
 
 
-def _taught(
-    name: str, teacher: Embedder, folder: Path, options: DistillOptions, width: int | None
-) -> None:
+def _checked(teacher: Embedder, start: Path, options: DistillOptions) -> int:
+    """Return the student's width; what does not fit is found before the teacher reads anything."""
+    theirs = teacher.vectors(["x"]).shape[1]
+    if options.student:
+        shape = model_folder.read_config(start)
+        lesson.check_width(shape.dim, theirs)
+    else:
+        width = options.dim or theirs
+        lesson.check_width(width, theirs)
+        shape = shape_of(options, teacher.tokenizer, width)
+    check_length(options.max_length, shape.max_length)
+    return shape.dim
+
+
+def _drawn(options: DistillOptions) -> list[str]:
+    found = find([Path(text) for text in options.texts])
+    say(f"reading {len(found.files)} files, {found.size_bytes / 1e6:.1f} MB")
+    documents = Reader(found.files, invalid_utf8="replace", key=options.key)
+    texts = sample(documents, options.passages, options.seed)
+    if len(texts) < FEWEST:
+        raise DataError(
+            f"the files hold {len(texts)} passages to learn from, and {FEWEST} are needed: give "
+            "more text"
+        )
+    return texts
+
+
+def _taught(name: str, teacher: Embedder, folder: Path, width: int) -> None:
     if lesson.is_done(folder):
         return
-    if not (folder / TEXTS).exists():
-        found = find([Path(text) for text in options.texts])
-        say(f"reading {len(found.files)} files, {found.size_bytes / 1e6:.1f} MB")
-        documents = Reader(found.files, invalid_utf8="replace", key=options.key)
-        texts = sample(documents, options.passages, options.seed)
-        lesson.write_texts(folder, texts)
     texts = lesson.read_texts(folder)
     say(f"{len(texts)} passages for {name}")
     lesson.teach(folder, teacher, texts)

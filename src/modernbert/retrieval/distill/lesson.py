@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modernbert.base import files
-from modernbert.base.errors import ConfigError, DataError
+from modernbert.base.errors import ConfigError
 from modernbert.base.log import meter, say
 from modernbert.data.lesson import DESCRIPTION, FORMAT, TEXTS, VECTORS
 from modernbert.retrieval.embedder import Embedder
@@ -36,11 +36,8 @@ def write_texts(folder: Path, texts: list[str]) -> None:
     """Keep the passages.
 
     Raises:
-        DataError: there is none.
         MachineError: the folder cannot be written.
     """
-    if not texts:
-        raise DataError("the files hold no passage to learn from: give more text")
     files.make_folder(folder / _SHARDS)
     with files.whole_file(folder / TEXTS) as aside:
         aside.write_text("".join(json.dumps(text) + "\n" for text in texts), encoding="utf-8")
@@ -67,6 +64,19 @@ def teach(folder: Path, teacher: Embedder, texts: list[str]) -> None:
             bar.at(start + len(part))
 
 
+def check_width(width: int, theirs: int) -> None:
+    """Refuse a student that the teacher's vectors cannot fill.
+
+    Raises:
+        ConfigError: it is wider than they are.
+    """
+    if width > theirs:
+        raise ConfigError(
+            f"the student has a width of {width}, and the teacher's vectors have {theirs}: take a "
+            "narrower student"
+        )
+
+
 def finish(folder: Path, teacher: str, width: int | None) -> None:
     """Bring the vectors to the student's width, by the directions in which they differ most.
 
@@ -77,11 +87,7 @@ def finish(folder: Path, teacher: str, width: int | None) -> None:
     vectors = np.concatenate(list(_shards(folder)))
     theirs = vectors.shape[1]
     width = width or theirs
-    if width > theirs:
-        raise ConfigError(
-            f"the student has a width of {width}, and the teacher's vectors have {theirs}: take a "
-            "narrower student"
-        )
+    check_width(width, theirs)
     if width < theirs:
         basis, share = _basis(vectors, width)
         say(f"of the teacher's {theirs} directions {width} are kept: {share:.1%} of the lengths")

@@ -1,9 +1,14 @@
 """What `modernbert distill` is asked to do, as data; importing it costs nothing."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from modernbert.base.errors import ConfigError
+from modernbert.data.lesson import FEWEST
+
+_SHAPE = {"num_layers": 4, "dim": 0, "mlp_dim": 0, "num_heads": 0}
+"""What says the shape of a new student, where nobody says it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +24,7 @@ class DistillOptions:
     student: str = ""
     """Folder or hub id of the model to start from; without it a new one is made, whose words begin
     with the teacher's vectors of them and are cut as the teacher cuts them."""
-    num_layers: int = 4
+    num_layers: int = _SHAPE["num_layers"]
     """Layers of a new model."""
     dim: int = 0
     """Width of a new model, and of its vectors; 0 takes the teacher's."""
@@ -52,8 +57,19 @@ class DistillOptions:
                 f"passages, num_layers, epochs, batch_size and evaluations are {counts}: give 1 or "
                 "more"
             )
-        if min(self.dim, self.mlp_dim, self.num_heads, self.threads) < 0 or self.peak_lr <= 0:
+        sizes = (self.dim, self.mlp_dim, self.num_heads, self.threads)
+        if min(sizes) < 0 or not 0 < self.peak_lr < math.inf:
             raise ConfigError(
                 "dim, mlp_dim, num_heads and threads cannot be negative, and peak_lr must be above "
                 "0"
+            )
+        if self.passages < FEWEST:
+            raise ConfigError(
+                f"passages is {self.passages}: give {FEWEST} or more, some are held out to measure "
+                "on"
+            )
+        said = [name for name, usual in _SHAPE.items() if getattr(self, name) != usual]
+        if self.student and said:
+            raise ConfigError(
+                f"--student has a shape of its own: leave {' and '.join(said)} out, or --student"
             )

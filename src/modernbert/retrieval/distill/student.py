@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from modernbert.base.errors import ConfigError
 from modernbert.base.log import meter
+from modernbert.data.tokenizer import Tokenizer
 from modernbert.infer.pretrained import Pretrained
 from modernbert.model.config import EncoderConfig
 from modernbert.model.init import build
@@ -36,7 +37,24 @@ def new_student(
         ConfigError: the sizes do not fit each other.
     """
     tokenizer = teacher.tokenizer
-    config = EncoderConfig(
+    model = build(shape_of(options, tokenizer, width), options.seed, None)
+    ids = tokenizer.ordinary_ids
+    vectors = _of_words(teacher, [_word(tokenizer.decode([each])) for each in ids.tolist()])
+    rows = vectors if basis is None else projected(vectors, basis)
+    rows = rows - rows.mean(0)
+    with torch.no_grad():
+        table = model.encoder.embeddings.tok_embeddings.weight
+        table[torch.from_numpy(ids)] = torch.from_numpy(rows)
+    return Pretrained(model, tokenizer)
+
+
+def shape_of(options: DistillOptions, tokenizer: Tokenizer, width: int) -> EncoderConfig:
+    """Return the shape of a new student.
+
+    Raises:
+        ConfigError: the sizes do not fit each other.
+    """
+    return EncoderConfig(
         vocab_size=-(-tokenizer.vocab_size // _ROWS) * _ROWS,
         dim=width,
         mlp_dim=options.mlp_dim or 2 * width,
@@ -46,15 +64,6 @@ def new_student(
         cls_id=tokenizer.cls_id,
         sep_id=tokenizer.sep_id,
     )
-    model = build(config, options.seed, None)
-    ids = tokenizer.ordinary_ids
-    vectors = _of_words(teacher, [_word(tokenizer.decode([each])) for each in ids.tolist()])
-    rows = vectors if basis is None else projected(vectors, basis)
-    rows = rows - rows.mean(0)
-    with torch.no_grad():
-        table = model.encoder.embeddings.tok_embeddings.weight
-        table[torch.from_numpy(ids)] = torch.from_numpy(rows)
-    return Pretrained(model, tokenizer)
 
 
 def _word(spelled: str) -> str:

@@ -3,6 +3,7 @@
 Importing it costs nothing: the command line is made from it.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -103,9 +104,9 @@ class RetrieverConfig:
             )
         }
         for name, number in numbers.items():
-            if number < 0:
+            if not 0 <= number < math.inf:
                 raise ConfigError(f"{name} is {number}: give 0 or more")
-        if self.warmup >= 1:
+        if not self.warmup < 1:
             raise ConfigError(f"warmup is {self.warmup}: give a share of the steps, below 1")
         if self.evaluations < 1:
             raise ConfigError(f"evaluations is {self.evaluations}: give 1 or more")
@@ -128,11 +129,13 @@ _ONLY: dict[str, tuple[Kind, ...]] = {
 
 
 def check_kind(config: RetrieverConfig, kind: Kind) -> None:
-    """Refuse what means nothing for a kind.
+    """Refuse what means nothing for a kind, and what is said twice.
 
     Raises:
-        ConfigError: an option is of other kinds alone.
+        ConfigError: an option is of other kinds alone, or two name what is measured on.
     """
+    if config.dev and config.evaluate:
+        raise ConfigError("--dev and --evaluate both say what is measured on: leave one out")
     usual = RetrieverConfig()
     for name, kinds in _ONLY.items():
         if kind not in kinds and getattr(config, name) != getattr(usual, name):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from modernbert.base.errors import ConfigError
 from modernbert.data.pairs import Pair, PairSet
 from modernbert.retrieval.training.recipes import Loss
 
@@ -10,6 +11,14 @@ QUERY, DOCUMENT, LABEL = "query", "positive", "label"
 _POINTWISE: tuple[Loss, ...] = ("bce", "mse", "cosent")
 _LISTWISE: tuple[Loss, ...] = ("lambda", "listwise")
 _TAUGHT: tuple[Loss, ...] = ("kl", "margin-mse")
+
+
+def too_alike(batch_size: int) -> ConfigError:
+    """Say that no batch of the contrastive loss can be filled."""
+    return ConfigError(
+        f"no {batch_size} pairs are all of different texts, and no batch holds one twice: give a "
+        "smaller batch_size, or pairs that repeat less"
+    )
 
 
 def to_dataset(found: PairSet, loss: Loss) -> Any:

@@ -1,7 +1,9 @@
 """What a training is asked in, all that is decided before its first step out."""
 
 import dataclasses
+import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -10,7 +12,7 @@ import torch
 
 from modernbert.base import files, machine
 from modernbert.base.device import choose_device, choose_precision
-from modernbert.base.errors import CheckpointError, ConfigError, DataError
+from modernbert.base.errors import CheckpointError, ConfigError, DataError, UserError
 from modernbert.base.log import count, say
 from modernbert.base.records import from_plain, to_plain
 from modernbert.data.judged import JudgedSet, read_judged
@@ -18,19 +20,23 @@ from modernbert.data.pair_columns import PairColumns
 from modernbert.data.pairs import PairOptions, PairSet, held_out, read_pairs, to_judged
 from modernbert.data.table_files import holds_part
 from modernbert.infer.pretrained import Pretrained, load
+from modernbert.retrieval.training import checkpoints
 from modernbert.retrieval.training.config import RetrieverConfig, Start, check_kind, numbers_of
-from modernbert.retrieval.training.losses import chosen, temperature_of
-from modernbert.retrieval.training.measures import Measure, agreeing, searching
+from modernbert.retrieval.training.examples import too_alike
+from modernbert.retrieval.training.losses import chosen, is_in_batch, shorter, temperature_of
+from modernbert.retrieval.training.measures import Measure, agreeing, check_measured, searching
 from modernbert.retrieval.training.recipes import recipe_of
 from modernbert.retrieval.training.starts import prepared
 from modernbert.train.checkpoint import FORMAT
 from modernbert.train.description import NAME, read_description
+from modernbert.train.rows import EVALUATIONS, METRICS
 from modernbert.train.tune_config import width_factor
 
 START = "start"
 """Folder of the model as it was before the first step."""
 _RATE_OF_BASE = 8e-5
 _FEWEST = 2
+_MEASURED = "measured_fingerprint"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,18 +74,21 @@ def create(start: Start, config: RetrieverConfig, folder: Path) -> Job:
         MachineError: the folder cannot be written.
     """
     check_kind(config, start.kind)
-    if folder.is_dir() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} is not empty: give another folder for the run")
+    _check_folder(folder)
     recipe = recipe_of(config.recipe, start.kind)
     config = dataclasses.replace(config, **cast(dict[str, Any], numbers_of(config, recipe)))
     learned, measured = _parts(config, tell=True)
-    if len(learned.pairs) < _FEWEST:
-        raise DataError(
-            f"{config.pairs} leaves {len(learned.pairs)} pair to learn from: give {_FEWEST} or more"
-        )
+    _check_learned(config.pairs, learned)
     config = dataclasses.replace(config, loss=chosen(start.kind, config.loss, learned))
+    check_measured(start.kind, measured, config.evaluate or config.dev or config.pairs)
     model = prepared(load(start.model), start.kind, config)
+    if config.matryoshka:
+        shorter(config.matryoshka, model.embed(["x"]).shape[1])
     config = _decided(config, start, model, learned)
+    if is_in_batch(config.loss) and _most_different(learned) < config.batch_size:
+        raise too_alike(config.batch_size)
+    if (folder / START).exists() and not _holds(folder / START, model):
+        raise _occupied(folder)
     job = Job(folder, start, config, learned, measured)
     with files.promised_folder(folder):
         model.save(folder / START)
@@ -87,12 +96,26 @@ def create(start: Start, config: RetrieverConfig, folder: Path) -> Job:
     return job
 
 
+def forget(job: Job, *, is_new: bool) -> None:
+    """Remove what a run leaves that failed before it had a checkpoint: nothing goes on from it."""
+    folder = job.folder
+    if (folder / "model").exists() or checkpoints.newest(folder) is not None:
+        return
+    for name in (START, checkpoints.PLACE):
+        files.remove_folder(folder / name)
+    for name in (METRICS, EVALUATIONS, NAME):
+        (folder / name).unlink(missing_ok=True)
+    if is_new:
+        with suppress(OSError):  # what somebody put there meanwhile stays
+            folder.rmdir()
+
+
 def reopen(folder: Path) -> Job:
     """Read the pairs of a run again.
 
     Raises:
         CheckpointError: the folder holds no training of a retriever.
-        DataError: the pairs are not those it began with.
+        DataError: the pairs, or those it measures on, are not those it began with.
     """
     told = read_description(folder)
     begun = told.get("start")
@@ -104,6 +127,12 @@ def reopen(folder: Path) -> Job:
     if job.fingerprint != told.get("data_fingerprint"):
         raise DataError(
             f"the pairs are not those that {folder} began with: put those back, or begin anew"
+        )
+    # Runs begun by an older version do not tell it.
+    if told.get(_MEASURED, job.measured.fingerprint) != job.measured.fingerprint:
+        raise DataError(
+            f"what {folder} measures its model on is not what it began with: put that back, or "
+            "begin anew"
         )
     return job
 
@@ -127,6 +156,52 @@ def _parts(config: RetrieverConfig, *, tell: bool) -> tuple[PairSet, PairSet | J
     if holds_part(path, "dev"):
         return found, read_pairs(path, options, "dev")
     return held_out(found, config.seed)
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that holds more than what a run leaves that was killed at its begin."""
+    if (folder / NAME).exists():
+        raise ConfigError(
+            f"{folder} is not empty: continue it with `modernbert train-retriever --resume "
+            f"{shlex.quote(str(folder))}`, or give another folder"
+        )
+    there = [*folder.iterdir()] if folder.is_dir() else []
+    if any(each.name != START and not files.is_aside(each) for each in there):
+        raise _occupied(folder)
+
+
+def _occupied(folder: Path) -> ConfigError:
+    return ConfigError(f"{folder} is not empty: give another folder for the run")
+
+
+def _holds(folder: Path, model: Pretrained) -> bool:
+    """Return whether a folder is nothing but this model, so that writing it anew loses nothing."""
+    try:
+        there = load(folder).state_dict()
+    except UserError:
+        return False
+    here = model.state_dict()
+    return there.keys() == here.keys() and all(
+        torch.equal(weight, here[name]) for name, weight in there.items()
+    )
+
+
+def _most_different(learned: PairSet) -> int:
+    """Return how many pairs at most have no text in common."""
+    queries = {pair.query for pair in learned.pairs}
+    return min(len(queries), len({pair.positive for pair in learned.pairs}))
+
+
+def _check_learned(where: str, learned: PairSet) -> None:
+    if len(learned.pairs) < _FEWEST:
+        raise DataError(
+            f"{where} leaves {len(learned.pairs)} pair to learn from: give {_FEWEST} or more"
+        )
+    if learned.holding == "labels" and len({pair.scores for pair in learned.pairs}) == 1:
+        raise DataError(
+            f"{where} gives every pair the score {learned.pairs[0].scores[0]:g}, which teaches no "
+            f"order: where all of them answer, leave the column {learned.columns.scores!r} out"
+        )
 
 
 def _decided(
@@ -165,6 +240,7 @@ def _description(job: Job) -> Mapping[str, Any]:
         "start": to_plain(job.start),
         "config": to_plain(job.config),
         "data_fingerprint": job.fingerprint,
+        _MEASURED: job.measured.fingerprint,
         "versions": machine.versions("sentence-transformers", "transformers", "datasets"),
         "machine": machine.machine(),
         "command": machine.command(),

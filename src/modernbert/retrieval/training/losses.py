@@ -122,10 +122,10 @@ def _dense(model: Any, options: LossOptions) -> Any:
     if not options.matryoshka:
         return loss
     width = model.get_embedding_dimension()
-    return losses.MatryoshkaLoss(model, loss, [width, *_shorter(options.matryoshka, width)])
+    return losses.MatryoshkaLoss(model, loss, [width, *shorter(options.matryoshka, width)])
 
 
-def _shorter(widths: Sequence[int], width: int) -> list[int]:
+def shorter(widths: Sequence[int], width: int) -> list[int]:
     """Return the widths that are shorter than the whole, the longest first.
 
     Raises:

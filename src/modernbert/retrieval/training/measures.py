@@ -1,11 +1,13 @@
 """A judged set or labelled pairs in, what measures a live model of sentence-transformers out."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from modernbert.base import rng
+from modernbert.base.errors import ConfigError, DataError
 from modernbert.data.judged import JudgedSet
-from modernbert.data.pairs import Pair
+from modernbert.data.pairs import Pair, PairSet
 from modernbert.retrieval.lexical import Lexical
 from modernbert.retrieval.training.recipes import Kind
 
@@ -15,23 +17,53 @@ Measure = Callable[[Any], dict[str, float]]
 _BATCH = 32
 _CANDIDATES = 50
 """Documents of a query that a reranker orders."""
+_FEWEST_SCORES = 2
 _MEASURES = ("ndcg@10", "mrr@10", "recall@100", "query_active_dims", "corpus_active_dims")
+
+
+def check_measured(kind: Kind, measured: PairSet | JudgedSet, where: str) -> None:
+    """Refuse what no model can be measured on.
+
+    Raises:
+        ConfigError: the kind is not measured by scores of pairs.
+        DataError: nothing answers a query, or the pairs' scores have no order.
+    """
+    if isinstance(measured, JudgedSet):
+        if not _relevant(measured):
+            raise DataError(
+                f"{where}: no judged query has an answer in the corpus, so nothing can be "
+                "measured: give another --evaluate, or another --split of it"
+            )
+        return
+    if measured.holding != "labels":
+        return
+    if kind == "colbert":
+        raise ConfigError(
+            f"{where} has a score of each pair, and colbert is measured by what it finds: give "
+            "--dev pairs that answer, without scores"
+        )
+    different = len({pair.scores[0] for pair in measured.pairs})
+    if different < _FEWEST_SCORES:
+        raise DataError(
+            f"{where} leaves {len(measured.pairs)} scored pairs to measure on, with {different} "
+            f"different scores, and an order needs {_FEWEST_SCORES}: give more rows, or another "
+            "--dev"
+        )
 
 
 def searching(kind: Kind, judged: JudgedSet, seed: int) -> Measure:
     """Measure how well a model finds, or a reranker orders, what was judged to answer."""
-    relevant = {
-        query: {name for name, number in each.items() if number > 0 and name in judged.documents}
-        for query, each in judged.judged.items()
-    }
-    relevant = {query: names for query, names in relevant.items() if names}
+    relevant = _relevant(judged)
     if kind == "rerank":
         return _measured(_reranking(_samples(judged, relevant, seed)))
     return _measured(_finding(kind, judged, relevant))
 
 
 def agreeing(kind: Kind, pairs: Sequence[Pair]) -> Measure:
-    """Measure how well a model's scores of pairs follow those that are known (Spearman's rank)."""
+    """Measure how well a model's scores of pairs follow those that are known (Spearman's rank).
+
+    A model that gives all pairs one score follows nothing, and has 0.
+    """
     from sentence_transformers.cross_encoder.evaluation import CrossEncoderCorrelationEvaluator
     from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
     from sentence_transformers.sparse_encoder.evaluation import SparseEmbeddingSimilarityEvaluator
@@ -50,9 +82,19 @@ def agreeing(kind: Kind, pairs: Sequence[Pair]) -> Measure:
 
     def measure(model: Any) -> dict[str, float]:
         found = evaluator(model)
-        return {"spearman": max(v for name, v in found.items() if "spearman" in name)}
+        known = (float(value) for name, value in found.items() if "spearman" in name)
+        return {"spearman": max(0.0 if math.isnan(value) else value for value in known)}
 
     return measure
+
+
+def _relevant(judged: JudgedSet) -> dict[str, set[str]]:
+    """Return the answers in the corpus of each query that has any."""
+    relevant = {
+        query: {name for name, number in each.items() if number > 0 and name in judged.documents}
+        for query, each in judged.judged.items()
+    }
+    return {query: names for query, names in relevant.items() if names}
 
 
 def _finding(kind: Kind, judged: JudgedSet, relevant: dict[str, set[str]]) -> Any:

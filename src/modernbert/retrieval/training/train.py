@@ -17,12 +17,12 @@ import torch
 
 from modernbert.base import files
 from modernbert.base.device import Autocast, choose_precision
-from modernbert.base.errors import ConfigError
+from modernbert.base.errors import UserError
 from modernbert.base.log import meter, say
 from modernbert.retrieval.training import checkpoints, live
 from modernbert.retrieval.training.config import RetrieverConfig, Start
-from modernbert.retrieval.training.examples import to_dataset
-from modernbert.retrieval.training.job import START, Job, create, reopen
+from modernbert.retrieval.training.examples import to_dataset, too_alike
+from modernbert.retrieval.training.job import START, Job, create, forget, reopen
 from modernbert.retrieval.training.outcome import is_finished, settle
 from modernbert.retrieval.training.quiet import quiet
 from modernbert.train.rows import EVALUATIONS, steps_in, truncate
@@ -40,8 +40,14 @@ def train(start: Start, config: RetrieverConfig, out: Path) -> Path | None:
         TrainingError: the loss stopped being a number.
     """
     live.check_installed()
+    is_new = not out.exists()
     with quiet():
-        return _run(create(start, config, out), None)
+        job = create(start, config, out)
+        try:
+            return _run(job, None)
+        except UserError:
+            forget(job, is_new=is_new)
+            raise
 
 
 def resume(out: Path) -> Path | None:
@@ -49,7 +55,7 @@ def resume(out: Path) -> Path | None:
 
     Raises:
         CheckpointError: the folder holds no training of a retriever.
-        DataError: the pairs are not those it began with.
+        DataError: the pairs, or those it measures on, are not those it began with.
     """
     live.check_installed()
     if is_finished(out):
@@ -95,10 +101,7 @@ def _run(job: Job, saved: Path | None) -> Path | None:
         trainer.train(resume_from_checkpoint=str(saved) if saved else None)
         step = trainer.state.global_step
         if not step:
-            raise ConfigError(
-                f"no {config.batch_size} pairs are all of different texts, and no batch holds one "
-                "twice: give a smaller batch_size, or pairs that repeat less"
-            )
+            raise too_alike(config.batch_size)
         if stop.is_made and step < total:
             say(f"go on with: modernbert train-retriever --resume {shlex.quote(str(folder))}")
             return None

@@ -63,7 +63,7 @@ class Watcher(TrainerCallback):
         step = state.global_step
         if step in self._due:
             if not all(bool(weight.isfinite().all()) for weight in more["model"].parameters()):
-                raise _broken(step)
+                raise _broken(step, given[0].bf16)
             self._bar.at(step, "measuring")
             self.measured(more["model"], step, float(state.epoch or 0))
             control.should_save = True
@@ -91,7 +91,7 @@ class Watcher(TrainerCallback):
         files.append(self._folder / METRICS, json.dumps(row) + "\n")
         # The trainer writes the mean of earlier losses in the place of NaN.
         if not math.isfinite(row["grad_norm"]):
-            raise _broken(row["step"])
+            raise _broken(row["step"], given[0].bf16)
 
     def on_save(self, *given: Any, **_: Any) -> None:
         """Mark the checkpoint as whole: one without a mark was being written when a run died."""
@@ -120,7 +120,8 @@ def _told(given: tuple[Any, ...]) -> tuple[TrainerState, TrainerControl]:
     return given[1], given[2]
 
 
-def _broken(step: int) -> TrainingError:
-    return TrainingError(
-        f"the loss of step {step} is no number any more: lower --lr, or say --precision float32"
-    )
+def _broken(step: int, is_bfloat16: bool) -> TrainingError:
+    ways_out = "lower --lr or raise --temperature"
+    if is_bfloat16:
+        ways_out += ", or say --precision float32"
+    return TrainingError(f"the loss of step {step} is no number any more: {ways_out}")

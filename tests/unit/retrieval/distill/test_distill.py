@@ -102,7 +102,9 @@ def test_a_narrower_student_and_one_that_is_there(place, whole):
     assert modernbert.load(place / "narrow" / "run" / "model").config.dim == 16
     student = whole[0] / "run" / "model"
     again = stages.distill(
-        str(place / "teacher"), place / "again", options(place, student=str(student), epochs=1)
+        str(place / "teacher"),
+        place / "again",
+        options(place, student=str(student), num_layers=4, epochs=1),
     )
     assert again.dev["cosine"] > narrow.dev["cosine"]
     assert not (place / "again" / "start").exists()
@@ -126,17 +128,54 @@ def test_bad_input_leaves_no_folder(place):
         stages.distill(
             str(place / "teacher"), out, dataclasses.replace(options(place), texts=("nowhere",))
         )
-    assert not out.exists()
-    with pytest.raises(ConfigError, match="dim is 24: give a multiple of 32, or num_heads too"):
-        stages.distill(str(place / "teacher"), out, options(place, dim=24))
     (place / "short.jsonl").write_text('{"text": "One text alone is here."}')
     short = dataclasses.replace(options(place, num_heads=2), texts=(str(place / "short.jsonl"),))
-    with pytest.raises(DataError, match="has 1 passages: give more text"):
-        stages.distill(str(place / "teacher"), place / "few", short)
+    with pytest.raises(DataError, match="hold 1 passages to learn from, and 40 are needed: give"):
+        stages.distill(str(place / "teacher"), out, short)
+    with pytest.raises(DataError, match="has no key 'nosuch'"):
+        stages.distill(str(place / "teacher"), out, options(place, num_heads=2, key="nosuch"))
+    assert not out.exists()
     with pytest.raises(ConfigError, match="are \\(200000, 0, 3, 128, 4\\): give 1 or more"):
         DistillOptions(num_layers=0)
     with pytest.raises(ConfigError, match="peak_lr must be above 0"):
         DistillOptions(peak_lr=0)
+    with pytest.raises(ConfigError, match="passages is 39: give 40 or more, some are held out"):
+        DistillOptions(passages=39)
+    with pytest.raises(ConfigError, match="leave num_layers and dim out, or --student"):
+        DistillOptions(student="model", num_layers=3, dim=64)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"dim": 24}, "dim is 24: give a multiple of 32, or num_heads too"),
+        ({"dim": 999, "num_heads": 3}, "a width of 999, and the teacher's vectors have 32: take"),
+        ({"num_heads": 7}, "does not give 7 heads an even width each"),
+        ({"num_heads": 2, "max_length": 99999}, "max_length is 99999: the model reads 3 to 8192"),
+    ],
+)
+def test_a_student_is_checked_before_the_teacher_reads(place, tmp_path, monkeypatch, asked, said):
+    read = []
+    vectors = modernbert.infer.pretrained.Pretrained.embed
+    monkeypatch.setattr(
+        "modernbert.infer.pretrained.Pretrained.embed",
+        lambda model, texts, *more: (read.extend(texts), vectors(model, texts, *more))[1],
+    )
+    with pytest.raises(ConfigError, match=said):
+        stages.distill(str(place / "teacher"), tmp_path / "out", options(place, **asked))
+    assert len(read) <= 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_student_that_is_there_is_checked_too(place, tmp_path):
+    made(dim=64, num_heads=2).save(tmp_path / "wide")
+    with pytest.raises(ConfigError, match="a width of 64, and the teacher's vectors have 32: take"):
+        stages.distill(
+            str(place / "teacher"),
+            tmp_path / "out",
+            options(place, student=str(tmp_path / "wide"), num_layers=4),
+        )
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_teacher_of_tokens_is_refused(place, tmp_path):
@@ -155,6 +194,7 @@ def test_a_teacher_of_tokens_is_refused(place, tmp_path):
     late.save(tmp_path / "late")
     with pytest.raises(ConfigError, match="the model gives no dense vector a text: name one"):
         stages.distill(str(tmp_path / "late"), tmp_path / "out", options(place))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

@@ -3,16 +3,18 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import modernbert
-from modernbert.base.errors import CheckpointError, ConfigError, DataError
+from modernbert.base.errors import CheckpointError, ConfigError, DataError, TrainingError
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.infer.classify import label_scores
 from modernbert.retrieval.exact import search
-from modernbert.retrieval.training.config import Start
+from modernbert.retrieval.training.config import RetrieverConfig, Start
+from modernbert.retrieval.training.job import create, reopen
 from modernbert.retrieval.training.train import resume, train
 from tests.judged_sets import write_set
 from tests.pairs import rows, small_training, write_rows
@@ -266,10 +268,103 @@ def test_a_folder_that_holds_something_is_refused(plain, pairs, tmp_path):
         train(Start("dense", str(plain)), small_training(pairs), tmp_path)
 
 
+def test_a_folder_of_a_run_is_gone_on_with(plain, pairs, tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"with `modernbert train-retriever --resume \S+`, or"):
+        train(Start("dense", str(plain)), small_training(pairs), tmp_path)
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_at_its_begin_is_begun_again(plain, pairs, tmp_path):
+    asked, out = (Start("dense", str(plain)), small_training(pairs, epochs=1)), tmp_path / "out"
+    job = create(*asked, out)
+    (out / "run.json").unlink()
+    (out / ".partial-run.json").touch()
+    other = small_training(pairs, epochs=1)
+    with pytest.raises(ConfigError, match="is not empty: give another folder for the run"):
+        train(Start("colbert", str(plain)), other, out)  # a start that is not its own
+    assert (job.folder / "start").exists()
+    assert train(*asked, out) == out / "model"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_run_that_fails_before_it_saved_leaves_nothing(plain, pairs, tmp_path, is_new):
+    out = tmp_path / "out"
+    if not is_new:
+        out.mkdir()
+    for wrong in ({"lr": 1e30}, {"temperature": 1e-30}):
+        with pytest.raises(TrainingError, match=r"any more: lower --lr or raise --temperature$"):
+            train(Start("dense", str(plain)), small_training(pairs, **wrong), out)
+        assert (not out.exists()) if is_new else (not [*out.iterdir()])
+
+
+def test_two_sets_to_measure_on_are_refused(plain, pairs, tmp_path):
+    config = small_training(pairs, dev=str(pairs), evaluate=str(tmp_path))
+    with pytest.raises(ConfigError, match="--dev and --evaluate both say what is measured on"):
+        train(Start("dense", str(plain)), config, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["lr", "temperature", "weight_decay", "query_regularizer"])
+def test_numbers_that_are_none_are_refused(name):
+    with pytest.raises(ConfigError, match=f"{name} is nan: give 0 or more"):
+        RetrieverConfig(**{name: float("nan")})
+    with pytest.raises(ConfigError, match="warmup is nan: give a share of the steps"):
+        RetrieverConfig(warmup=float("nan"))
+
+
 def test_a_single_pair_is_refused(plain, tmp_path):
     path = write_rows(tmp_path / "pairs.jsonl", rows(2))
     with pytest.raises(DataError, match="leaves 1 pair to learn from: give 2 or more"):
         train(Start("dense", str(plain)), small_training(path), tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", ["dense", "rerank"])
+def test_scores_without_an_order_are_refused(plain, tmp_path, kind):
+    def asked(many, **fields):
+        config = small_training(write_rows(tmp_path / "pairs.jsonl", many), **fields)
+        return Start(kind, str(plain)), config, tmp_path / "out"
+
+    many = rows(14, scores="labels")
+    same = [{**row, "label": 1} for row in many]
+    with pytest.raises(DataError, match="gives every pair the score 1, which teaches no order"):
+        train(*asked(same))
+    with pytest.raises(DataError, match=r"leaves 1 scored pairs to measure on, with 1 different"):
+        train(*asked(many))
+    dev = write_rows(tmp_path / "dev.jsonl", same)
+    with pytest.raises(DataError, match=r"dev\.jsonl leaves 14 scored pairs .* with 1 different"):
+        train(*asked(many, dev=str(dev)))
+    assert not (tmp_path / "out").exists()
+
+
+def test_scores_of_pairs_do_not_measure_a_late_model(plain, pairs, tmp_path):
+    dev = write_rows(tmp_path / "dev.jsonl", rows(4, scores="labels"))
+    with pytest.raises(ConfigError, match="and colbert is measured by what it finds: give --dev"):
+        train(Start("colbert", str(plain)), small_training(pairs, dev=str(dev)), tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", ["dense", "rerank"])
+@pytest.mark.parametrize("judgement", [("q1", "d1", "0"), ("q1", "gone", "1")])
+def test_a_set_in_which_nothing_answers_is_refused(plain, pairs, tmp_path, kind, judgement):
+    folder = write_set(tmp_path / "set", judgements=[judgement])
+    config = small_training(pairs, evaluate=str(folder))
+    with pytest.raises(DataError, match="set: no judged query has an answer in the corpus, so"):
+        train(Start(kind, str(plain)), config, tmp_path / "out")
+
+
+@pytest.mark.filterwarnings("ignore::scipy.stats.ConstantInputWarning")
+def test_a_model_that_gives_all_pairs_one_score_follows_none():
+    from modernbert.data.pairs import Pair
+    from modernbert.retrieval.training.measures import agreeing
+
+    class Flat:
+        model_card_data = SimpleNamespace(set_evaluation_metrics=lambda *_, **__: None)
+
+        def predict(self, sentences, **_):
+            return np.zeros(len(sentences))
+
+    pairs = [Pair("a", "b", scores=(0.0,)), Pair("c", "d", scores=(1.0,))]
+    assert agreeing("rerank", pairs)(Flat()) == {"spearman": 0.0}
 
 
 def test_lengths_beyond_the_model_are_refused(plain, pairs, tmp_path):
@@ -282,6 +377,7 @@ def test_widths_beyond_the_model_are_refused(plain, pairs, tmp_path):
     config = small_training(pairs, matryoshka=(999,))
     with pytest.raises(ConfigError, match="matryoshka names the width 999: give widths below"):
         train(Start("dense", str(plain)), config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_sparse_model_needs_its_head(plain, pairs, tmp_path):
@@ -312,6 +408,18 @@ def test_other_pairs_are_refused_when_going_on(plain, tmp_path):
         resume(folder)
 
 
+def test_another_file_to_measure_on_is_refused_when_going_on(plain, pairs, tmp_path):
+    dev = write_rows(tmp_path / "dev.jsonl", rows(4))
+    create(Start("dense", str(plain)), small_training(pairs, dev=str(dev)), tmp_path / "out")
+    write_rows(dev, rows(5))
+    with pytest.raises(DataError, match=r"what \S+out measures its model on is not what it beg"):
+        reopen(tmp_path / "out")
+    told = json.loads((tmp_path / "out" / "run.json").read_text())
+    del told["measured_fingerprint"]  # as an older version wrote it
+    (tmp_path / "out" / "run.json").write_text(json.dumps(told))
+    assert len(reopen(tmp_path / "out").measured.pairs) == 5
+
+
 @pytest.mark.slow
 def test_texts_that_come_again_end_a_training_all_the_same(plain, tmp_path):
     again = [
@@ -325,8 +433,10 @@ def test_texts_that_come_again_end_a_training_all_the_same(plain, tmp_path):
     assert measured[-1]["step"] == len(steps)
 
 
-def test_pairs_that_fill_no_batch_are_refused(plain, tmp_path):
+def test_pairs_that_fill_no_batch_are_refused(plain, tmp_path, capsys):
     same = [{**row, "positive": "one answer to all"} for row in rows(30)]
     pairs = write_rows(tmp_path / "pairs.jsonl", same)
     with pytest.raises(ConfigError, match="no 8 pairs are all of different texts, and no batch"):
         train(Start("dense", str(plain)), small_training(pairs), tmp_path / "out")
+    assert "before training" not in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
