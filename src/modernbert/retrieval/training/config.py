@@ -62,7 +62,8 @@ class RetrieverConfig:
     mini_batch: int = 0
     """Texts in one forward pass, where the loss is computed in parts: bounds the memory."""
     lr: float = 0.0
-    """Highest rate; without a recipe 8e-5 for a width of 768, and more for narrower models."""
+    """Highest rate; without a recipe 8e-5 for a width of 768, 2e-5 for rerank, and more for
+    narrower models."""
     warmup: float = -1.0
     """Share of the steps over which the rate climbs; then it falls in a line to 0."""
     weight_decay: float = 0.0
