@@ -80,7 +80,8 @@ class Index:
         options = options or IndexOptions()
         opened, facts = begun(folder, str(model), options)
         if not index_files.is_free(folder):
-            raise ConfigError(f"{folder} holds files that are no index: give a new or empty folder")
+            holds = "holds files that are" if folder.is_dir() else "is a file, and"
+            raise ConfigError(f"{folder} {holds} no index: give a new or empty folder")
         with files.promised_folder(folder), Writer(folder, facts) as writer:
             check_same(folder, writer.facts, facts, documents)
             say(described(writer.facts))

@@ -186,6 +186,9 @@ def test_a_folder_with_something_else_is_refused(tmp_path):
     model = write_model(tmp_path / "model")
     with pytest.raises(ConfigError, match="holds files that are no index: give a new or empty"):
         Index.create(tmp_path / "model", model, DOCUMENTS)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="is a file, and no index: give a new or empty folder"):
+        Index.create(tmp_path / "file", model, DOCUMENTS)
 
 
 def test_the_same_documents_are_indexed_once_and_others_not_at_all(tmp_path, capfd):

@@ -34,9 +34,6 @@ from modernbert.train.tune_config import width_factor
 
 START = "start"
 """Folder of the model as it was before the first step."""
-_RATE_OF_BASE, _RATE_OF_RERANKER = 8e-5, 2e-5
-"""At a width of 768. One that reads both texts together does not learn at the higher one, see
-lab/LOG.md."""
 _FEWEST = 2
 _MEASURED = "measured_fingerprint"
 
@@ -214,8 +211,8 @@ def _decided(
     precision = choose_precision(config.precision, device, width)
     size = min(config.batch_size, len(learned.pairs))
     threads = config.threads or torch.get_num_threads()
-    usual = _RATE_OF_RERANKER if start.kind == "rerank" else _RATE_OF_BASE
-    lr = config.lr or usual * width_factor(width)
+    base_lr = recipe_of(config.recipe, start.kind).base_lr
+    lr = config.lr or base_lr * width_factor(width)
     temperature = config.temperature or temperature_of(start.kind, config.loss)
     say(
         f"{count(len(learned.pairs))} pairs with {learned.num_negatives} negatives; {config.loss}, "

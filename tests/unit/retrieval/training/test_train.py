@@ -48,6 +48,14 @@ def trained(plain, pairs, tmp_path_factory):
     return of
 
 
+def test_a_reranker_learns_at_a_quarter_of_the_usual_rate(plain, pairs, tmp_path):
+    dense, rerank = (
+        create(Start(kind, str(plain)), small_training(pairs, lr=0.0), tmp_path / kind).config.lr
+        for kind in ("dense", "rerank")
+    )
+    assert rerank == pytest.approx(dense / 4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_training_leaves_its_best_model_and_what_it_measured(trained, kind):
