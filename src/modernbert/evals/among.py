@@ -48,9 +48,10 @@ def reciprocal_ranks(scores: Scores, numbers: Numbers) -> NDArray[np.float64]:
 
 
 def fused_scores(several: Sequence[Scores]) -> Scores:
-    """Return the scores of the same documents, scored several times, fused as `hits.fused` does.
+    """Return the sums of the standardised scores of the same documents, scored several times.
 
-    What was not found, -inf, gets what was found last.
+    What was not found, -inf, gets what was found last, and so does what has no word of the query:
+    counting it as the 0 of `hits.fused` moves MRR among 1,000 by less than .01, to either side.
     """
     return np.stack([_fused_of_one(rows) for rows in zip(*several, strict=True)])
 
