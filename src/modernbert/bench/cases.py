@@ -170,7 +170,9 @@ class EmbeddingCase:
     """Texts in a batch of the other side; 32 is its own."""
     precision: Precision = "float32"
     rounds: int = 5
-    """Times that each side embeds all texts."""
+    """Times that each side embeds all texts, or its part of them."""
+    deal: bool = False
+    """Deal the texts into a part for each round, so that many texts are embedded only once."""
 
     def __post_init__(self) -> None:
         """Reject sizes that cannot be measured."""
@@ -180,12 +182,24 @@ class EmbeddingCase:
                 f"{self.batch_size}: rounds is 2 or more, a batch 1 or more, and documents cannot "
                 "be negative"
             )
+        if self.deal and self.num_documents < self.rounds:
+            raise ConfigError(
+                f"{self.num_documents} texts cannot be dealt into {self.rounds} parts: lower "
+                "rounds, or raise documents"
+            )
 
     @property
     def num_documents(self) -> int:
         """How many texts are embedded."""
         own = 256 if self.case == "given" else 16 * LENGTHS[self.case].documents
         return self.documents or own
+
+    def parts(self, texts: list[str]) -> list[list[str]]:
+        """Return what each round embeds, one after the other, from the first again after the last.
+
+        Texts of one kind often lie together: every part has some of each.
+        """
+        return [texts[at :: self.rounds] for at in range(self.rounds)] if self.deal else [texts]
 
 
 _FEWEST_QUERIES = 4

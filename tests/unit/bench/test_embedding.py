@@ -44,6 +44,23 @@ def test_the_command_appends_a_row(place, tmp_path, case, precision):
     assert "largest_difference" not in other
 
 
+@pytest.mark.slow
+def test_dealt_texts_are_each_embedded_once(place):
+    case = EmbeddingCase(case="given", documents=9, rounds=2, deal=True)
+    assert sorted(map(len, case.parts([str(number) for number in range(9)]))) == [4, 5]
+    row = measure(place / "model", place / "texts", case)
+    side = row["sides"][OURS]
+    assert row["ours_tokens_per_second"] == pytest.approx(
+        row["tokens"] / 2 / side["seconds"], rel=1e-2
+    )
+    assert row["sides"][THEIRS]["largest_difference"] < 1e-4
+
+
+def test_fewer_texts_than_parts_are_refused():
+    with pytest.raises(ConfigError, match="4 texts cannot be dealt into 5 parts: lower rounds"):
+        EmbeddingCase(case="given", documents=4, deal=True)
+
+
 def test_too_few_texts_are_refused(place):
     with pytest.raises(ConfigError, match="texts has 9 texts, 256 are asked for: give more text"):
         measure(place / "model", place / "texts", EmbeddingCase(case="given"))
