@@ -133,7 +133,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self.refuse(404, "RevisionNotFound")
         if self.path.startswith("/api/"):
             folder = repository.commits[commit]
-            return self.answer(_tree(folder) if parts[2:3] == ["tree"] else _info(folder, commit))
+            if parts[2:3] != ["tree"]:
+                return self.answer(_info(folder, commit))
+            return self.answer(_tree(folder, folder.joinpath(*parts[4:]), self.path))
         return self.send_file(repository, commit, "/".join(parts[4:]))
 
     def do_HEAD(self):
@@ -206,15 +208,17 @@ def _digest(path: Path) -> str:
     return hashlib.sha1(path.read_bytes()).hexdigest()
 
 
-def _tree(folder: Path) -> list[dict]:
+def _tree(root: Path, folder: Path, asked: str) -> list[dict]:
+    """Return what is in a folder, and what is below it unless that is not wanted."""
+    found = sorted(folder.glob("*" if "recursive=false" in asked.lower() else "**/*"))
     return [
         {
-            "type": "file",
-            "oid": _digest(path),
+            "type": "directory" if path.is_dir() else "file",
+            "oid": "" if path.is_dir() else _digest(path),
             "size": path.stat().st_size,
-            "path": path.relative_to(folder).as_posix(),
+            "path": path.relative_to(root).as_posix(),
         }
-        for path in _files(folder)
+        for path in found
     ]
 
 

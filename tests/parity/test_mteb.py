@@ -17,6 +17,8 @@ from modernbert.model.sentence import Sentence
 from modernbert.model.sentence_config import LateInteraction, Normalize, SentenceConfig
 from tests.corpora import texts
 from tests.judged_sets import write_set
+from tests.loopback import Hub, Repository, running
+from tests.runs import called
 from tests.sentence_folders import change, made
 
 # What the other line of transformers is installed with has none of them.
@@ -90,6 +92,62 @@ def test_mtebs_score_is_ours_of_the_same_set(tmp_path, kind):
     assert (theirs.name, theirs.documents, theirs.queries) == ("Local", 50, 9)
     rows = [(tmp_path / n / "Local" / "queries.jsonl").read_text() for n in ("theirs", "ours")]
     assert rows[0] == rows[1]
+
+
+CONFIGS = """---
+configs:
+- config_name: default
+  data_files: [{split: test, path: qrels/test-*}]
+- config_name: corpus
+  data_files: [{split: corpus, path: corpus/part-*}]
+- config_name: queries
+  data_files: [{split: queries, path: queries/part-*}]
+---
+"""
+
+
+def write_repository(folder):
+    """Lay a set out as those of mteb lie on the hub."""
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    tables = {
+        "corpus/part-0": [{"_id": n, "title": t, "text": x} for n, (t, x) in DOCUMENTS.items()],
+        "queries/part-0": [{"_id": n, "text": text} for n, text in QUERIES.items()],
+        "qrels/test-0": [
+            {"query-id": q, "corpus-id": d, "score": n}
+            for q, each in JUDGED.items()
+            for d, n in each.items()
+        ],
+    }
+    for name, rows in tables.items():
+        (folder / name).parent.mkdir(parents=True)
+        parquet.write_table(pa.Table.from_pylist(rows), folder / f"{name}.parquet")
+    (folder / "README.md").write_text(CONFIGS)
+
+
+def test_a_set_comes_from_the_hub_by_its_name(tmp_path):
+    made().save(tmp_path / "model")
+    write_repository(tmp_path / "repository")
+    told = mteb.get_task("SciFact").metadata.dataset
+    commits = {told["revision"]: tmp_path / "repository"}
+    with running(Hub({told["path"]: Repository(commits, {})})) as hub:
+        done = called(
+            *("evaluate", "mteb", tmp_path / "model", "--tasks", "SciFact"),
+            *("--out", tmp_path / "out"),
+            HF_ENDPOINT=hub.url,
+            HF_HUB_OFFLINE="0",
+            HF_HOME=str(tmp_path / "home"),
+            NO_PROXY="127.0.0.1",
+        )
+    assert done.returncode == 0, done.stderr
+    judgements = [(q, d, str(n)) for q, each in JUDGED.items() for d, n in each.items()]
+    folder = write_set(tmp_path / "SciFact", DOCUMENTS, QUERIES, judgements)
+    options = RetrievalOptions(number=1000)
+    (ours,) = evaluate_retrieval(str(tmp_path / "model"), [folder], tmp_path / "ours", options).sets
+    (found,) = json.loads((tmp_path / "out" / "results.json").read_text())["sets"]
+    assert found["means"] == ours.means
+    assert found["official"] == pytest.approx(ours.means["model"]["ndcg@10"], abs=1e-5)
 
 
 def test_each_language_is_a_set_and_what_is_done_is_skipped(tmp_path, capsys):
