@@ -6,6 +6,7 @@ from typing import Any
 
 from modernbert.base import rng
 from modernbert.base.errors import ConfigError, DataError
+from modernbert.base.log import say
 from modernbert.data.judged import JudgedSet
 from modernbert.data.pairs import Pair, PairSet
 from modernbert.retrieval.lexical import Lexical
@@ -17,6 +18,9 @@ Measure = Callable[[Any], dict[str, float]]
 _BATCH = 32
 _CANDIDATES = 50
 """Documents of a query that a reranker orders."""
+_ORDERED = 300
+"""Queries whose documents a reranker orders, at most: it reads each pair of texts, and more of them
+would take longer than the training that they measure."""
 _FEWEST_SCORES = 2
 _MEASURES = ("ndcg@10", "mrr@10", "recall@100", "query_active_dims", "corpus_active_dims")
 
@@ -52,9 +56,15 @@ def check_measured(kind: Kind, measured: PairSet | JudgedSet, where: str) -> Non
 
 
 def searching(kind: Kind, judged: JudgedSet, seed: int) -> Measure:
-    """Measure how well a model finds, or a reranker orders, what was judged to answer."""
+    """Measure how well a model finds, or a reranker orders, what was judged to answer.
+
+    A reranker is measured on some of many queries, which the seed draws.
+    """
     relevant = _relevant(judged)
     if kind == "rerank":
+        if len(relevant) > _ORDERED:
+            say(f"measured on {_ORDERED} of {len(relevant):,} queries, {_CANDIDATES} texts of each")
+            relevant = _drawn(relevant, seed)
         return _measured(_reranking(_samples(judged, relevant, seed)))
     return _measured(_finding(kind, judged, relevant))
 
@@ -95,6 +105,12 @@ def _relevant(judged: JudgedSet) -> dict[str, set[str]]:
         for query, each in judged.judged.items()
     }
     return {query: names for query, names in relevant.items() if names}
+
+
+def _drawn(relevant: dict[str, set[str]], seed: int) -> dict[str, set[str]]:
+    queries = list(relevant)
+    places = rng.generator(seed, "measured queries").permutation(len(queries))[:_ORDERED]
+    return {queries[place]: relevant[queries[place]] for place in sorted(places.tolist())}
 
 
 def _finding(kind: Kind, judged: JudgedSet, relevant: dict[str, set[str]]) -> Any:

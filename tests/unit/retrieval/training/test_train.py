@@ -10,11 +10,13 @@ import pytest
 
 import modernbert
 from modernbert.base.errors import CheckpointError, ConfigError, DataError, TrainingError
+from modernbert.data.judged import JudgedSet
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.infer.classify import label_scores
 from modernbert.retrieval.exact import search
 from modernbert.retrieval.training.config import RetrieverConfig, Start
 from modernbert.retrieval.training.job import create, reopen
+from modernbert.retrieval.training.measures import agreeing, searching
 from modernbert.retrieval.training.train import resume, train
 from tests.judged_sets import write_set
 from tests.pairs import rows, small_training, write_rows
@@ -54,6 +56,30 @@ def test_a_reranker_learns_at_a_quarter_of_the_usual_rate(plain, pairs, tmp_path
         for kind in ("dense", "rerank")
     )
     assert rerank == pytest.approx(dense / 4)
+
+
+def test_a_reranker_reads_the_texts_of_some_queries_only(capsys):
+    names = [str(number) for number in range(400)]
+    texts = {name: f"place {name}" for name in names}
+    judged = JudgedSet("many", dict(texts), dict(texts), {name: {name: 1} for name in names}, ())
+    asked = []
+
+    class Orders:
+        model_card_data = SimpleNamespace(set_evaluation_metrics=lambda *_, **__: None)
+
+        def predict(self, pairs, **_):
+            asked.append({query for query, _ in pairs})
+            return np.array([float(query == text) for query, text in pairs])
+
+    found = searching("rerank", judged, seed=3)(Orders())
+    assert found["mrr@10"] == 1.0
+    assert len(set.union(*asked)) == 300
+    assert "measured on 300 of 400 queries, 50 texts of each" in capsys.readouterr().err
+    again = searching("rerank", judged, seed=3)
+    before = set.union(*asked)
+    asked.clear()
+    again(Orders())
+    assert set.union(*asked) == before
 
 
 @pytest.mark.slow
@@ -363,7 +389,6 @@ def test_a_set_in_which_nothing_answers_is_refused(plain, pairs, tmp_path, kind,
 @pytest.mark.filterwarnings("ignore::scipy.stats.ConstantInputWarning")
 def test_a_model_that_gives_all_pairs_one_score_follows_none():
     from modernbert.data.pairs import Pair
-    from modernbert.retrieval.training.measures import agreeing
 
     class Flat:
         model_card_data = SimpleNamespace(set_evaluation_metrics=lambda *_, **__: None)
