@@ -25,9 +25,9 @@ def held(folder: Path, being: str) -> TextIO:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             handle.seek(0)
-            raise ConfigError(
-                f"{folder} is being {being} by process {handle.read().strip()}: stop that one first"
-            ) from error
+            # One that has just begun has not written its number yet.
+            by = f"process {number}" if (number := handle.read().strip()) else "another process"
+            raise ConfigError(f"{folder} is being {being} by {by}: stop that one first") from error
         handle.truncate(0)
         handle.write(str(os.getpid()))
         handle.flush()

@@ -39,6 +39,16 @@ def nearest(name: str, known: typing.Iterable[str]) -> str:
     return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
 
 
+def one_of(what: str, value: str, known: typing.Sequence[str]) -> None:
+    """Refuse a word that is none of those known; the command line does so by itself.
+
+    Raises:
+        ConfigError: it is another.
+    """
+    if value not in known:
+        raise ConfigError(f"{what} is {value!r}: {nearest(value, known)}")
+
+
 def _rebuilt(kind: Any, value: Any, where: str) -> Any:
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind):

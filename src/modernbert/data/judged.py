@@ -54,7 +54,10 @@ def read_judged(folder: Path, split: str) -> JudgedSet:
     asked = dict(_texts(queries))
     lost = [query for query in judged if query not in asked]
     if lost:
-        raise DataError(f"{queries} lacks the judged query {lost[0]!r}{_more(lost)}: complete it")
+        raise DataError(
+            f"{queries} lacks the judged query {lost[0]!r}{_more(lost)}: complete it, or take what "
+            f"it lacks out of {_split_file(folder, split)}"
+        )
     return JudgedSet(
         folder.resolve().name,
         documents,

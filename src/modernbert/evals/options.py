@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modernbert.base.errors import ConfigError
+from modernbert.retrieval.options import check_rerank
 
+_RERANKED = 100
 SEEDS = (19, 8364, 717, 10536, 90166, 1618, 42, 6033, 3145)
 """In this order; five of ModernBERT's authors, then those of their ablations."""
 
@@ -51,8 +53,8 @@ class RetrievalOptions:
     """Search by words too, and by both together (the sum of their standardised scores)."""
     reranker: str = ""
     """Folder or hub id of a model that scores pairs; it orders the best of what was found."""
-    rerank: int = 100
-    """Documents of each query that it reads."""
+    rerank: int = 0
+    """Documents of each query that it reads; 0 reads 100."""
     distractors: int = 0
     """Others among which each right document is ranked too, as CodeSearchNet does with 999."""
     ignore_identical_ids: bool = False
@@ -63,9 +65,13 @@ class RetrievalOptions:
         """Reject numbers without sense."""
         if self.number < 100:
             raise ConfigError(f"--number is {self.number}: recall is of the first 100, give more")
-        if self.rerank < 1:
-            raise ConfigError(f"--rerank is {self.rerank}: give 1 or more")
+        check_rerank(self.reranker, self.rerank)
         if self.distractors < 0:
             raise ConfigError("--distractors cannot be negative")
         if len({*self.max_length}) < len(self.max_length):
             raise ConfigError("--max-length names a number twice: give each once")
+
+    @property
+    def num_reranked(self) -> int:
+        """How many documents of a query a reranker reads."""
+        return self.rerank or _RERANKED

@@ -117,7 +117,7 @@ def asked_of(model: str, by: Searcher, options: RetrievalOptions) -> RetrievalRe
         lengths=by.lengths,
         number=options.number,
         bm25=options.bm25,
-        rerank=options.rerank,
+        rerank=options.num_reranked,
         distractors=options.distractors,
         ignore_identical_ids=options.ignore_identical_ids,
     )

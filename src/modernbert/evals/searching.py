@@ -135,7 +135,7 @@ class _Search:
     def by_reranker(self, reranker: Pretrained) -> None:
         """Put the best of both, or of the model alone, in the reranker's order."""
         last = self._by.named(HYBRID if self._options.bm25 else MODEL)[self._by.lengths[-1]]
-        first = [found.first(self._options.rerank) for found in self.runs[last]]
+        first = [found.first(self._options.num_reranked) for found in self.runs[last]]
         self.runs[RERANKED] = rerank(reranker, self._asked, self._texts, first)
 
     def _others(self, hits: Sequence[Hits]) -> list[Hits]:

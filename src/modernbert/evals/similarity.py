@@ -93,7 +93,13 @@ def _pairs(path: Path) -> tuple[list[str], list[str], metrics.Values]:
         one, other = texts_in(row, columns)
         ones.append(one)
         others.append(other)
-        numbers.append(number_of(said_in(row, columns)))
+        try:
+            numbers.append(number_of(said_in(row, columns)))
+        except DataError as error:
+            raise DataError(
+                f"the column {columns.label[0]!r} of {path} was taken for the numbers, and "
+                f"{error}; or call the right one score"
+            ) from error
     if len({*numbers}) < _FEWEST:
         raise DataError(
             f"{path} has {len(numbers)} pairs with {len({*numbers})} different numbers, and a "

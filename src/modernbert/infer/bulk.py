@@ -71,12 +71,13 @@ def embed_corpus(
 
 
 def _described(facts: EmbeddingsFacts, opened: Pretrained, missing: int) -> str:
-    device = next(opened.parameters()).device
+    weight = next(opened.parameters())
+    computed = str(weight.dtype).removeprefix("torch.")
     before = f" behind {facts.prompt!r}" if facts.prompt else ""
     rest = "" if missing == facts.num_shards else f", {missing} of {facts.num_shards} shards to do"
     return (
-        f"{facts.documents:,} documents{before}, cut at {facts.max_length} tokens, as {facts.dtype}"
-        f" on {device}{rest}"
+        f"{facts.documents:,} documents{before}, cut at {facts.max_length} tokens, computed in "
+        f"{computed} on {weight.device}, kept as {facts.dtype}{rest}"
     )
 
 

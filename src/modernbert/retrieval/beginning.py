@@ -106,7 +106,7 @@ def _reads_more(facts: IndexFacts, longest: int) -> str:
     return "this model reads no more of a document"
 
 
-def described(facts: IndexFacts) -> str:
+def described(facts: IndexFacts, model: "Pretrained") -> str:
     """Say in a line how documents are read and kept."""
     reading = facts.reading
     read = f"documents are read whole, up to {reading.max_length:,} tokens"
@@ -118,5 +118,6 @@ def described(facts: IndexFacts) -> str:
     if reading.long == "chunks":
         read = f"documents are read in chunks of {reading.chunk_tokens:,} tokens at most"
     pool = f", {reading.pool} tokens pooled" if reading.pool > 1 else ""
-    kept = f"{reading.numbers}{pool}"
+    computed = str(next(model.parameters()).dtype).removeprefix("torch.")
+    kept = f"computed in {computed}, kept as {reading.numbers}{pool}"
     return f"{facts.kind} vectors of {facts.dim} by {facts.similarity}, {kept}; {read}"

@@ -84,7 +84,7 @@ class Index:
             raise ConfigError(f"{folder} {holds} no index: give a new or empty folder")
         with files.promised_folder(folder), Writer(folder, facts) as writer:
             check_same(folder, writer.facts, facts, documents)
-            say(described(writer.facts))
+            say(described(writer.facts, opened))
             fill(writer, documents, opened, replaces=False)
         index = cls(folder, str(model), options.device)
         index._model = opened
@@ -194,7 +194,7 @@ class Index:
         if not len(self):
             raise DataError(f"{self.folder} holds no document: add some")
         masks = self._masks(options.filter)
-        depth = max(options.number, options.rerank if options.reranker else 0)
+        depth = max(options.number, options.num_reranked)
         if options.mode == "hybrid":
             depth = max(depth, _FUSED)
         vectors: list[Query] = []
@@ -208,7 +208,9 @@ class Index:
             runs.append(looking.by_words(self._segments, self._alive, masks, queries, depth))
         found = fused(runs[0], runs[1], depth) if len(runs) > 1 else runs[0]
         if options.reranker:
-            found = self._reranked(queries, [hits.first(options.rerank) for hits in found], options)
+            found = self._reranked(
+                queries, [hits.first(options.num_reranked) for hits in found], options
+            )
         return [hits.first(options.number) for hits in found], vectors
 
     def _masks(self, written: Sequence[str]) -> looking.Masks:

@@ -25,6 +25,9 @@ Kind = Literal["dense", "sparse", "late"]
 Long = Literal["whole", "late-chunks", "chunks"]
 Numbers = Literal["float32", "float16", "int8"]
 
+CHUNK_TOKENS = 256
+"""Of a chunk at most, where nobody says otherwise."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
@@ -32,7 +35,7 @@ class Reading:
 
     long: Long = "whole"
     """Whether a document is read as one, or in chunks: read together (late) or each alone."""
-    chunk_tokens: int = 256
+    chunk_tokens: int = CHUNK_TOKENS
     """Tokens of a chunk at most."""
     max_length: int = 0
     """Tokens that are read of a document at most."""
@@ -198,15 +201,22 @@ def load(path: Path) -> NDArray[np.generic]:
         DataError: it is missing or broken.
     """
     try:
-        found: NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return _mapped(path)
     except (OSError, ValueError, EOFError) as error:
-        # Nothing can be mapped of an empty array.
-        if "mmap" in str(error) and path.is_file():
-            return np.asarray(np.load(path, allow_pickle=False))
         raise DataError(
             f"{path} cannot be read ({reason_of(error)}): open the index again if it was written "
             "to meanwhile, else build it anew"
         ) from error
+
+
+def _mapped(path: Path) -> NDArray[np.generic]:
+    try:
+        found: NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        if "mmap" not in str(error):
+            raise
+        # Nothing can be mapped of an empty array; one that is cut short is refused here too.
+        return np.asarray(np.load(path, allow_pickle=False))
     return found
 
 

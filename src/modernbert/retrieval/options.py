@@ -1,15 +1,18 @@
 """What may be asked of an index: how documents are read and kept, and how they are searched."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from modernbert.base.errors import ConfigError
-from modernbert.retrieval.index_files import Long, Numbers, Reading
+from modernbert.base.records import one_of
+from modernbert.retrieval.index_files import CHUNK_TOKENS, Long, Numbers, Reading
 
 APPROXIMATE_ABOVE = {"dense": 200_000, "late": 5_000_000}
 """Vectors beyond which a graph is made and used: where comparing all takes longer than a person
 notices, see docs/guides/search.md."""
 
+Mode = Literal["hybrid", "dense", "words"]
+_RERANKED = 50
 _COMPRESSIONS: dict[str, Numbers] = {"float16": "float16", "int8": "int8"}
 _MOST_POOLED = 16
 
@@ -21,10 +24,11 @@ class IndexOptions:
     long: Long = "whole"
     """How a document is read: whole, cut where the model ends; in late-chunks, read together and
     then divided; or in chunks that are read alone. Its score is its best chunk's."""
-    chunk_tokens: int = 256
-    """Tokens of a chunk at most."""
+    chunk_tokens: int = 0
+    """Tokens of a chunk at most; 0 takes 256."""
     max_length: int = 0
-    """Tokens that are read of a document at most; 0 takes what the model's folder says."""
+    """Tokens that are read of a document at most (of a chunk with --long chunks, which reads all of
+    them); 0 takes what the model's folder says."""
     compress: tuple[str, ...] = ()
     """float16 or int8: what vectors are kept in; pool:2 to pool:16: of late interaction, one vector
     for so many tokens."""
@@ -34,10 +38,16 @@ class IndexOptions:
 
     def __post_init__(self) -> None:
         """Reject numbers without sense."""
-        if self.chunk_tokens < 1:
-            raise ConfigError(f"--chunk-tokens is {self.chunk_tokens}: give 1 or more")
-        if min(self.max_length, self.approximate_above) < 0:
-            raise ConfigError("--max-length and --approximate-above cannot be negative")
+        if min(self.chunk_tokens, self.max_length, self.approximate_above) < 0:
+            raise ConfigError(
+                "--chunk-tokens, --max-length and --approximate-above cannot be negative"
+            )
+        one_of("--long", self.long, get_args(Long))
+        if self.chunk_tokens and self.long == "whole":
+            raise ConfigError(
+                "--chunk-tokens divides documents that are read whole: say --long chunks or "
+                "late-chunks too, or leave it out"
+            )
         self.reading()
 
     def reading(self) -> Reading:
@@ -48,6 +58,12 @@ class IndexOptions:
         """
         numbers: Numbers = "float32"
         pool = 1
+        sorts = [each.partition(":")[0] == "pool" for each in self.compress]
+        if len({*sorts}) < len(sorts):
+            raise ConfigError(
+                f"--compress {' '.join(self.compress)} names one thing twice: give float16 or "
+                "int8, and one pool:N"
+            )
         for each in self.compress:
             name, _, factor = each.partition(":")
             if each in _COMPRESSIONS:
@@ -61,7 +77,7 @@ class IndexOptions:
                 )
         return Reading(
             long=self.long,
-            chunk_tokens=self.chunk_tokens,
+            chunk_tokens=self.chunk_tokens or CHUNK_TOKENS,
             max_length=self.max_length,
             numbers=numbers,
             pool=pool,
@@ -74,14 +90,14 @@ class SearchOptions:
 
     number: int = 10
     """Documents to find for each query."""
-    mode: Literal["hybrid", "dense", "words"] = "hybrid"
+    mode: Mode = "hybrid"
     """By the model's vectors (dense), by BM25 (words), or by both together."""
     filter: tuple[str, ...] = ()
     """Conditions on metadata that all must hold, such as "year>=2020" or "lang=en|de"."""
     reranker: str = ""
     """Folder or hub id of a model that scores pairs; it orders the best of what was found."""
-    rerank: int = 50
-    """Documents of each query that it reads."""
+    rerank: int = 0
+    """Documents of each query that it reads; 0 reads 50."""
     exact: bool = False
     """Compare all vectors, even where the index has a graph of neighbours. With filters all that
     meet them are compared in any case."""
@@ -92,12 +108,12 @@ class SearchOptions:
         """Reject numbers without sense."""
         if self.number < 1:
             raise ConfigError(f"--number is {self.number}: give 1 or more")
-        if self.rerank < 1:
-            raise ConfigError(f"--rerank is {self.rerank}: give 1 or more")
-        if self.reranker and self.rerank < self.number:
+        one_of("--mode", self.mode, get_args(Mode))
+        check_rerank(self.reranker, self.rerank)
+        if self.reranker and self.num_reranked < self.number:
             raise ConfigError(
-                f"--rerank is {self.rerank} and --number {self.number}: let it read as many as are "
-                "to be found, or ask for fewer"
+                f"--rerank is {self.num_reranked} and --number {self.number}: let it read as many "
+                "as are to be found, or ask for fewer"
             )
         if self.exact and self.approximate:
             raise ConfigError("--exact and --approximate contradict each other: leave one out")
@@ -105,3 +121,22 @@ class SearchOptions:
             raise ConfigError(
                 "--mode words compares no vectors: leave --exact and --approximate out"
             )
+
+    @property
+    def num_reranked(self) -> int:
+        """How many documents of a query a reranker reads; none without one."""
+        return (self.rerank or _RERANKED) if self.reranker else 0
+
+
+def check_rerank(reranker: str, number: int) -> None:
+    """Refuse a number of documents that nobody could read.
+
+    Raises:
+        ConfigError: it is negative, or there is no reranker.
+    """
+    if number < 0:
+        raise ConfigError(f"--rerank is {number}: give 1 or more")
+    if number and not reranker:
+        raise ConfigError(
+            "--rerank says how much a model reads, and there is none: name --reranker"
+        )

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import final
 
+from modernbert.base.errors import ConfigError
 from modernbert.base.log import say
 from modernbert.data.entries import Entry, fingerprint_of, name_of
 from modernbert.retrieval.index_files import AddedFacts
@@ -66,19 +67,26 @@ def groups(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
         yield group
 
 
-def source_of(entries: Iterable[Entry], last: AddedFacts | None) -> AddedFacts | None:
-    """Return how far documents were read before: to their beginning, if they are new."""
+def source_of(
+    entries: Iterable[Entry], last: AddedFacts | None, *, replaces: bool
+) -> AddedFacts | None:
+    """Return how far documents were read before: to their beginning, if they are new.
+
+    Raises:
+        ConfigError: others were not added whole, and nobody said that they may stay so.
+    """
     name, fingerprint = name_of(entries), fingerprint_of(entries)
-    if not fingerprint:
-        return None
-    is_known = last is not None and last.fingerprint == fingerprint
+    is_known = bool(fingerprint) and last is not None and last.fingerprint == fingerprint
     if last and not last.is_done:
-        say(
-            f"going on behind the first {last.rows:,} documents of {name}"
-            if is_known
-            else f"{last.name} was not added whole, {last.rows:,} of its documents were looked at: "
-            "add it again with --replace to have the others"
-        )
+        if is_known:
+            say(f"going on behind the first {last.rows:,} documents of {name}")
+        elif not replaces:
+            raise ConfigError(
+                f"{last.name} was not added whole, {last.rows:,} of its documents were looked at: "
+                "finish it with the command that was stopped, or say --replace to leave it so"
+            )
     if last and is_known:
         return last
+    if not fingerprint:
+        return None
     return AddedFacts(name=name, fingerprint=fingerprint, rows=0, is_done=False)

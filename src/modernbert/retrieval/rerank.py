@@ -8,7 +8,6 @@ from modernbert.base.errors import ConfigError
 from modernbert.base.log import meter
 from modernbert.infer.classify import label_scores
 from modernbert.infer.pretrained import Pretrained
-from modernbert.infer.scores import head_of
 from modernbert.retrieval.hits import Hits, in_order
 
 _QUERIES = 16
@@ -21,7 +20,13 @@ def check_reranker(model: Pretrained) -> None:
     Raises:
         ConfigError: it has no head that scores texts, or one with several labels.
     """
-    number = head_of(model, "sequence").num_scores
+    head = model.model.head_config
+    if head is None or head.kind != "sequence":
+        raise ConfigError(
+            "a reranker has a head that scores pairs of texts, and this model has none: make one "
+            "with `modernbert train-retriever rerank`"
+        )
+    number = head.num_scores
     if number != 1:
         raise ConfigError(f"a reranker gives one score, and this model {number}: name another")
 

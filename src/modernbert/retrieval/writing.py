@@ -68,10 +68,11 @@ class Writer:
         aloud.
 
         Raises:
+            ConfigError: others were not added whole, and nothing is to be replaced.
             DataError: an id is there twice, or a text holds what is no character.
             MachineError: the disk is full or the folder cannot be written.
         """
-        source = source_of(entries, self.facts.source)
+        source = source_of(entries, self.facts.source, replaces=replaces)
         if source and source.is_done:
             say(f"the documents of {source.name} are there already")
             return

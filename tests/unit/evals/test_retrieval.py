@@ -114,10 +114,10 @@ def test_a_reranker_orders_what_both_found(model, tmp_path):
     first = [line.split() for line in (out / "small" / "hybrid.run").read_text().splitlines()]
     best = {(query, name) for query, _, name, rank, *_ in first if int(rank) <= 2}
     assert {(query, name) for query, _, name, *_ in kept} == best
-    with pytest.raises(ConfigError, match="has no head that labels texts"):
+    with pytest.raises(ConfigError, match="a reranker has a head that scores pairs"):
         evaluate_retrieval(model, [data], tmp_path / "no", RetrievalOptions(reranker=model))
-    with pytest.raises(ConfigError, match="--rerank is 0: give 1 or more"):
-        RetrievalOptions(rerank=0)
+    with pytest.raises(ConfigError, match="--rerank is -1: give 1 or more"):
+        RetrievalOptions(rerank=-1)
 
 
 def test_what_cannot_be_measured_is_refused_before_anything_is_embedded(model, tmp_path):

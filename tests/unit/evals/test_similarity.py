@@ -49,6 +49,13 @@ def test_files_without_pairs_are_refused(given):
         similarity.evaluate_similarity([str(given / "model")], [given / "texts.csv"], "cpu")
 
 
+def test_the_column_that_holds_no_numbers_is_named(given):
+    (given / "kinds.csv").write_text("sentence1,sentence2,label\na text,another,main\nc d,e f,b\n")
+    said = r"the column 'label' of .*kinds.csv was taken for the numbers, and .*no finite number"
+    with pytest.raises(DataError, match=said):
+        similarity.evaluate_similarity([str(given / "model")], [given / "kinds.csv"], "cpu")
+
+
 @pytest.mark.parametrize("numbers", [[1], [2, 2, 2]])
 def test_numbers_without_an_order_are_refused(given, numbers):
     lines = "".join(f"a text,another {n},{number}\n" for n, number in enumerate(numbers))

@@ -147,9 +147,11 @@ def test_what_is_no_index_or_a_broken_one_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"cannot be read .*: build the index anew"):
         Index.open(index)
     (index / "index.json").write_text(json.dumps(kept))
-    (index / "segments" / "000000" / "vectors.npy").write_bytes(b"no array")
-    with pytest.raises(DataError, match=r"vectors.npy cannot be read"):
-        Index.open(index).search(["token"])
+    vectors = index / "segments" / "000000" / "vectors.npy"
+    for content in (b"no array", vectors.read_bytes()[:-100]):
+        vectors.write_bytes(content)
+        with pytest.raises(DataError, match=r"vectors.npy cannot be read"):
+            Index.open(index).search(["token"])
     (index / "segments" / "000000" / "documents.jsonl").write_text("")
     with pytest.raises(DataError, match=r"000000 cannot be read .*: open the index again"):
         Index.open(index).search(["token"], SearchOptions(mode="words"))

@@ -124,7 +124,7 @@ def test_a_reranker_decides_and_its_scores_are_written(finder, pairs, tmp_path):
         told = label_scores(made(SCORER), both)[:, 0].tolist()
         np.testing.assert_allclose(row["scores"], told, atol=1e-4)
         assert row["scores"][1] >= row["scores"][2]
-    with pytest.raises(ConfigError, match="has no head that labels texts"):
+    with pytest.raises(ConfigError, match="a reranker has a head that scores pairs"):
         mined(finder, pairs, tmp_path, reranker=finder)
 
 

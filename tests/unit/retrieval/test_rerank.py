@@ -35,5 +35,7 @@ def test_a_model_without_a_single_score_is_refused():
     labels = HeadConfig(kind="sequence", labels=("a", "b", "c"))
     with pytest.raises(ConfigError, match="a reranker gives one score, and this model 3: name an"):
         rerank(made(labels), QUERIES, DOCUMENTS, [hits(1)] * 3)
-    with pytest.raises(ConfigError, match="has no head that labels texts"):
+    with pytest.raises(
+        ConfigError, match="this model has none: make one with `modernbert train-ret"
+    ):
         rerank(made(), QUERIES, DOCUMENTS, [hits(1)] * 3)

@@ -135,8 +135,11 @@ def test_late_chunks_need_means_and_a_plain_prompt(tmp_path):
     [
         ({"compress": ("int4",)}, "--compress int4 is unknown: give float16, int8, or pool:2 to"),
         ({"compress": ("pool:1",)}, "--compress pool:1 is unknown"),
-        ({"chunk_tokens": 0}, "--chunk-tokens is 0: give 1 or more"),
-        ({"max_length": -1}, "--max-length and --approximate-above cannot be negative"),
+        ({"chunk_tokens": -1}, "--chunk-tokens, --max-length and --approximate-above cannot be"),
+        ({"chunk_tokens": 8}, "divides documents that are read whole: say --long chunks or late"),
+        ({"long": "chunk"}, "--long is 'chunk': did you mean chunks?"),
+        ({"compress": ("int8", "float16")}, "--compress int8 float16 names one thing twice"),
+        ({"compress": ("pool:2", "int8", "pool:3")}, "names one thing twice: give float16 or int8"),
     ],
 )
 def test_options_without_sense_are_refused(options, pattern):
@@ -148,7 +151,10 @@ def test_options_without_sense_are_refused(options, pattern):
     ("options", "pattern"),
     [
         ({"number": 0}, "--number is 0: give 1 or more"),
-        ({"rerank": 0}, "--rerank is 0: give 1 or more"),
+        ({"rerank": -1}, "--rerank is -1: give 1 or more"),
+        ({"rerank": 5}, "--rerank says how much a model reads, and there is none: name --reranker"),
+        ({"reranker": "x", "number": 51}, "--rerank is 50 and --number 51: let it read as many"),
+        ({"mode": "vectors"}, "--mode is 'vectors': did you mean words?"),
         ({"exact": True, "approximate": True}, "contradict each other: leave one out"),
         ({"reranker": "x", "rerank": 5}, "--rerank is 5 and --number 10: let it read as many as"),
         ({"mode": "words", "approximate": True}, "--mode words compares no vectors: leave --ex"),

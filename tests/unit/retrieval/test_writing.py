@@ -4,13 +4,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 from modernbert.base.errors import ConfigError, DataError
 from modernbert.data.entries import Entry, EntryFiles
-from modernbert.retrieval import pending
+from modernbert.retrieval import index_files, pending
 from modernbert.retrieval.index import Index
+from modernbert.retrieval.index_files import AddedFacts
 from modernbert.retrieval.options import SearchOptions
 from modernbert.retrieval.writing import Writer
 from tests.indexes import entries, make_index, write_model
@@ -95,11 +97,22 @@ def test_what_an_unfinished_index_lacks_is_said(tmp_path, monkeypatch, capsys):
         with pytest.raises(KeyboardInterrupt):
             Index.create(tmp_path / "index", model, files)
     index = Index.open(tmp_path / "index")
-    index.add([DOCUMENTS[8]])
-    said = capsys.readouterr().err
-    assert "all.jsonl was not added whole, 3 of its documents were looked at: add it again" in said
-    index.add(files, replaces=True)
-    assert len(index) == 6
+    for others in ([DOCUMENTS[8]], EntryFiles([write_rows(tmp_path / "b.jsonl", DOCUMENTS[8:9])])):
+        with pytest.raises(ConfigError, match=r"all.jsonl was not added whole, 3 of its documents"):
+            index.add(others)
+    assert not index.facts.source.is_done
+    Index.create(tmp_path / "index", model, files)
+    assert "going on behind the first 3 documents of all.jsonl" in capsys.readouterr().err
+    assert len(Index.open(tmp_path / "index")) == 5
+
+
+def test_an_unfinished_index_is_left_so_where_that_is_said(tmp_path):
+    index = make_index(tmp_path, "dense", DOCUMENTS[:3])
+    source = AddedFacts(name="all.jsonl", fingerprint="x", rows=3, is_done=False)
+    index_files.commit(index.folder, replace(index.facts, source=source))
+    index = Index.open(index.folder)
+    index.add([DOCUMENTS[8]], replaces=True)
+    assert len(index) == 4
 
 
 def test_a_document_whose_metadata_changed_is_another(tmp_path):
