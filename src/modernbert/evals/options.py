@@ -52,7 +52,8 @@ class RetrievalOptions:
     bm25: bool = True
     """Search by words too, and by both together (the sum of their standardised scores)."""
     reranker: str = ""
-    """Folder or hub id of a model that scores pairs; it orders the best of what was found."""
+    """Folder or hub id of a cross-encoder, or of a late-interaction model; it orders the best of
+    what was found."""
     rerank: int = 0
     """Documents of each query that it reads; 0 reads 100."""
     distractors: int = 0

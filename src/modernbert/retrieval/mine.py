@@ -18,7 +18,6 @@ from modernbert.data.judged import read_corpus
 from modernbert.data.pair_columns import PairColumns
 from modernbert.data.pairs import Pair, PairOptions, PairSet, read_pairs
 from modernbert.data.table import open_table
-from modernbert.infer.classify import label_scores
 from modernbert.infer.pretrained import Pretrained, load
 from modernbert.retrieval.exact import SHARD, scored
 from modernbert.retrieval.hits import Best, Hits
@@ -186,12 +185,19 @@ def _candidates(hits: Hits, skip: int) -> Hits:
 
 
 def _judged(reranker: Pretrained, task: _Task, found: _Found) -> _Found:
-    """Score anew, by a model that reads query and document together."""
+    """Score anew, by a model that orders what another found."""
     hits = rerank(reranker, task.queries, task.documents, found.hits)
-    places = list(found.positives)
-    both = [(task.queries[query], task.documents[number]) for query, number in places]
-    scores = label_scores(reranker, both)[:, 0].tolist()
-    return _Found(hits, dict(zip(places, scores, strict=True)))
+    answers = [list[int]() for _ in task.queries]
+    for query, number in found.positives:
+        answers[query].append(number)
+    known = [Hits(np.array(each, np.int64), np.zeros(len(each), np.float32)) for each in answers]
+    judged = rerank(reranker, task.queries, task.documents, known)
+    scores = {
+        (query, number): score
+        for query, each in enumerate(judged)
+        for number, score in zip(each.numbers.tolist(), each.scores.tolist(), strict=True)
+    }
+    return _Found(hits, {place: scores[place] for place in found.positives})
 
 
 def _rows(

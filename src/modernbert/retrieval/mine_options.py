@@ -40,7 +40,8 @@ class MineOptions:
     random: bool = False
     """Draw negatives among the candidates that are left instead of taking the best."""
     reranker: str = ""
-    """Folder or hub id of a model that scores pairs: its scores decide, and are written."""
+    """Folder or hub id of a cross-encoder or a late-interaction model: its scores decide, and are
+    written."""
     with_scores: bool = False
     """Write the model's own scores, for another model to learn from."""
     seed: int = 12

@@ -95,7 +95,8 @@ class SearchOptions:
     filter: tuple[str, ...] = ()
     """Conditions on metadata that all must hold, such as "year>=2020" or "lang=en|de"."""
     reranker: str = ""
-    """Folder or hub id of a model that scores pairs; it orders the best of what was found."""
+    """Folder or hub id of a cross-encoder, or of a late-interaction model; it orders the best of
+    what was found."""
     rerank: int = 0
     """Documents of each query that it reads; 0 reads 50."""
     exact: bool = False
