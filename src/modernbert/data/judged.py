@@ -39,6 +39,14 @@ class JudgedSet:
             name.update(b"\x1e")
         return name.hexdigest()
 
+    def answers(self) -> dict[str, set[str]]:
+        """Return the answers in the corpus of each query that has any."""
+        found = {
+            query: {name for name, number in each.items() if number > 0 and name in self.documents}
+            for query, each in self.judged.items()
+        }
+        return {query: names for query, names in found.items() if names}
+
 
 def read_judged(folder: Path, split: str) -> JudgedSet:
     """Read a set whole; queries that nobody judged in this split are left out.

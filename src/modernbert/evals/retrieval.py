@@ -10,7 +10,7 @@ from pathlib import Path
 
 from modernbert.base import files
 from modernbert.base.device import choose_device
-from modernbert.base.errors import ConfigError
+from modernbert.base.errors import ConfigError, DataError
 from modernbert.base.log import say
 from modernbert.data.functions import holds_functions, read_functions
 from modernbert.data.judged import JudgedSet, read_judged
@@ -84,9 +84,15 @@ def read_set(folder: Path, split: str) -> JudgedSet:
     """Read a folder in BEIR's layout, or one of functions with docstrings.
 
     Raises:
-        DataError: it is neither, or broken.
+        DataError: it is neither, or broken, or nothing answers a query.
     """
-    return (read_functions if holds_functions(folder) else read_judged)(folder, split)
+    found = (read_functions if holds_functions(folder) else read_judged)(folder, split)
+    if not found.answers():
+        raise DataError(
+            f"{folder}: no query judged in {split} has an answer in the corpus, so nothing can be "
+            "measured: give another --split, or complete the set"
+        )
+    return found
 
 
 def opened(model: str, options: RetrievalOptions) -> Searcher:

@@ -120,6 +120,13 @@ def test_a_reranker_orders_what_both_found(model, tmp_path):
         RetrievalOptions(rerank=-1)
 
 
+@pytest.mark.parametrize("judgement", [("q1", "d1", "0"), ("q1", "gone", "1")])
+def test_a_set_in_which_nothing_answers_is_refused(model, tmp_path, judgement):
+    data = write_set(tmp_path / "small", judgements=[judgement])
+    with pytest.raises(DataError, match="no query judged in test has an answer in the corpus"):
+        evaluate_retrieval(model, [data], tmp_path / "out", RetrievalOptions())
+
+
 def test_what_cannot_be_measured_is_refused_before_anything_is_embedded(model, tmp_path):
     data = write_set(tmp_path / "small")
     twin = write_set(tmp_path / "other" / "small")

@@ -33,7 +33,7 @@ def check_measured(kind: Kind, measured: PairSet | JudgedSet, where: str) -> Non
         DataError: nothing answers a query, or the pairs' scores have no order.
     """
     if isinstance(measured, JudgedSet):
-        if not _relevant(measured):
+        if not measured.answers():
             raise DataError(
                 f"{where}: no judged query has an answer in the corpus, so nothing can be "
                 "measured: give another --evaluate, or another --split of it"
@@ -60,7 +60,7 @@ def searching(kind: Kind, judged: JudgedSet, seed: int) -> Measure:
 
     A reranker is measured on some of many queries, which the seed draws.
     """
-    relevant = _relevant(judged)
+    relevant = judged.answers()
     if kind == "rerank":
         if len(relevant) > _ORDERED:
             say(f"measured on {_ORDERED} of {len(relevant):,} queries, {_CANDIDATES} texts of each")
@@ -96,15 +96,6 @@ def agreeing(kind: Kind, pairs: Sequence[Pair]) -> Measure:
         return {"spearman": max(0.0 if math.isnan(value) else value for value in known)}
 
     return measure
-
-
-def _relevant(judged: JudgedSet) -> dict[str, set[str]]:
-    """Return the answers in the corpus of each query that has any."""
-    relevant = {
-        query: {name for name, number in each.items() if number > 0 and name in judged.documents}
-        for query, each in judged.judged.items()
-    }
-    return {query: names for query, names in relevant.items() if names}
 
 
 def _drawn(relevant: dict[str, set[str]], seed: int) -> dict[str, set[str]]:
