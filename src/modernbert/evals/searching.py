@@ -25,11 +25,11 @@ from modernbert.evals.options import RetrievalOptions
 from modernbert.evals.retrieval_results import SetResult
 from modernbert.infer.pretrained import Pretrained
 from modernbert.retrieval.exact import scored_at
-from modernbert.retrieval.hits import Best, Chosen, Hits, fused
+from modernbert.retrieval.hits import Best, Chosen, Hits, fused, joined
 from modernbert.retrieval.lexical import Lexical
 from modernbert.retrieval.rerank import rerank
 
-MODEL, BM25, HYBRID, RERANKED = "model", "bm25", "hybrid", "reranked"
+MODEL, BM25, HYBRID, RERANKED, JOINED = "model", "bm25", "hybrid", "reranked", "joined"
 _SPACE = re.compile(r"\s")
 _QUERIES = 512
 """Whose documents are measured at once."""
@@ -133,10 +133,11 @@ class _Search:
                 self.scores[both] = among.fused_scores([self.scores[model], self.scores[BM25]])
 
     def by_reranker(self, reranker: Pretrained) -> None:
-        """Put the best of both, or of the model alone, in the reranker's order."""
+        """Put the best of both, or of the model alone, in the reranker's order, and in both."""
         last = self._by.named(HYBRID if self._options.bm25 else MODEL)[self._by.lengths[-1]]
         first = [found.first(self._options.num_reranked) for found in self.runs[last]]
         self.runs[RERANKED] = rerank(reranker, self._asked, self._texts, first)
+        self.runs[JOINED] = joined(first, self.runs[RERANKED])
 
     def _others(self, hits: Sequence[Hits]) -> list[Hits]:
         """Leave each query's own document out, and then what is more than was asked for."""

@@ -121,8 +121,21 @@ def standardised(
     Without any these are the scores themselves. Where all are equal they say nothing: 0.
     """
     known = (scores if among is None else among).astype(np.float64)
-    spread = known.std()
+    spread = known.std() if len(known) else 0.0
     return (scores - known.mean()) / spread if spread > 0 else np.zeros(len(scores))
+
+
+def joined(found: Sequence[Hits], again: Sequence[Hits]) -> list[Hits]:
+    """Return the same documents by the sum of the standardised scores of two models."""
+    both = []
+    for one, other in zip(found, again, strict=True):
+        numbers = np.sort(one.numbers)
+        total = sum(
+            (standardised(each.scores[np.argsort(each.numbers)]) for each in (one, other)),
+            np.zeros(len(numbers)),
+        )
+        both.append(in_order(numbers, total.astype(np.float32)))
+    return both
 
 
 def in_order(numbers: NDArray[np.int64], scores: NDArray[np.float32]) -> Hits:

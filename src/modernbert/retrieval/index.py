@@ -20,7 +20,7 @@ from modernbert.retrieval import index_files, looking
 from modernbert.retrieval.answers import Embed, Found, answers_of, entries_of
 from modernbert.retrieval.beginning import begun, check_same, described, fill
 from modernbert.retrieval.filters import conditions_of
-from modernbert.retrieval.hits import Hits, fused, in_order
+from modernbert.retrieval.hits import Hits, fused, in_order, joined
 from modernbert.retrieval.index_files import IndexFacts
 from modernbert.retrieval.options import IndexOptions, SearchOptions
 from modernbert.retrieval.segment import segments_of
@@ -208,9 +208,10 @@ class Index:
             runs.append(looking.by_words(self._segments, self._alive, masks, queries, depth))
         found = fused(runs[0], runs[1], depth) if len(runs) > 1 else runs[0]
         if options.reranker:
-            found = self._reranked(
-                queries, [hits.first(options.num_reranked) for hits in found], options
-            )
+            first = [hits.first(options.num_reranked) for hits in found]
+            found = self._reranked(queries, first, options)
+            if options.rerank_by == "sum":
+                found = joined(first, found)
         return [hits.first(options.number) for hits in found], vectors
 
     def _masks(self, written: Sequence[str]) -> looking.Masks:

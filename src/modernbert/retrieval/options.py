@@ -12,6 +12,7 @@ APPROXIMATE_ABOVE = {"dense": 200_000, "late": 5_000_000}
 notices, see docs/guides/search.md."""
 
 Mode = Literal["hybrid", "dense", "words"]
+RerankBy = Literal["score", "sum"]
 _RERANKED = 50
 _COMPRESSIONS: dict[str, Numbers] = {"float16": "float16", "int8": "int8"}
 _MOST_POOLED = 16
@@ -99,6 +100,9 @@ class SearchOptions:
     what was found."""
     rerank: int = 0
     """Documents of each query that it reads; 0 reads 50."""
+    rerank_by: RerankBy = "score"
+    """What these are ordered by: its score alone, or the sum of that and the search's, each less
+    its mean over its standard deviation, which is safer where it has learned from little."""
     exact: bool = False
     """Compare all vectors, even where the index has a graph of neighbours. With filters all that
     meet them are compared in any case."""
@@ -110,7 +114,10 @@ class SearchOptions:
         if self.number < 1:
             raise ConfigError(f"--number is {self.number}: give 1 or more")
         one_of("--mode", self.mode, get_args(Mode))
+        one_of("--rerank-by", self.rerank_by, get_args(RerankBy))
         check_rerank(self.reranker, self.rerank)
+        if self.rerank_by == "sum" and not self.reranker:
+            raise ConfigError("--rerank-by sum adds a model's score: name --reranker")
         if self.reranker and self.num_reranked < self.number:
             raise ConfigError(
                 f"--rerank is {self.num_reranked} and --number {self.number}: let it read as many "

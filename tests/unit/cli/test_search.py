@@ -121,6 +121,9 @@ def test_a_reranker_orders_what_was_found(found, tmp_path, capfd):
     hits = json.loads(capfd.readouterr().out)["hits"]
     assert len(hits) == 2
     assert hits[0]["score"] >= hits[1]["score"]
+    assert run([*arguments, "--number", "2", "--rerank-by", "sum"]) == 0
+    summed = json.loads(capfd.readouterr().out)["hits"]
+    assert summed[0]["score"] >= summed[1]["score"] != hits[1]["score"]
     from modernbert.infer.classify import label_scores
 
     texts = {

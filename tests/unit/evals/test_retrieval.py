@@ -109,7 +109,7 @@ def test_a_reranker_orders_what_both_found(model, tmp_path):
     data, out = write_set(tmp_path / "small"), tmp_path / "out"
     options = RetrievalOptions(reranker=str(tmp_path / "re"), rerank=2)
     (found,) = evaluate_retrieval(model, [data], out, options).sets
-    assert [*found.means] == ["model", "bm25", "hybrid", "reranked"]
+    assert [*found.means] == ["model", "bm25", "hybrid", "reranked", "joined"]
     kept = [line.split() for line in (out / "small" / "reranked.run").read_text().splitlines()]
     first = [line.split() for line in (out / "small" / "hybrid.run").read_text().splitlines()]
     best = {(query, name) for query, _, name, rank, *_ in first if int(rank) <= 2}

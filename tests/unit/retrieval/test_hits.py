@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from modernbert.retrieval.hits import Best, Chosen, Hits, fused
+from modernbert.retrieval.hits import Best, Chosen, Hits, fused, joined, standardised
 
 
 @pytest.mark.parametrize("size", [1, 3, 50])
@@ -84,3 +84,15 @@ def test_the_only_document_with_a_word_is_the_first():
     # It may be no neighbour at all.
     elsewhere = Hits(np.array([700]), np.array([2.5], dtype=np.float32))
     assert fused([hits(*range(100))], [elsewhere], 100)[0].numbers.tolist()[0] == 700
+
+
+def test_two_models_are_joined_by_what_stands_out_in_each():
+    numbers = np.array([4, 2, 9, 7])
+    one = Hits(numbers, np.array([9, 8, 1, 0], dtype=np.float32))
+    other = Hits(numbers[[1, 3, 0, 2]], np.array([0.5, 0.4, 0.1, 0.0], dtype=np.float32))
+    (both,) = joined([one], [other])
+    total = standardised(one.scores) + standardised(other.scores)[[2, 0, 3, 1]]
+    assert both.numbers.tolist() == numbers[np.argsort(-total)].tolist() == [2, 4, 7, 9]
+    np.testing.assert_allclose(both.scores, np.sort(total)[::-1], rtol=1e-6)
+    nothing = Hits(np.empty(0, np.int64), np.empty(0, np.float32))
+    assert not joined([nothing], [nothing])[0].numbers.size

@@ -152,6 +152,8 @@ def test_options_without_sense_are_refused(options, pattern):
     [
         ({"number": 0}, "--number is 0: give 1 or more"),
         ({"rerank": -1}, "--rerank is -1: give 1 or more"),
+        ({"rerank_by": "sum"}, "--rerank-by sum adds a model's score: name --reranker"),
+        ({"rerank_by": "sums"}, "--rerank-by is 'sums': did you mean sum?"),
         ({"rerank": 5}, "--rerank says how much a model reads, and there is none: name --reranker"),
         ({"reranker": "x", "number": 51}, "--rerank is 50 and --number 51: let it read as many"),
         ({"mode": "vectors"}, "--mode is 'vectors': did you mean words?"),
