@@ -25,6 +25,7 @@ from modernbert.bench.sides import beside
 from modernbert.bench.worker import Answers
 from modernbert.data.documents import read
 from modernbert.data.tokenizer import Tokenizer
+from modernbert.infer.hub import folder_of
 from modernbert.infer.pretrained import load
 
 THEIRS = "sentence-transformers"
@@ -34,7 +35,7 @@ _AGREEMENT = {"float32": 1e-3, "bfloat16": 0.1}
 
 
 def measure(
-    folder: Path, texts: Path | None, case: EmbeddingCase, other: Path | None = None
+    model: str | Path, texts: Path | None, case: EmbeddingCase, other: Path | None = None
 ) -> dict[str, Any]:
     """Embed the same texts by both sides, in turns, and by another model, and return a row.
 
@@ -43,6 +44,7 @@ def measure(
         ConfigError: there are too few texts.
         MachineError: this package itself could not embed them.
     """
+    folder = folder_of(model)
     opened = load(folder)
     chosen = _chosen(texts or Path(modernbert.__file__).parent, case, opened.tokenizer)
     limit = opened.sentence.config.max_length
@@ -59,7 +61,7 @@ def measure(
     a_round = sum(lengths) / len(case.parts(chosen))
     return {
         "bench": "embedding",
-        "model": folder.resolve().name,
+        "model": folder.resolve().name if Path(model).is_dir() else str(model),
         "weights": weights,
         "texts": texts.name if texts else "the package's own source",
         **dataclasses.asdict(case),

@@ -117,7 +117,7 @@ def finetuning(
 
 
 def embedding(
-    model: Annotated[Path, tyro.conf.Positional],
+    model: Annotated[str, tyro.conf.Positional],
     /,
     *,
     texts: Path | None = None,
@@ -131,7 +131,7 @@ def embedding(
     are compared before anything is timed.
 
     Args:
-        model: Folder of a model, with modules.json or without.
+        model: Folder of a model, with modules.json or without, or a hub id.
         texts: Text file, folder, .jsonl(.gz, .zst) or .parquet; by default this package's source.
         beside: Folder of any other model of sentence-transformers to time too, such as the teacher
             of a distilled one.

@@ -56,6 +56,14 @@ def test_dealt_texts_are_each_embedded_once(place):
     assert row["sides"][THEIRS]["largest_difference"] < 1e-4
 
 
+@pytest.mark.slow
+def test_a_model_is_known_by_its_name(place, monkeypatch):
+    monkeypatch.setattr("modernbert.bench.embedding.folder_of", lambda _: place / "model")
+    row = measure("small", place / "texts", EmbeddingCase(case="given", documents=9, rounds=2))
+    assert row["model"] == "small"
+    assert row["sides"][THEIRS]["largest_difference"] < 1e-4
+
+
 def test_fewer_texts_than_parts_are_refused():
     with pytest.raises(ConfigError, match="4 texts cannot be dealt into 5 parts: lower rounds"):
         EmbeddingCase(case="given", documents=4, deal=True)
