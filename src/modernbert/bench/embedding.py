@@ -35,7 +35,7 @@ _AGREEMENT = {"float32": 1e-3, "bfloat16": 0.1}
 
 
 def measure(
-    model: str | Path, texts: Path | None, case: EmbeddingCase, other: Path | None = None
+    model: str | Path, texts: Path | None, case: EmbeddingCase, other: str | Path | None = None
 ) -> dict[str, Any]:
     """Embed the same texts by both sides, in turns, and by another model, and return a row.
 
@@ -52,7 +52,9 @@ def measure(
     folders = {OURS: folder, THEIRS: folder}
     if other is not None:
         # Folders called `model` are many.
-        folders[f"{'/'.join(other.resolve().parts[-2:])} by {THEIRS}"] = other
+        place = folder_of(other)
+        name = "/".join(place.resolve().parts[-2:]) if Path(other).is_dir() else str(other)
+        folders[f"{name} by {THEIRS}"] = place
     makers = {name: partial(_answers, name, folders[name], chosen, case) for name in folders}
     weights = sum(weight.numel() for weight in opened.parameters())
     del opened

@@ -121,7 +121,7 @@ def embedding(
     /,
     *,
     texts: Path | None = None,
-    beside: Path | None = None,
+    beside: str | None = None,
     case: Annotated[EmbeddingCase, tyro.conf.arg(name="")],
     out: Path = Out,
 ) -> int:
@@ -133,8 +133,8 @@ def embedding(
     Args:
         model: Folder of a model, with modules.json or without, or a hub id.
         texts: Text file, folder, .jsonl(.gz, .zst) or .parquet; by default this package's source.
-        beside: Folder of any other model of sentence-transformers to time too, such as the teacher
-            of a distilled one.
+        beside: Folder or hub id of any other model of sentence-transformers to time too, such as
+            the teacher of a distilled one.
         case: Which texts.
         out: Folder of the rows.
     """

@@ -14,6 +14,7 @@ from modernbert.base.errors import CheckpointError, ConfigError, MachineError, r
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.infer.hub import folder_of
 from modernbert.infer.pretrained import Pretrained, load
+from modernbert.infer.scores import warn_of_head
 from modernbert.model import folder as model_folder
 
 Vectors = NDArray[np.float32]
@@ -44,7 +45,9 @@ def open_embedder(path_or_hub_id: str, autocast: Autocast) -> Embedder:
         model_folder.read_config(folder)
     except CheckpointError:
         return _Theirs(folder, autocast)
-    return _Ours(load(folder).to(autocast.device), autocast)
+    opened = load(folder).to(autocast.device)
+    warn_of_head(path_or_hub_id, opened)
+    return _Ours(opened, autocast)
 
 
 class _Ours:

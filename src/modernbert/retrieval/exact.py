@@ -95,15 +95,15 @@ def scored_at(
     order = sorted(range(len(documents)), key=lambda n: -len(documents[n]))
     done = 0
     with meter("documents", len(documents)) as bar:
-        for numbers in _shards(documents, order, lengths[0], shard):
+        for numbers in shards(documents, order, lengths[0], shard):
             for length, scores in score([documents[n] for n in numbers], lengths):
                 yield numbers, length, scores
             done += len(numbers)
             bar.at(done)
 
 
-def _shards(
-    documents: Sequence[str], order: Sequence[int], longest: int, shard: int
+def shards(
+    documents: Sequence[str], order: Sequence[int], longest: int, shard: int = SHARD
 ) -> Iterator[list[int]]:
     """Yield so many documents at a time that their vectors have room; at least one."""
     rest = iter(order)

@@ -19,6 +19,7 @@ from modernbert.data.pair_columns import PairColumns
 from modernbert.data.pairs import Pair, PairOptions, PairSet, read_pairs
 from modernbert.data.table import open_table
 from modernbert.infer.pretrained import Pretrained, load
+from modernbert.infer.scores import warn_of_head
 from modernbert.retrieval.exact import SHARD, scored
 from modernbert.retrieval.hits import Best, Hits
 from modernbert.retrieval.mine_options import MineOptions
@@ -76,6 +77,7 @@ def mine(model: str, pairs: Path, out: Path, options: MineOptions) -> Mined:
         task = _task(pairs, options)
         device = choose_device(options.device)
         opened = load(model).to(device)
+        warn_of_head(model, opened)
         reranker = load(options.reranker).to(device) if options.reranker else None
         if reranker is not None:
             check_reranker(reranker)
@@ -186,18 +188,19 @@ def _candidates(hits: Hits, skip: int) -> Hits:
 
 def _judged(reranker: Pretrained, task: _Task, found: _Found) -> _Found:
     """Score anew, by a model that orders what another found."""
-    hits = rerank(reranker, task.queries, task.documents, found.hits)
-    answers = [list[int]() for _ in task.queries]
-    for query, number in found.positives:
-        answers[query].append(number)
-    known = [Hits(np.array(each, np.int64), np.zeros(len(each), np.float32)) for each in answers]
-    judged = rerank(reranker, task.queries, task.documents, known)
-    scores = {
-        (query, number): score
-        for query, each in enumerate(judged)
-        for number, score in zip(each.numbers.tolist(), each.scores.tolist(), strict=True)
-    }
-    return _Found(hits, {place: scores[place] for place in found.positives})
+    answers = [np.array(sorted(each), dtype=np.int64) for each in task.answers]
+    both = [
+        Hits(np.append(hits.numbers, more), np.append(hits.scores, np.zeros(len(more), np.float32)))
+        for hits, more in zip(found.hits, answers, strict=True)
+    ]
+    hits: list[Hits] = []
+    positives: dict[tuple[int, int], float] = {}
+    for query, each in enumerate(rerank(reranker, task.queries, task.documents, both)):
+        is_answer = np.isin(each.numbers, answers[query])
+        hits.append(Hits(each.numbers[~is_answer], each.scores[~is_answer]))
+        told = zip(each.numbers[is_answer].tolist(), each.scores[is_answer].tolist(), strict=True)
+        positives |= {(query, number): score for number, score in told}
+    return _Found(hits, positives)
 
 
 def _rows(

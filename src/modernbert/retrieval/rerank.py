@@ -3,16 +3,21 @@
 A cross-encoder reads query and document together; a late-interaction model compares their tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from modernbert.base.errors import ConfigError
 from modernbert.base.log import meter
+from modernbert.batch import Layout
 from modernbert.infer.classify import label_scores
 from modernbert.infer.pretrained import Pretrained
-from modernbert.retrieval.exact import scored
-from modernbert.retrieval.hits import Chosen, Hits, in_order
+from modernbert.kernels.maxsim import maxsim
+from modernbert.retrieval.exact import shards
+from modernbert.retrieval.hits import Hits, in_order
+from modernbert.retrieval.vectors import length_read
 
 _QUERIES = 16
 """Whose documents are read at once: enough that alike lengths meet in a batch."""
@@ -77,16 +82,43 @@ def _read(
 def _compared(
     model: Pretrained, queries: Sequence[str], documents: Sequence[str], found: Sequence[Hits]
 ) -> list[Hits]:
-    """Encode each document once, whichever queries found it, and compare its tokens."""
-    numbers = np.unique(np.concatenate([hits.numbers for hits in found]))
-    places = np.zeros((len(found), max(len(hits.numbers) for hits in found)), dtype=np.int64)
-    for row, hits in zip(places, found, strict=True):
-        row[: len(hits.numbers)] = np.searchsorted(numbers, hits.numbers)
-    chosen = Chosen(places, len(numbers))
-    texts = [documents[number] for number in numbers.tolist()]
-    for some, scores in scored(model, queries, texts):
-        chosen.add(scores.float().cpu().numpy(), np.array(some))
+    """Encode each document once, and compare its tokens with the queries that found it alone."""
+    asked = model.token_vectors(queries, is_query=True)
+    finders: dict[int, list[int]] = {}
+    for query, hits in enumerate(found):
+        for number in hits.numbers.tolist():
+            finders.setdefault(number, []).append(query)
+    scores: dict[tuple[int, int], float] = {}
+    with meter("reranking", len(finders)) as bar:
+        pieces = _vectors(model, documents, [*finders])
+        for done, (number, tokens) in enumerate(pieces, start=1):
+            fits = _fits([asked[query] for query in finders[number]], tokens)
+            scores |= {
+                (query, number): fit for query, fit in zip(finders[number], fits, strict=True)
+            }
+            bar.at(done)
     return [
-        in_order(hits.numbers, row[: len(hits.numbers)])
-        for hits, row in zip(found, chosen.scores, strict=True)
+        in_order(
+            hits.numbers,
+            np.array([scores[query, number] for number in hits.numbers.tolist()], dtype=np.float32),
+        )
+        for query, hits in enumerate(found)
     ]
+
+
+def _vectors(
+    model: Pretrained, documents: Sequence[str], numbers: Sequence[int]
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield some documents with the vectors of their tokens, those of a shard in memory."""
+    order = sorted(numbers, key=lambda number: -len(documents[number]))
+    for some in shards(documents, order, length_read(model)):
+        texts = [documents[number] for number in some]
+        yield from zip(some, model.token_vectors(texts, is_query=False), strict=True)
+
+
+def _fits(queries: Sequence[Tensor], document: Tensor) -> list[float]:
+    layout = Layout.of([len(query) for query in queries])
+    fits: list[float] = maxsim(torch.cat([*queries]), layout, document, Layout.of([len(document)]))[
+        :, 0
+    ].tolist()
+    return fits

@@ -90,4 +90,4 @@ def test_shards_are_bounded_by_documents_and_by_text(monkeypatch):
     monkeypatch.setattr(exact, "_SHARD_CHARACTERS", 100)
     documents = ["a" * size for size in (900, 60, 50, 40, 1, 1, 1, 1, 0)]
     order = range(len(documents))
-    assert [*exact._shards(documents, order, 100, 3)] == [[0], [1], [2, 3], [4, 5, 6], [7, 8]]
+    assert [*exact.shards(documents, order, 100, 3)] == [[0], [1], [2, 3], [4, 5, 6], [7, 8]]

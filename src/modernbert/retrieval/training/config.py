@@ -69,6 +69,9 @@ class RetrieverConfig:
     weight_decay: float = 0.0
     temperature: float = 0.0
     """What scores are divided by before a softmax."""
+    score_scale: float = 0.0
+    """What a teacher's scores are multiplied by for kl and margin-mse; 0 takes 1, or for colbert
+    the tokens of a query where they are cosines: late interaction adds one for each."""
     matryoshka: tuple[int, ...] = ()
     """Shorter widths that the first numbers of a vector are to be good at, for dense."""
     max_length: int = 0
@@ -101,7 +104,7 @@ class RetrieverConfig:
             for name in (
                 *("num_negatives", "max_pairs", "epochs", "batch_size", "mini_batch", "lr"),
                 *("weight_decay", "temperature", "document_regularizer", "query_regularizer"),
-                *("threads", "max_length", "query_length"),
+                *("threads", "max_length", "query_length", "score_scale"),
             )
         }
         for name, number in numbers.items():

@@ -11,6 +11,8 @@ QUERY, DOCUMENT, LABEL = "query", "positive", "label"
 _POINTWISE: tuple[Loss, ...] = ("bce", "mse", "cosent")
 _LISTWISE: tuple[Loss, ...] = ("lambda", "listwise")
 _TAUGHT: tuple[Loss, ...] = ("kl", "margin-mse")
+_MOST_COSINE = 1.001
+"""Rounded, a cosine may exceed 1."""
 
 
 def too_alike(batch_size: int) -> ConfigError:
@@ -21,14 +23,20 @@ def too_alike(batch_size: int) -> ConfigError:
     )
 
 
-def to_dataset(found: PairSet, loss: Loss) -> Any:
+def are_cosines(found: PairSet, loss: Loss) -> bool:
+    """Return whether a teacher's scores that are followed lie between -1 and 1."""
+    scores = (score for pair in found.pairs for score in pair.scores)
+    return loss in _TAUGHT and all(abs(score) <= _MOST_COSINE for score in scores)
+
+
+def to_dataset(found: PairSet, loss: Loss, score_scale: float) -> Any:
     """Return a `datasets.Dataset`; columns of texts stand in the order that losses read them."""
     from datasets import Dataset
 
-    return Dataset.from_dict(columns_of(found.pairs, loss))
+    return Dataset.from_dict(columns_of(found.pairs, loss, score_scale))
 
 
-def columns_of(pairs: Sequence[Pair], loss: Loss) -> dict[str, list[Any]]:
+def columns_of(pairs: Sequence[Pair], loss: Loss, score_scale: float = 1.0) -> dict[str, list[Any]]:
     """Return columns: a row a document, a row a list of documents, or a row a pair."""
     if loss in _POINTWISE:
         rows = [row for pair in pairs for row in _documents(pair, loss)]
@@ -46,7 +54,7 @@ def columns_of(pairs: Sequence[Pair], loss: Loss) -> dict[str, list[Any]]:
     for place in range(number):
         columns[f"negative_{place + 1}"] = [pair.negatives[place] for pair in pairs]
     if loss in _TAUGHT:
-        columns[LABEL] = [list(pair.scores) for pair in pairs]
+        columns[LABEL] = [[score_scale * score for score in pair.scores] for pair in pairs]
     return columns
 
 

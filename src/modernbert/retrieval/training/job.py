@@ -22,7 +22,7 @@ from modernbert.data.table_files import holds_part
 from modernbert.infer.pretrained import Pretrained, load
 from modernbert.retrieval.training import checkpoints
 from modernbert.retrieval.training.config import RetrieverConfig, Start, check_kind, numbers_of
-from modernbert.retrieval.training.examples import too_alike
+from modernbert.retrieval.training.examples import are_cosines, too_alike
 from modernbert.retrieval.training.losses import chosen, is_in_batch, shorter, temperature_of
 from modernbert.retrieval.training.measures import Measure, agreeing, check_measured, searching
 from modernbert.retrieval.training.recipes import recipe_of
@@ -214,6 +214,7 @@ def _decided(
     base_lr = recipe_of(config.recipe, start.kind).base_lr
     lr = config.lr or base_lr * width_factor(width)
     temperature = config.temperature or temperature_of(start.kind, config.loss)
+    scale = config.score_scale or _score_scale(config, model, learned)
     say(
         f"{count(len(learned.pairs))} pairs with {learned.num_negatives} negatives; {config.loss}, "
         f"{size} a step, rate {lr:.1e}, temperature {temperature:g}"
@@ -228,10 +229,24 @@ def _decided(
         mini_batch=min(config.mini_batch, size),
         lr=lr,
         temperature=temperature,
+        score_scale=scale,
         device=cast(Any, device.type),
         precision=precision,
         threads=threads,
     )
+
+
+def _score_scale(config: RetrieverConfig, model: Pretrained, learned: PairSet) -> float:
+    """Return what brings a teacher's scores to the size of the model's own; 0 where nothing does.
+
+    Cosines differ by a tenth where late interaction differs by several: a model that follows them
+    as they are learns that all documents are alike (lab/LOG.md).
+    """
+    late = model.sentence.config.late
+    if late is None or not late.query_length or not are_cosines(learned, config.loss):
+        return 0.0
+    say(f"scores are between -1 and 1: multiplied by {late.query_length}, the tokens of a query")
+    return float(late.query_length)
 
 
 def _description(job: Job) -> Mapping[str, Any]:

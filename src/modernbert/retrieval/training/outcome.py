@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modernbert.base import files
+from modernbert.base.log import say
 from modernbert.base.records import to_plain
 from modernbert.data.judged import JudgedSet
 from modernbert.infer.pretrained import load
@@ -22,7 +23,10 @@ _PLACES = ("step", "epoch", "is_best")
 _SETTINGS = (
     *("loss", "epochs", "batch_size", "lr", "warmup", "temperature", "max_length", "seed"),
 )
-_UNUSUAL = ("matryoshka", "query_length", "query_prompt", "document_prompt", "weight_decay")
+_UNUSUAL = (
+    *("matryoshka", "query_length", "query_prompt", "document_prompt", "weight_decay"),
+    "score_scale",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,12 @@ def settle(job: Job) -> Path:
     """
     folder = job.folder
     found = _outcome(job)
+    best, before = found.best[found.decisive], found.before[found.decisive]
+    if best < before:
+        say(
+            f"{found.decisive} is {best:.4f}, and was {before:.4f} before training: the model is "
+            "worse than the one it began from"
+        )
     _describe(job, found)
     files.write_json(folder / NAME, {"format": FORMAT, **to_plain(found)})
     for name in (PLACE, START):
@@ -95,7 +105,8 @@ def _describe(job: Job, found: Outcome) -> None:
         amount=f"{found.pairs * job.config.epochs:,} pairs",
         epoch=found.epoch,
         decisive=found.decisive,
-        settings=_settings(job.config),
+        settings=_settings(job.config)
+        | {f"{found.decisive} before training": f"{found.before[found.decisive]:.4f}"},
         dev=found.best,
         test={},
         seconds=found.seconds,

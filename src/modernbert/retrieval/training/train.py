@@ -75,7 +75,7 @@ def _run(job: Job, saved: Path | None) -> Path | None:
 
     config, folder, kind = job.config, job.folder, job.start.kind
     torch.set_num_threads(config.threads)
-    rows = to_dataset(job.learned, config.loss)
+    rows = to_dataset(job.learned, config.loss, config.score_scale or 1.0)
     total = live.num_steps(config, len(rows))
     due = frozenset(
         max(1, round(total * part / config.evaluations))
@@ -85,7 +85,9 @@ def _run(job: Job, saved: Path | None) -> Path | None:
     trainer = live.make_trainer(model, rows, kind, config, folder)
     measure = job.measure()
     device = torch.device(config.device)
-    autocast = Autocast(device, choose_precision(config.precision, device, 0))
+    # Products of sparse vectors have no kernel in bfloat16 on a CPU.
+    precision = "float32" if kind == "sparse" else config.precision
+    autocast = Autocast(device, choose_precision(precision, device, 0))
 
     def measured(model: Any) -> dict[str, float]:
         with autocast():

@@ -59,6 +59,7 @@ def test_rows_are_what_losses_read():
     texts = {"query": ["q"], "positive": ["a"], "negative_1": ["b"]}
     assert columns_of(pairs, "contrastive") == texts
     assert columns_of(pairs, "kl") == texts | {"label": [[3.0, 1.0]]}
+    assert columns_of(pairs, "kl", 32.0)["label"] == [[96.0, 32.0]]
     assert columns_of(pairs, "bce") == {
         "query": ["q", "q"],
         "positive": ["a", "b"],

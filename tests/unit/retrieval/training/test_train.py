@@ -58,6 +58,36 @@ def test_a_reranker_learns_at_a_quarter_of_the_usual_rate(plain, pairs, tmp_path
     assert rerank == pytest.approx(dense / 4)
 
 
+@pytest.mark.parametrize(
+    ("kind", "teacher", "scale"),
+    [("colbert", 0.3, 32.0), ("colbert", 3.0, 0.0), ("dense", 0.3, 0.0)],
+)
+def test_cosines_are_brought_to_the_size_of_late_interaction(
+    plain, tmp_path, capsys, kind, teacher, scale
+):
+    many = [row | {"scores": [teacher, 0.1]} for row in rows(20, negatives=1)]
+    path = write_rows(tmp_path / "pairs.jsonl", many)
+    config = create(Start(kind, str(plain)), small_training(path), tmp_path / "out").config
+    assert config.score_scale == scale
+    assert ("multiplied by 32, the tokens of a query" in capsys.readouterr().err) == bool(scale)
+
+
+def test_a_model_that_became_worse_is_not_praised(plain, pairs, tmp_path, capsys):
+    folder = train(Start("dense", str(plain)), small_training(pairs, lr=10.0), tmp_path / "out")
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["best"]["ndcg@10"] < summary["before"]["ndcg@10"]
+    assert (
+        "before training: the model is worse than the one it began from" in capsys.readouterr().err
+    )
+    assert "ndcg@10 before training" in (folder / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_sparse_vectors_are_measured_in_float32(plain, pairs, tmp_path):
+    config = small_training(pairs, precision="bfloat16", epochs=1)
+    assert train(Start("sparse", str(plain)), config, tmp_path / "out") is not None
+
+
 def test_a_reranker_reads_the_texts_of_some_queries_only(capsys):
     names = [str(number) for number in range(400)]
     texts = {name: f"place {name}" for name in names}
