@@ -2,7 +2,8 @@
 
 import fcntl
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -33,3 +34,19 @@ def held(folder: Path, being: str) -> TextIO:
         handle.flush()
         undo.pop_all()
     return handle
+
+
+@contextmanager
+def alone(folder: Path, being: str, result: str) -> Iterator[None]:
+    """Hold a folder meanwhile; nothing of that is left there unless it has its result.
+
+    Raises:
+        ConfigError: another process holds it; `being` says what is done to the folder.
+        MachineError: the folder cannot be written.
+    """
+    with held(folder, being):
+        try:
+            yield
+        finally:
+            if not (folder / result).exists():
+                (folder / LOCK).unlink(missing_ok=True)

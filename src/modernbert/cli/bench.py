@@ -16,6 +16,7 @@ from modernbert.bench.cases import (
     SearchCase,
     TrainingCase,
 )
+from modernbert.cli.arguments import Model
 from modernbert.cli.verb_of import Verbs, run_verb
 
 Out = Path("benchmarks")
@@ -93,7 +94,7 @@ def accelerate(
 
 
 def finetuning(
-    model: Annotated[str, tyro.conf.Positional],
+    model: Model,
     /,
     *,
     case: Annotated[FinetuningCase, tyro.conf.arg(name="")],
@@ -117,7 +118,7 @@ def finetuning(
 
 
 def embedding(
-    model: Annotated[str, tyro.conf.Positional],
+    model: Model,
     /,
     *,
     texts: Path | None = None,

@@ -7,6 +7,7 @@ import tyro
 
 from modernbert.base.errors import CheckpointError, ConfigError
 from modernbert.base.log import count, say
+from modernbert.cli.arguments import Folder, Source
 from modernbert.infer.told import Told
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ _ROUNDINGS = 10.0
 
 
 def convert(
-    source: Annotated[str, tyro.conf.Positional],
-    target: Annotated[Path, tyro.conf.Positional],
+    source: Source,
+    target: Folder,
     /,
     *,
     told: Annotated[Told, tyro.conf.arg(name="")],

@@ -6,13 +6,15 @@ from typing import Annotated
 import tyro
 
 from modernbert.base.log import say
+from modernbert.cli.arguments import Model, Paths
+from modernbert.cli.verbs import given
 from modernbert.data.entry_columns import Keys
 from modernbert.infer.embed_options import EmbedOptions
 
 
 def embed(
-    model: Annotated[str, tyro.conf.Positional],
-    documents: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH...")],
+    model: Model,
+    documents: Paths,
     /,
     *,
     out: Path,
@@ -33,7 +35,7 @@ def embed(
     """
     from modernbert.infer.bulk import embed_corpus
 
-    facts = embed_corpus(model, documents, out, options, keys)
+    facts = embed_corpus(model, [Path(each) for each in given(documents)], out, options, keys)
     what = "a token" if facts.kind == "token" else "a document"
     say(
         f"{facts.documents:,} documents are in {out}: vectors of {facts.dimension} numbers "

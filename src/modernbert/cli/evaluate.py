@@ -11,6 +11,7 @@ import tyro
 
 from modernbert.base.errors import ConfigError
 from modernbert.base.log import say
+from modernbert.cli.arguments import Folder, Model, Models
 from modernbert.cli.verb_of import Verbs, run_verb
 from modernbert.evals.options import EvaluateOptions, RetrievalOptions
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from modernbert.evals.retrieval_results import RetrievalResults
 
 _INTERRUPTED = 130
-
-_Model = Annotated[str, tyro.conf.Positional]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +72,7 @@ def evaluate(arguments: Sequence[str]) -> int:
     return run_verb("evaluate", said, verbs, arguments)
 
 
-def glue(model: _Model, /, *, asked: _Asked) -> int:
+def glue(model: Model, /, *, asked: _Asked) -> int:
     """Fine-tune a model on each of GLUE's eight tasks, and write a scorecard.
 
     The same command again goes on where it was, and repeats nothing that is finished.
@@ -85,7 +84,7 @@ def glue(model: _Model, /, *, asked: _Asked) -> int:
     return _learned("glue", model, asked)
 
 
-def labels(model: _Model, /, *, asked: _Asked) -> int:
+def labels(model: Model, /, *, asked: _Asked) -> int:
     """Fine-tune a model on AG-News, movie reviews, NCBI-disease, GUM, CoNLL-2000 and XQuAD.
 
     The same command again goes on where it was, and repeats nothing that is finished.
@@ -98,7 +97,7 @@ def labels(model: _Model, /, *, asked: _Asked) -> int:
 
 
 def retrieval(
-    model: _Model,
+    model: Model,
     /,
     *,
     searched: _Searched,
@@ -118,7 +117,7 @@ def retrieval(
 
 
 def long(
-    model: _Model,
+    model: Model,
     /,
     *,
     searched: _Searched,
@@ -137,7 +136,7 @@ def long(
 
 
 def code(
-    model: _Model,
+    model: Model,
     /,
     *,
     searched: _Searched,
@@ -156,7 +155,7 @@ def code(
 
 
 def mteb(
-    model: _Model,
+    model: Model,
     /,
     *,
     out: Path,
@@ -184,7 +183,7 @@ def mteb(
 
 
 def similarity(
-    models: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL...")],
+    models: Models,
     /,
     *,
     data: tuple[Path, ...],
@@ -213,8 +212,8 @@ def similarity(
 
 
 def compare(
-    one: Annotated[Path, tyro.conf.Positional],
-    other: Annotated[Path, tyro.conf.Positional],
+    one: Folder,
+    other: Folder,
     /,
     *,
     system: str = "model",
@@ -224,7 +223,7 @@ def compare(
     Args:
         one: Folder that `modernbert evaluate retrieval` wrote.
         other: Another one, of the same sets.
-        system: What is compared: model, bm25, hybrid or reranked.
+        system: What is compared: model, bm25, hybrid, reranked or joined.
     """
     from modernbert.evals import compare as comparing
 

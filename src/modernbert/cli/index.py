@@ -8,6 +8,7 @@ import tyro
 
 from modernbert.base.errors import ConfigError
 from modernbert.base.log import say
+from modernbert.cli.arguments import Folder, Model, Paths
 from modernbert.cli.verbs import given
 from modernbert.data.entry_columns import Keys
 from modernbert.retrieval.options import IndexOptions
@@ -15,12 +16,14 @@ from modernbert.retrieval.options import IndexOptions
 if TYPE_CHECKING:
     from modernbert.data.entries import EntryFiles
 
+_MANY = 4
+"""A part of all documents: as many deleted ones as that are worth writing the others again."""
 _Keys = Annotated[Keys, tyro.conf.arg(name="")]
 
 
 def index(
-    model: Annotated[str, tyro.conf.Positional],
-    docs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DOCS...")],
+    model: Model,
+    docs: Paths,
     /,
     *,
     out: Path,
@@ -72,7 +75,7 @@ class Changes:
 
 
 def update_index(
-    folder: Annotated[Path, tyro.conf.Positional],
+    folder: Folder,
     /,
     *,
     changes: Annotated[Changes, tyro.conf.arg(name="")],
@@ -102,6 +105,9 @@ def update_index(
     if changes.compact:
         found.compact()
     say(f"documents in {folder}: {len(found):,}")
+    deleted = found.facts.num_deleted
+    if deleted > len(found) // _MANY:
+        say(f"deleted ones that still take room there: {deleted:,}; --compact gives it back")
     return 0
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from modernbert.base.log import count
+from modernbert.cli.arguments import Model
 
 if TYPE_CHECKING:
     from modernbert.infer.facts import Facts, TokenizerFacts
@@ -17,7 +18,7 @@ _VERDICTS = {"yes": ("yes", "green"), "wrong": ("reads it wrong", "red"), "no": 
 
 
 def inspect(
-    model: Annotated[str, tyro.conf.Positional],
+    model: Model,
     /,
     *,
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,

@@ -6,11 +6,12 @@ from typing import Annotated
 import tyro
 
 from modernbert.base.log import say
+from modernbert.cli.arguments import Model
 from modernbert.retrieval.mine_options import MineOptions
 
 
 def mine(
-    model: Annotated[str, tyro.conf.Positional],
+    model: Model,
     /,
     *,
     pairs: Path,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from modernbert.base.log import say
+from modernbert.cli.arguments import File, Model
 
 if TYPE_CHECKING:
     from modernbert.data.table import RowFiles
@@ -36,8 +37,8 @@ class PredictOptions:
 
 
 def predict(
-    model: Annotated[str, tyro.conf.Positional],
-    file: Annotated[Path, tyro.conf.Positional],
+    model: Model,
+    file: File,
     /,
     *,
     options: Annotated[PredictOptions, tyro.conf.arg(name="")],

@@ -40,7 +40,7 @@ _DECIDED = {
 class Pretrain:
     """What the command takes."""
 
-    start: tyro.conf.Positional[str] = "tiny"
+    start: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")] = "tiny"
     """Name of a recipe, or the run.json of a run to repeat."""
     out: Path | None = None
     """Folder of the new run."""

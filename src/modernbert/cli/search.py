@@ -12,6 +12,7 @@ import tyro
 from modernbert.base.errors import ConfigError, DataError, reason_of
 from modernbert.base.log import say
 from modernbert.base.records import to_plain
+from modernbert.cli.arguments import Folder, Query
 from modernbert.retrieval.options import SearchOptions
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ class Asking:
 
 
 def search(
-    folder: Annotated[Path, tyro.conf.Positional],
-    query: Annotated[str, tyro.conf.Positional] = "",
+    folder: Folder,
+    query: Query = "",
     /,
     *,
     asking: Annotated[Asking, tyro.conf.arg(name="")],

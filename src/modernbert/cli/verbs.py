@@ -9,11 +9,9 @@ import tyro
 
 from modernbert.base.errors import ConfigError
 from modernbert.base.log import count, say
+from modernbert.cli.arguments import Folder, Model, Paths, Text
 from modernbert.cli.grow import GrowOptions
 from modernbert.data.manifest import BuildOptions
-
-Paths = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH...")]
-Given = Annotated[str, tyro.conf.Positional]
 
 
 def train_tokenizer(
@@ -94,8 +92,8 @@ def train_retriever_help() -> int:
 
 
 def fill(
-    model: Given,
-    text: Given,
+    model: Model,
+    text: Text,
     /,
     *,
     top: int = 5,
@@ -127,8 +125,8 @@ def fill(
 
 
 def grow(
-    source: Given,
-    target: Annotated[Path, tyro.conf.Positional],
+    source: Model,
+    target: Folder,
     /,
     *,
     options: Annotated[GrowOptions, tyro.conf.arg(name="")],
@@ -149,9 +147,9 @@ def grow(
 
 
 def swap_vocabulary(
-    source: Given,
-    tokenizer: Annotated[Path, tyro.conf.Positional],
-    target: Annotated[Path, tyro.conf.Positional],
+    source: Model,
+    tokenizer: Folder,
+    target: Folder,
     /,
 ) -> int:
     """Give a trained model another tokenizer; tokens that both have keep their vectors.
@@ -196,7 +194,7 @@ def demo(*, out: Path = Path("demo"), minutes: float = 7.0) -> int:
     return run_demo(out, minutes)
 
 
-def report(run: Annotated[Path, tyro.conf.Positional], /, *, out: Path | None = None) -> int:
+def report(run: Folder, /, *, out: Path | None = None) -> int:
     """Write the page of a run: curves, phases, held-out text, examples. Works while it trains.
 
     Args:

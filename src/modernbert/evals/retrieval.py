@@ -11,12 +11,14 @@ from pathlib import Path
 from modernbert.base import files
 from modernbert.base.device import choose_device
 from modernbert.base.errors import ConfigError, DataError
+from modernbert.base.lock import alone
 from modernbert.base.log import say
 from modernbert.data.functions import holds_functions, read_functions
 from modernbert.data.judged import JudgedSet, read_judged
 from modernbert.evals.judging import check_installed
 from modernbert.evals.options import RetrievalOptions
 from modernbert.evals.retrieval_results import (
+    NAME,
     Asked,
     RetrievalResults,
     SetResult,
@@ -134,9 +136,15 @@ def run(jobs: Sequence[Job], asked: RetrievalResults, out: Path) -> RetrievalRes
     """Search the sets that a folder has no results of, and write each as it is finished.
 
     Raises:
-        ConfigError: the folder holds results of another model, other options or other sets.
+        ConfigError: the folder holds results of another model, other options or other sets, or
+            another process writes to it.
         MachineError: it cannot be written.
     """
+    with alone(out, "written to", NAME):
+        return _run(jobs, asked, out)
+
+
+def _run(jobs: Sequence[Job], asked: RetrievalResults, out: Path) -> RetrievalResults:
     found = begun(asked, out)
     for job in jobs:
         before = next((each for each in found.sets if each.name == job.name), None)

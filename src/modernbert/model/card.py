@@ -188,7 +188,7 @@ def _limits(facts: CardFacts) -> str:
             "",
             f"- {seen}",
             *([f"- Use transformers 5, not 4: {why}."] if (why := misread(facts.config)) else []),
-            f"- It was made for texts of up to {facts.config.max_length:,} tokens.",
+            f"- It was made for texts of up to {facts.config.max_length:,} tokens.{_cut(facts)}",
             *(
                 ["- Its vectors were not trained to be compared: fine-tune it before searching."]
                 if is_embedding and facts.training is not None
@@ -198,6 +198,20 @@ def _limits(facts: CardFacts) -> str:
             "- The licence of the text it was trained on is not recorded here.",
         ]
     )
+
+
+def _cut(facts: CardFacts) -> str:
+    """Tell where a folder says that less is read than the encoder can."""
+    sentence, longest = facts.sentence, facts.config.max_length
+    if sentence is None:
+        return ""
+    late = sentence.late
+    if late is None:
+        cut = sentence.max_length
+        return f" This folder cuts them after {cut:,}." if cut < longest else ""
+    lengths = {"queries": late.query_length, "documents": late.document_length}
+    cuts = [f"{name} after {length:,}" for name, length in lengths.items() if length]
+    return f" This folder cuts {' and '.join(cuts)}." if cuts else ""
 
 
 def _text(folder: Path) -> str:

@@ -85,6 +85,8 @@ class TuningFacts:
 
     command: str
     """What it was started with, behind `modernbert`."""
+    start: str
+    """The model that it began from, as it was named."""
     parts: tuple[PartRow, ...]
     amount: str
     """How much was learned from, each as often as it was seen."""

@@ -20,9 +20,9 @@ def _learned(facts: TuningFacts) -> str:
         [
             "## Fine-tuning",
             table(("part", "file", "examples"), rows),
-            f"Learned with `modernbert {facts.command}` on {facts.amount}, which "
-            f"took {duration(facts.seconds)} on {code(facts.hardware)} in {facts.precision}. Kept "
-            f"is the model after {epochs}, the best on the dev examples by "
+            f"Learned with `modernbert {facts.command}` from {code(facts.start)} on "
+            f"{facts.amount}, which took {duration(facts.seconds)} on {code(facts.hardware)} in "
+            f"{facts.precision}. Kept is the model after {epochs}, the best on the dev examples by "
             f"{facts.decisive}. Settings: {settings}.",
             f"Made with {versions}{commit}.",
         ]

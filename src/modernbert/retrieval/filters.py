@@ -27,13 +27,13 @@ class Condition:
     """One, or for = and != several of which any is meant."""
 
     def holds(self, metadata: Mapping[str, Any]) -> bool:
-        """Return whether a document meets it; one without the key meets none.
+        """Return whether a document meets it; one without a value equals "" and meets no other.
 
         Numbers are compared as numbers, all else as texts; any member of a list may be equal.
         """
         found = metadata.get(self.key)
-        if found is None:
-            return False
+        if found is None or found == []:
+            return self.sign == "=" and "" in self.values
         if self.sign in _ORDERS:
             return _is_ordered(found, self.values[0], self.sign)
         members = found if isinstance(found, list) else [found]

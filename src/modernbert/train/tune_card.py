@@ -31,6 +31,7 @@ def write(tuning: Tuning, summary: Summary) -> None:
     host = told["machine"]
     facts = TuningFacts(
         command=_COMMANDS.get(start.task, f"finetune {start.task}"),
+        start=short(start.model),
         parts=_parts(tuning, summary),
         amount=f"{summary.tokens:,} tokens",
         epoch=summary.epoch,

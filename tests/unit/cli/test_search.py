@@ -157,8 +157,13 @@ def test_an_index_is_changed(found, tmp_path, capfd):
     with pytest.raises(DataError, match=r"absent\.jsonl does not exist"):
         run(["update-index", found, "--delete", "d4", "--add", absent])
     assert json.loads(Path(found, "index.json").read_text())["num_deleted"] == 0
+    capfd.readouterr()
     assert run(["update-index", found, "--delete", "d4", "d4"]) == 0
-    assert "documents deleted: 1\n" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "documents deleted: 1\n" in said
+    assert "still take room there: 1; --compact gives it back" in said
+    assert run(["update-index", found, "--compact"]) == 0
+    assert "--compact" not in capfd.readouterr().err
 
 
 def test_words_are_searched_without_torch(found):

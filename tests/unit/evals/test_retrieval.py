@@ -2,10 +2,12 @@ import json
 import re
 import sys
 from dataclasses import replace
+from os import getpid
 
 import pytest
 
 from modernbert.base.errors import ConfigError, DataError, MachineError
+from modernbert.base.lock import held
 from modernbert.cli.main import run
 from modernbert.evals.judging import MEASURES
 from modernbert.evals.options import RetrievalOptions
@@ -165,6 +167,15 @@ def test_a_stopped_evaluation_goes_on_with_what_is_missing(model, tmp_path, monk
     assert re.search(r"average +bm25 +1\.0000 +1\.0000 +1\.0000", table)
     told = json.loads((out / "results.json").read_text())
     assert told["averages"]["bm25"]["ndcg@10"] == 1.0
+
+
+def test_two_evaluations_do_not_write_into_one_folder(model, tmp_path):
+    small, out = tmp_path / "small", tmp_path / "out"
+    write_set(small)
+    out.mkdir()
+    with held(out, "written to"), pytest.raises(ConfigError, match=f"written to by .* {getpid()}"):
+        evaluate_retrieval(str(model), [small], out, RetrievalOptions())
+    assert evaluate_retrieval(str(model), [small], out, RetrievalOptions()).sets
 
 
 def test_parts_of_a_group_count_once_in_the_average():

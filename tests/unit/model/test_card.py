@@ -22,7 +22,7 @@ from modernbert.model.card_facts import (
     TuningFacts,
 )
 from modernbert.model.config import MASKED_LM, HeadConfig
-from modernbert.model.sentence_config import SentenceConfig
+from modernbert.model.sentence_config import LateInteraction, SentenceConfig
 from tests.nets import config_of, lively
 
 ODD = "a \"b\" 'c' | `d` ``\n- e: {f} <g> \\ \t\x00 \u202e ☃ 😀 ---\n```\n"
@@ -85,6 +85,7 @@ TRAINING = TrainingFacts(
 
 TUNING = TuningFacts(
     command="finetune classify",
+    start=ODD,
     parts=(PartRow("train", ODD, 1234), PartRow("dev", "a/dev.tsv", 56)),
     amount="98,765 tokens",
     epoch=1.5,
@@ -154,6 +155,16 @@ def test_numbers_are_the_model_s():
     assert "49 `label 49`, and 10 more, see config.json." in page
 
 
+def test_a_page_says_where_its_folder_cuts_texts():
+    longest = config_of().max_length
+    assert "This folder" not in card(facts(None, sentence=SentenceConfig(max_length=longest)))
+    short = card(facts(None, sentence=SentenceConfig(max_length=longest // 2)))
+    assert f"up to {longest:,} tokens. This folder cuts them after {longest // 2:,}." in short
+    late = LateInteraction(form="ColBERT", query_length=32, document_length=300)
+    page = card(facts(None, sentence=SentenceConfig(max_length=longest, late=late)))
+    assert "This folder cuts queries after 32 and documents after 300." in page
+
+
 def test_any_characters_leave_the_page_whole():
     head = HeadConfig(kind="sequence", labels=(ODD, "yes"))
     plain, odd = card(facts(HEADS["sequence"][0])), card(facts(head, training=TRAINING))
@@ -209,7 +220,8 @@ def test_records_of_a_fine_tuning_are_told_before_what_the_encoder_learned(tmp_p
     origin = Origin(training=training_in(tmp_path))
     page = card(facts(head, tuning=TUNING, origin=origin))
     assert f"| train | {code(ODD)} | 1,234 |" in page
-    assert "on 98,765 tokens, which took 1 min 15 s on" in page
+    assert f"`modernbert finetune classify` from {code(ODD)} on 98,765 tokens, which" in page
+    assert "98,765 tokens, which took 1 min 15 s on" in page
     assert "after 1.5 epochs, the best on the dev examples by accuracy. Settings: epochs 2," in page
     assert "| accuracy | 0.8765 | 0.7500 |" in page
     assert page.index("## Fine-tuning") < page.index(origin.training)

@@ -42,6 +42,17 @@ def test_a_document_without_the_key_meets_nothing(written):
     assert not condition.holds({"year": None})
 
 
+def test_a_document_without_a_value_is_found_by_an_empty_one():
+    (is_empty,) = conditions_of(["year="], KNOWN)
+    (is_told,) = conditions_of(["year!="], KNOWN)
+    for kept in ({}, {"year": None}, {"year": ""}, {"year": []}):
+        assert is_empty.holds(kept)
+        assert not is_told.holds(kept)
+    for kept in ({"year": 0}, {"year": False}, {"year": ["a"]}):
+        assert is_told.holds(kept)
+        assert not is_empty.holds(kept)
+
+
 def test_what_is_no_condition_or_no_key_is_refused():
     with pytest.raises(ConfigError, match="--filter 'year' is no condition: write key=value"):
         conditions_of(["year"], KNOWN)

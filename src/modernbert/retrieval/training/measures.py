@@ -62,10 +62,11 @@ def searching(kind: Kind, judged: JudgedSet, seed: int) -> Measure:
     """
     relevant = judged.answers()
     if kind == "rerank":
-        if len(relevant) > _ORDERED:
-            say(f"measured on {_ORDERED} of {len(relevant):,} queries, {_CANDIDATES} texts of each")
-            relevant = _drawn(relevant, seed)
-        return _measured(_reranking(_samples(judged, relevant, seed)))
+        drawn = _drawn(relevant, seed)
+        amount = f"{len(drawn):,}" + (f" of {len(relevant):,}" if drawn is not relevant else "")
+        say(f"measured on {amount} queries, {_CANDIDATES} texts of each")
+        return _measured(_reranking(_samples(judged, drawn, seed)))
+    say(f"measured on {len(relevant):,} queries among {len(judged.documents):,} documents")
     return _measured(_finding(kind, judged, relevant))
 
 
@@ -74,6 +75,7 @@ def agreeing(kind: Kind, pairs: Sequence[Pair]) -> Measure:
 
     A model that gives all pairs one score follows nothing, and has 0.
     """
+    say(f"measured on {len(pairs):,} scored pairs")
     from sentence_transformers.cross_encoder.evaluation import CrossEncoderCorrelationEvaluator
     from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
     from sentence_transformers.sparse_encoder.evaluation import SparseEmbeddingSimilarityEvaluator
@@ -99,6 +101,9 @@ def agreeing(kind: Kind, pairs: Sequence[Pair]) -> Measure:
 
 
 def _drawn(relevant: dict[str, set[str]], seed: int) -> dict[str, set[str]]:
+    """Return what answers some of the queries; all of it where they are few."""
+    if len(relevant) <= _ORDERED:
+        return relevant
     queries = list(relevant)
     places = rng.generator(seed, "measured queries").permutation(len(queries))[:_ORDERED]
     return {queries[place]: relevant[queries[place]] for place in sorted(places.tolist())}

@@ -101,6 +101,7 @@ def _describe(job: Job, found: Outcome) -> None:
     host = told["machine"]
     facts = TuningFacts(
         command=f"train-retriever {job.start.kind}",
+        start=short(job.start.model) if Path(job.start.model).is_dir() else job.start.model,
         parts=_files(job),
         amount=f"{found.pairs * job.config.epochs:,} pairs",
         epoch=found.epoch,
