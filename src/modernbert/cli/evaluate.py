@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -52,7 +52,7 @@ class Searched:
 _Searched = Annotated[Searched, tyro.conf.arg(name="")]
 _Options = Annotated[RetrievalOptions, tyro.conf.arg(name="")]
 _PLAIN = RetrievalOptions()
-_LONG = RetrievalOptions(max_length=(512, 8192))
+_SHORT, _LONG = 512, 8192
 _CODE = RetrievalOptions(distractors=999)
 
 
@@ -121,10 +121,11 @@ def long(
     /,
     *,
     searched: _Searched,
-    options: _Options = _LONG,
+    options: _Options = _PLAIN,
 ) -> int:
     """Search sets of long documents, cut at several lengths: what does reading more bring?
 
+    Without --max-length these are 512 tokens and 8,192, or what the model reads if that is less.
     The same command again goes on where it was.
 
     Args:
@@ -132,7 +133,18 @@ def long(
         searched: What is searched, and where to.
         options: How.
     """
+    if not options.max_length:
+        options = replace(options, max_length=_lengths(model))
     return _searched(model, searched, options)
+
+
+def _lengths(model: str) -> tuple[int, ...]:
+    from modernbert.infer.hub import folder_of
+    from modernbert.model.folder import read_config
+    from modernbert.model.sentence_reader import model_place
+
+    longest = min(_LONG, read_config(model_place(folder_of(model))).max_length)
+    return (_SHORT, longest) if longest > _SHORT else (longest,)
 
 
 def code(

@@ -93,9 +93,11 @@ def update_index(
     if not (changes.delete or changes.add or changes.compact):
         raise ConfigError("there is nothing to do: give --add, --delete or --compact")
     found = Index.open(folder, model=changes.model)
-    # What cannot be read is to be known before anything is deleted.
     added = _documents(changes.add, keys) if changes.add else None
     if changes.delete:
+        if added is not None:
+            # What cannot be added is to be known before anything is deleted.
+            found.check(added, replaces=changes.replace, without=changes.delete)
         unknown = found.delete(changes.delete)
         say(f"documents deleted: {len(set(changes.delete)) - len(unknown):,}")
         if unknown:

@@ -37,6 +37,14 @@ class Entry:
     where: str = ""
     """File and line or row, for sentences about it."""
 
+    def __post_init__(self) -> None:
+        """Refuse what is no character: it cannot be written."""
+        for name in ("id", "title", "text"):
+            if SURROGATE.search(getattr(self, name)):
+                raise DataError(
+                    f"{self.where or 'a document'}: its {name} holds what is no character: mend it"
+                )
+
     @property
     def whole(self) -> str:
         """Title and text, as BEIR joins them: what is read and searched."""
@@ -80,7 +88,7 @@ class EntryFiles:
         self.name = ", ".join(path.name for path in paths)
         self.bytes_read = 0
         """Bytes of the files, as they lie on disk, that were read."""
-        self._parts: list[Table | tuple[Path, str]] = []
+        self._parts: list[_Part] = []
         self.num_binary = 0
         """Files in folders that are no text, and are passed over."""
         contents = []
@@ -96,25 +104,29 @@ class EntryFiles:
     def size_bytes(self) -> int:
         """Bytes of the files, as they lie on disk."""
         return sum(
-            part.size_bytes if isinstance(part, Table) else part[0].stat().st_size
-            for part in self._parts
+            file.size_bytes if isinstance(file, Table) else file.stat().st_size
+            for file, _ in self._parts
         )
 
     def __iter__(self) -> Iterator[Entry]:
         self.bytes_read = 0
-        for part in self._parts:
+        for file, name in self._parts:
             before = self.bytes_read
-            if isinstance(part, Table):
-                for number, row in enumerate(part, start=1):
-                    self.bytes_read = before + part.bytes_read
-                    yield _entry_of(row, self._keys, number)
-                self.bytes_read = before + part.size_bytes
+            if isinstance(file, Table):
+                for number, row in enumerate(file, start=1):
+                    self.bytes_read = before + file.bytes_read
+                    yield _entry_of(row, self._keys, (name, number))
+                self.bytes_read = before + file.size_bytes
             else:
-                yield from _texts_of(*part)
-                self.bytes_read = before + part[0].stat().st_size
+                yield from _texts_of(file, name)
+                self.bytes_read = before + file.stat().st_size
 
 
-def _parts_of(path: Path) -> tuple[list[Table | tuple[Path, str]], str, int]:
+_Part = tuple[Table | Path, str]
+"""A table or a text, and what it is called: in a folder by its path there, else as it was given."""
+
+
+def _parts_of(path: Path) -> tuple[list[_Part], str, int]:
     """Return the tables and texts of a path, a name of their content, and what is no text."""
     if path.is_dir():
         corpus = next((path / name for name in _CORPUS if (path / name).is_file()), None)
@@ -122,15 +134,16 @@ def _parts_of(path: Path) -> tuple[list[Table | tuple[Path, str]], str, int]:
             path = corpus
         elif _is_saved(path):
             table = open_table(path)
-            return [table], digest("".join(map(digest_of, table.files)).encode()), 0
+            content = digest("".join(map(digest_of, table.files)).encode())
+            return [(table, path.as_posix())], content, 0
     if path.is_dir() or path.name.lower().endswith(_TEXTS):
         found = find([path])
-        parts = [
-            (file, name) if kind_of(file) == PLAIN else open_table(file)
+        parts: list[_Part] = [
+            (file if kind_of(file) == PLAIN else open_table(file), name)
             for file, name in found.files
         ]
         return parts, found.fingerprint, len(found.skipped)
-    return [open_table(path)], digest_of(path), 0
+    return [(open_table(path), path.as_posix())], digest_of(path), 0
 
 
 def _is_saved(folder: Path) -> bool:
@@ -142,7 +155,7 @@ def _texts_of(path: Path, name: str) -> Iterator[Entry]:
         yield Entry(text.name, text.text, where=str(path))
 
 
-def _entry_of(row: Row, keys: Keys, number: int) -> Entry:
+def _entry_of(row: Row, keys: Keys, place: tuple[str, int]) -> Entry:
     values = row.values
     if keys.text not in values:
         raise DataError(
@@ -156,7 +169,7 @@ def _entry_of(row: Row, keys: Keys, number: int) -> Entry:
     title = values.get(keys.title)
     used = {keys.text, keys.title, name}
     return Entry(
-        _id_of(row, keys, name, number),
+        _id_of(row, keys, name, place),
         SURROGATE.sub("\ufffd", text or ""),
         SURROGATE.sub("\ufffd", "" if title is None else str(title)),
         _metadata({key: _plain(value) for key, value in values.items() if key not in used}),
@@ -172,10 +185,11 @@ def _metadata(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key != _METADATA} | inner
 
 
-def _id_of(row: Row, keys: Keys, name: str, number: int) -> str:
+def _id_of(row: Row, keys: Keys, name: str, place: tuple[str, int]) -> str:
     if not name and not keys.id:
-        file, _, place = row.where.rpartition(", ")
-        return f"{Path(file).name}:{place.split()[-1] if place else number}"
+        file, number = place
+        line = row.where.rpartition(", ")[2].split()[-1]
+        return f"{file}:{line if line.isdecimal() else number}"
     value = row.values.get(name)
     if value is None or value == "":
         key = name or keys.id

@@ -12,4 +12,5 @@ class Keys:
     title: str = "title"
     """Column of the titles, where there are any."""
     id: str = ""
-    """Column of the ids; without it _id or id, or else the file's name and the line."""
+    """Column of the ids; without it _id or id, or else the file, as it was given, and
+    the line."""

@@ -22,7 +22,9 @@ Holding = Literal["pairs", "negatives", "teacher", "labels"]
 """Queries with documents alone; with negatives; with a teacher's scores of all of them; or each
 pair with a number that says how well it fits."""
 
-_HELD_SHARE, _MOST_HELD = 0.1, 2000
+_HELD_SHARE = 0.1
+MOST_HELD = 2000
+"""Queries that are held out to measure on, at most."""
 _FEWEST_CANDIDATES = 1000
 _CORPUS = ("corpus.jsonl", "corpus.jsonl.gz", "corpus.jsonl.zst")
 
@@ -118,7 +120,7 @@ def held_out(found: PairSet, seed: int) -> tuple[PairSet, PairSet]:
             "--dev FILE"
         )
     order = rng.generator(seed, "held-out queries").permutation(len(queries))
-    size = max(1, min(int(len(queries) * _HELD_SHARE), _MOST_HELD))
+    size = max(1, min(int(len(queries) * _HELD_SHARE), MOST_HELD))
     held = {queries[place] for place in order[:size]}
     learned = [pair for pair in found.pairs if pair.query not in held]
     measured = [pair for pair in found.pairs if pair.query in held]

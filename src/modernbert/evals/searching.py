@@ -25,7 +25,7 @@ from modernbert.evals.options import RetrievalOptions
 from modernbert.evals.retrieval_results import SetResult
 from modernbert.infer.pretrained import Pretrained
 from modernbert.retrieval.exact import scored_at
-from modernbert.retrieval.hits import Best, Chosen, Hits, fused, joined
+from modernbert.retrieval.hits import Best, Chosen, Hits, behind, fused, joined
 from modernbert.retrieval.lexical import Lexical
 from modernbert.retrieval.rerank import rerank
 
@@ -136,8 +136,12 @@ class _Search:
         """Put the best of both, or of the model alone, in the reranker's order, and in both."""
         last = self._by.named(HYBRID if self._options.bm25 else MODEL)[self._by.lengths[-1]]
         first = [found.first(self._options.num_reranked) for found in self.runs[last]]
-        self.runs[RERANKED] = rerank(reranker, self._asked, self._texts, first)
-        self.runs[JOINED] = joined(first, self.runs[RERANKED])
+        reranked = rerank(reranker, self._asked, self._texts, first)
+        # What nobody read again stays behind, in its order, or recall would be of the others alone.
+        for name, found in ((RERANKED, reranked), (JOINED, joined(first, reranked))):
+            self.runs[name] = [
+                behind(best, whole) for best, whole in zip(found, self.runs[last], strict=True)
+            ]
 
     def _others(self, hits: Sequence[Hits]) -> list[Hits]:
         """Leave each query's own document out, and then what is more than was asked for."""

@@ -32,7 +32,7 @@ class Condition:
         Numbers are compared as numbers, all else as texts; any member of a list may be equal.
         """
         found = metadata.get(self.key)
-        if found is None or found == []:
+        if found in (None, "", []):
             return self.sign == "=" and "" in self.values
         if self.sign in _ORDERS:
             return _is_ordered(found, self.values[0], self.sign)
@@ -67,9 +67,9 @@ def conditions_of(written: Sequence[str], keys: Collection[str]) -> tuple[Condit
 def _is_equal(found: object, value: str) -> bool:
     if isinstance(found, bool):
         return str(found).lower() == value.lower()
-    number = _number(value)
-    if isinstance(found, int | float) and number is not None:
-        return found == number
+    one, other = _number(found), _number(value)
+    if one is not None and other is not None:
+        return one == other
     return str(found) == value
 
 

@@ -138,6 +138,13 @@ def joined(found: Sequence[Hits], again: Sequence[Hits]) -> list[Hits]:
     return both
 
 
+def behind(best: Hits, whole: Hits) -> Hits:
+    """Return the best, then what else was found, in its order, with scores that say no more."""
+    others = whole.numbers[~np.isin(whole.numbers, best.numbers)]
+    low = best.scores.min(initial=0.0) - np.arange(1, len(others) + 1, dtype=np.float32)
+    return Hits(np.concatenate([best.numbers, others]), np.concatenate([best.scores, low]))
+
+
 def in_order(numbers: NDArray[np.int64], scores: NDArray[np.float32]) -> Hits:
     """Return documents and their scores, the best first."""
     order = np.lexsort((numbers, -scores))

@@ -14,7 +14,7 @@ import numpy as np
 from modernbert.base import files
 from modernbert.base.errors import ConfigError, DataError
 from modernbert.base.log import say
-from modernbert.data.entries import Entry
+from modernbert.data.entries import Entry, EntryFiles
 from modernbert.infer.reading import check_list
 from modernbert.retrieval import index_files, looking
 from modernbert.retrieval.answers import Embed, Found, answers_of, entries_of
@@ -39,7 +39,7 @@ _FUSED = 100
 class Index:
     """Documents with their vectors and words, in a folder.
 
-    An opened index stays what it was when it was opened, whatever others write.
+    An opened index stays what it was while others add and delete; `compact` ends it.
     """
 
     def __init__(self, folder: Path, model: str = "", device: str = "auto") -> None:
@@ -111,6 +111,15 @@ class Index:
             fill(writer, documents, self.model, replaces=replaces)
         self._take(index_files.read_facts(self.folder))
 
+    def check(self, documents: EntryFiles, *, replaces: bool, without: Sequence[str]) -> None:
+        """Refuse documents that `add` would refuse once those `without` are deleted.
+
+        Raises:
+            DataError: one cannot be read, or its id is there twice.
+        """
+        with Writer(self.folder) as writer:
+            writer.check(documents, replaces=replaces, without=without)
+
     def delete(self, ids: Sequence[str]) -> list[str]:
         """Delete documents, and return the ids that no document has."""
         with Writer(self.folder) as writer:
@@ -149,7 +158,12 @@ class Index:
         return self._ranked(queries, options or SearchOptions())[0]
 
     def rank_vectors(self, vectors: "Sequence[Query]", options: SearchOptions) -> list[Hits]:
-        """Return numbers and scores for queries whose vectors are known, each [T N] in float32."""
+        """Return numbers and scores for queries whose vectors are known, each [T N] in float32.
+
+        Raises:
+            ConfigError: a query has as many numbers as no document.
+        """
+        looking.check_widths(vectors, self._facts.dim)
         return self._by_vectors(vectors, self._masks(options.filter), options, options.number)
 
     def ids(self, hits: Hits) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from modernbert.base.errors import ConfigError
 from modernbert.retrieval.compare import Query, score_rows
 from modernbert.retrieval.hits import Best, Hits
 from modernbert.retrieval.index_files import Kind
@@ -23,6 +24,20 @@ _WIDER = 4
 """How many vectors are asked for, for each document that is wanted."""
 _NEAR_TOKEN = 64
 """How many vectors are asked for, for each token of a query."""
+
+
+def check_widths(queries: Sequence[Query], dim: int) -> None:
+    """Refuse vectors that cannot be compared with those of an index.
+
+    Raises:
+        ConfigError: a query has as many numbers as no document.
+    """
+    for query in queries:
+        if query.ndim != 2 or query.shape[1] != dim:
+            raise ConfigError(
+                f"a query has vectors of shape {query.shape}, and documents have {dim} numbers "
+                "each: encode it by the index's model"
+            )
 
 
 def by_vectors(

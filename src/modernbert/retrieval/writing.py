@@ -80,7 +80,7 @@ class Writer:
         if isinstance(entries, EntryFiles):
             size = entries.size_bytes
             if not (source and source.rows):
-                self._look_through(entries, replaces=replaces)
+                self.check(entries, replaces=replaces)
         pending, empty, seen = Pending(), list[str](), 0
         with meter("documents", max(1, size)) as bar:
             for group in groups(entries):
@@ -172,12 +172,17 @@ class Writer:
             )
         )
 
-    def _look_through(self, entries: EntryFiles, *, replaces: bool) -> None:
-        """Refuse files that would be refused after hours otherwise."""
+    def check(self, entries: EntryFiles, *, replaces: bool, without: Collection[str] = ()) -> None:
+        """Refuse documents that would be refused after hours otherwise.
+
+        Raises:
+            DataError: one cannot be read, or has an id that is there twice or in the index, other
+                than of those `without`.
+        """
         is_maybe = self._may_hold(surveyed([entries]))
         if not replaces and is_maybe.any():
             for entry, maybe in zip(entries, is_maybe, strict=True):
-                if maybe:
+                if maybe and entry.id not in without:
                     self._known([entry], Pending(), replaces=False)
 
     def _may_hold(self, names: NDArray[np.uint64]) -> NDArray[np.bool_]:

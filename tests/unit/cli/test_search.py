@@ -153,6 +153,11 @@ def test_an_index_is_changed(found, tmp_path, capfd):
         run(["update-index", found])
     with pytest.raises(ConfigError, match="one of the paths is empty"):
         run(["update-index", found, "--add", ""])
+    for broken in ('{"id": "d5", "text": 5}', '{"id": "d4", "text": "there already"}'):
+        (tmp_path / "broken.jsonl").write_text('{"id": "d9", "text": "fine"}\n' + broken + "\n")
+        with pytest.raises(DataError, match=r"broken\.jsonl, line 2"):
+            run(["update-index", found, "--delete", "d2", "--add", str(tmp_path / "broken.jsonl")])
+    assert json.loads(Path(found, "index.json").read_text())["num_deleted"] == 0
     absent = str(tmp_path / "absent.jsonl")
     with pytest.raises(DataError, match=r"absent\.jsonl does not exist"):
         run(["update-index", found, "--delete", "d4", "--add", absent])

@@ -52,6 +52,7 @@ def test_nothing_but_this_package_speaks(plain, pairs, tmp_path):
         str(pairs),
         "47 pairs with 0 negatives; contrastive, 8 a step, rate 1.0e-03, temperature 1",
         "cpu with 1 threads, float32",
+        "measured on 5 queries among 52 documents",
         "before training",
         "step 3",
         "step 7",

@@ -1,5 +1,6 @@
 import gzip
 import json
+from pathlib import Path
 
 import pytest
 
@@ -47,7 +48,17 @@ def test_columns_have_other_names_and_rows_without_ids_their_lines(tmp_path):
         ("k1", "H", "x = 1", {}),
         ("k2", "", "y = 2", {}),
     ]
-    assert [each.id for each in read(path, text="code")] == ["docs.csv:2", "docs.csv:3"]
+    assert [each.id for each in read(path, text="code")] == [f"{path}:2", f"{path}:3"]
+
+
+def test_rows_without_ids_of_files_of_one_name_are_told_apart(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("f/a", "f/b"):
+        Path(folder).mkdir(parents=True)
+        Path(folder, "docs.jsonl").write_text(json.dumps({"text": folder}) + "\n")
+    given = [Path("f/a/docs.jsonl"), Path("f/b/docs.jsonl")]
+    assert [each.id for each in EntryFiles(given)] == ["f/a/docs.jsonl:1", "f/b/docs.jsonl:1"]
+    assert [each.id for each in EntryFiles([Path("f")])] == ["a/docs.jsonl:1", "b/docs.jsonl:1"]
 
 
 def test_parquet_is_read_and_what_json_lacks_becomes_text(tmp_path):

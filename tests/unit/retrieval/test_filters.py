@@ -18,6 +18,8 @@ KNOWN = {"year": 2020, "lang": "en", "tags": ["a", "b"], "is_open": True, "text_
         ("year<=2020", True),
         ("year<9", False),
         ("text_year>999", True),
+        ("text_year=2021.0", True),
+        ("text_year!=2021.0", False),
         ("lang=en|de", True),
         ("lang!=en|de", False),
         ("lang!=fr", True),
@@ -40,6 +42,7 @@ def test_a_document_without_the_key_meets_nothing(written):
     (condition,) = conditions_of([written], KNOWN)
     assert not condition.holds({"lang": "en"})
     assert not condition.holds({"year": None})
+    assert not condition.holds({"year": ""})
 
 
 def test_a_document_without_a_value_is_found_by_an_empty_one():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from modernbert.retrieval.hits import Best, Chosen, Hits, fused, joined, standardised
+from modernbert.retrieval.hits import Best, Chosen, Hits, behind, fused, joined, standardised
 
 
 @pytest.mark.parametrize("size", [1, 3, 50])
@@ -96,3 +96,14 @@ def test_two_models_are_joined_by_what_stands_out_in_each():
     np.testing.assert_allclose(both.scores, np.sort(total)[::-1], rtol=1e-6)
     nothing = Hits(np.empty(0, np.int64), np.empty(0, np.float32))
     assert not joined([nothing], [nothing])[0].numbers.size
+
+
+def test_what_was_not_read_again_stays_behind_in_its_order():
+    whole = Hits(np.array([4, 9, 1, 7]), np.float32([4.0, 3.0, 2.0, 1.0]))
+    best = Hits(np.array([9, 4]), np.float32([0.5, -2.0]))
+    found = behind(best, whole)
+    assert found.numbers.tolist() == [9, 4, 1, 7]
+    assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
+    assert len({*found.scores.tolist()}) == 4
+    nothing = Hits(np.array([], dtype=np.int64), np.float32([]))
+    assert behind(nothing, whole).numbers.tolist() == [4, 9, 1, 7]

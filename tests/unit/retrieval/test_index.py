@@ -236,3 +236,12 @@ def test_a_model_that_scores_is_told_from_one_that_embeds(tmp_path, capfd):
     assert "scorer labels texts: its vectors were not made to be compared" in capfd.readouterr().err
     make_index(tmp_path / "plain", "dense", DOCUMENTS[:3])
     assert "not made to be compared" not in capfd.readouterr().err
+
+
+def test_vectors_and_texts_that_do_not_fit_are_refused(tmp_path):
+    index = make_index(tmp_path, "dense", DOCUMENTS)
+    with pytest.raises(ConfigError, match=r"shape \(1, 3\), and documents have \d+ numbers"):
+        index.rank_vectors([np.zeros((1, 3), dtype=np.float32)], DENSE)
+    for broken in ({"id": "a\ud800", "text": "b"}, {"id": "a", "text": "\ud800"}):
+        with pytest.raises(DataError, match=r"a document: its (id|text) holds what is no"):
+            index.add([Entry(**broken)])

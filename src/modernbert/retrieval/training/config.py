@@ -32,8 +32,9 @@ class RetrieverConfig:
     """File or folder of queries and what answers them, or a folder in BEIR's layout (its train
     judgements)."""
     dev: str = ""
-    """The same to measure on; without it the dev part of the folder of --pairs, or a tenth of the
-    queries, at most 2,000, which is held out."""
+    """The same to measure on, read whole; without it the dev part of the folder of --pairs (of a
+    folder in BEIR's layout the first 2,000 dev judgements), or a tenth of the queries, at most
+    2,000, which is held out."""
     evaluate: str = ""
     """Folder in BEIR's layout to measure on instead."""
     split: str = "test"
@@ -70,8 +71,9 @@ class RetrieverConfig:
     temperature: float = 0.0
     """What scores are divided by before a softmax."""
     score_scale: float = 0.0
-    """What a teacher's scores are multiplied by for kl and margin-mse; 0 takes 1, or for colbert
-    the tokens of a query where they are cosines: late interaction adds one for each."""
+    """What a teacher's scores are multiplied by for kl and margin-mse; 0 takes 1, or where they are
+    cosines the tokens of a query for colbert, which adds one for each, and 1 / temperature for
+    dense by kl, which divides its own."""
     matryoshka: tuple[int, ...] = ()
     """Shorter widths that the first numbers of a vector are to be good at, for dense."""
     max_length: int = 0

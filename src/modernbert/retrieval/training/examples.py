@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from modernbert.base.errors import ConfigError
+from modernbert.base.log import say
 from modernbert.data.pairs import Pair, PairSet
-from modernbert.retrieval.training.recipes import Loss
+from modernbert.retrieval.training.recipes import Kind, Loss
 
 QUERY, DOCUMENT, LABEL = "query", "positive", "label"
 _POINTWISE: tuple[Loss, ...] = ("bce", "mse", "cosent")
@@ -27,6 +28,30 @@ def are_cosines(found: PairSet, loss: Loss) -> bool:
     """Return whether a teacher's scores that are followed lie between -1 and 1."""
     scores = (score for pair in found.pairs for score in pair.scores)
     return loss in _TAUGHT and all(abs(score) <= _MOST_COSINE for score in scores)
+
+
+def scale_of_cosines(kind: Kind, loss: Loss, query_length: int, temperature: float) -> float:
+    """Return what brings a teacher's cosines to the size of a model's own scores; 0 is as they are.
+
+    Cosines differ by a tenth where late interaction differs by several, and so does a cosine over a
+    temperature: a model that follows them as they are learns that all documents are alike
+    (lab/LOG.md).
+
+    Raises:
+        ConfigError: nobody knows how large products of these vectors are to be.
+    """
+    if kind == "sparse":
+        raise ConfigError(
+            f"the scores are cosines, and {loss} of sparse has products of any size follow them: "
+            "say how large with --score-scale, or give --loss contrastive"
+        )
+    if kind == "colbert" and query_length:
+        say(f"the scores are cosines: multiplied by {query_length}, the tokens of a query")
+        return float(query_length)
+    if kind == "dense" and loss == "kl":
+        say(f"the scores are cosines: divided by {temperature:g}, as the model's own are")
+        return 1 / temperature
+    return 0.0
 
 
 def to_dataset(found: PairSet, loss: Loss, score_scale: float) -> Any:

@@ -17,12 +17,19 @@ from modernbert.base.log import count, say
 from modernbert.base.records import from_plain, to_plain
 from modernbert.data.judged import JudgedSet, read_judged
 from modernbert.data.pair_columns import PairColumns
-from modernbert.data.pairs import PairOptions, PairSet, held_out, read_pairs, to_judged
+from modernbert.data.pairs import (
+    MOST_HELD,
+    PairOptions,
+    PairSet,
+    held_out,
+    read_pairs,
+    to_judged,
+)
 from modernbert.data.table_files import holds_part
 from modernbert.infer.pretrained import Pretrained, load
 from modernbert.retrieval.training import checkpoints
 from modernbert.retrieval.training.config import RetrieverConfig, Start, check_kind, numbers_of
-from modernbert.retrieval.training.examples import are_cosines, too_alike
+from modernbert.retrieval.training.examples import are_cosines, scale_of_cosines, too_alike
 from modernbert.retrieval.training.losses import chosen, is_in_batch, shorter, temperature_of
 from modernbert.retrieval.training.measures import Measure, agreeing, check_measured, searching
 from modernbert.retrieval.training.recipes import recipe_of
@@ -74,7 +81,7 @@ def create(start: Start, config: RetrieverConfig, folder: Path) -> Job:
     """
     check_kind(config, start.kind)
     _check_folder(folder)
-    recipe = recipe_of(config.recipe, start.kind)
+    recipe, is_asked = recipe_of(config.recipe, start.kind), config.batch_size > 0
     config = dataclasses.replace(config, **cast(dict[str, Any], numbers_of(config, recipe)))
     learned, measured = _parts(config, tell=True)
     _check_learned(config.pairs, learned)
@@ -84,8 +91,8 @@ def create(start: Start, config: RetrieverConfig, folder: Path) -> Job:
     if config.matryoshka:
         shorter(config.matryoshka, model.embed(["x"]).shape[1])
     config = _decided(config, start, model, learned)
-    if is_in_batch(config.loss) and _most_different(learned) < config.batch_size:
-        raise too_alike(config.batch_size)
+    if is_in_batch(config.loss):
+        config = _fitting(config, learned, is_asked=is_asked)
     if (folder / START).exists() and not _holds(folder / START, model):
         raise _occupied(folder)
     job = Job(folder, start, config, learned, measured)
@@ -150,10 +157,13 @@ def _parts(config: RetrieverConfig, *, tell: bool) -> tuple[PairSet, PairSet | J
         say(f"{config.pairs}: {note}")
     if config.evaluate:
         return found, read_judged(Path(config.evaluate), config.split)
+    all_rows = dataclasses.replace(options, num_negatives=0, most=0)
     if config.dev:
-        return found, read_pairs(Path(config.dev), options)
+        return found, read_pairs(Path(config.dev), all_rows)
+    if (path / "qrels" / "dev.tsv").is_file():
+        return found, read_pairs(path, dataclasses.replace(all_rows, most=MOST_HELD), "dev")
     if holds_part(path, "dev"):
-        return found, read_pairs(path, options, "dev")
+        return found, read_pairs(path, all_rows, "dev")
     return held_out(found, config.seed)
 
 
@@ -191,6 +201,22 @@ def _most_different(learned: PairSet) -> int:
     return min(len(queries), len({pair.positive for pair in learned.pairs}))
 
 
+def _fitting(config: RetrieverConfig, learned: PairSet, *, is_asked: bool) -> RetrieverConfig:
+    """Return a size that batches of different texts can have, where nobody asked for another.
+
+    Raises:
+        ConfigError: no batch of that size has different texts alone.
+    """
+    most = _most_different(learned)
+    if most >= config.batch_size:
+        return config
+    size = most // 2
+    if is_asked or size < _FEWEST:
+        raise too_alike(config.batch_size)
+    say(f"{most} pairs at most are of different texts: {size} a step")
+    return dataclasses.replace(config, batch_size=size, mini_batch=min(config.mini_batch, size))
+
+
 def _check_learned(where: str, learned: PairSet) -> None:
     if len(learned.pairs) < _FEWEST:
         raise DataError(
@@ -214,7 +240,11 @@ def _decided(
     base_lr = recipe_of(config.recipe, start.kind).base_lr
     lr = config.lr or base_lr * width_factor(width)
     temperature = config.temperature or temperature_of(start.kind, config.loss)
-    scale = config.score_scale or _score_scale(config, model, learned)
+    scale = config.score_scale
+    if not scale and are_cosines(learned, config.loss):
+        late = model.sentence.config.late
+        query_length = (late.query_length or 0) if late else 0
+        scale = scale_of_cosines(start.kind, config.loss, query_length, temperature)
     say(
         f"{count(len(learned.pairs))} pairs with {learned.num_negatives} negatives; {config.loss}, "
         f"{size} a step, rate {lr:.1e}, temperature {temperature:g}"
@@ -234,19 +264,6 @@ def _decided(
         precision=precision,
         threads=threads,
     )
-
-
-def _score_scale(config: RetrieverConfig, model: Pretrained, learned: PairSet) -> float:
-    """Return what brings a teacher's scores to the size of the model's own; 0 where nothing does.
-
-    Cosines differ by a tenth where late interaction differs by several: a model that follows them
-    as they are learns that all documents are alike (lab/LOG.md).
-    """
-    late = model.sentence.config.late
-    if late is None or not late.query_length or not are_cosines(learned, config.loss):
-        return 0.0
-    say(f"scores are between -1 and 1: multiplied by {late.query_length}, the tokens of a query")
-    return float(late.query_length)
 
 
 def _description(job: Job) -> Mapping[str, Any]:

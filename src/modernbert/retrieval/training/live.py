@@ -60,7 +60,15 @@ def open_live(kind: Kind, folder: Path, device: str) -> Any:
     return accelerate(model)
 
 
-def make_trainer(model: Any, rows: Any, kind: Kind, config: RetrieverConfig, folder: Path) -> Any:
+def make_trainer(
+    model: Any,
+    rows: Any,
+    kind: Kind,
+    config: RetrieverConfig,
+    folder: Path,
+    *,
+    follows_cosines: bool,
+) -> Any:
     """Make the trainer of a kind; it saves and measures only when it is told to."""
     import sentence_transformers
 
@@ -80,6 +88,7 @@ def make_trainer(model: Any, rows: Any, kind: Kind, config: RetrieverConfig, fol
         matryoshka=config.matryoshka,
         document_regularizer=config.document_regularizer,
         query_regularizer=config.query_regularizer,
+        follows_cosines=follows_cosines,
     )
     trainer = getattr(sentence_transformers, f"{name}Trainer")(
         model=model, args=arguments, loss=make_loss(model, options)

@@ -6,7 +6,9 @@ from functools import partial
 from typing import Any
 
 from modernbert.base.errors import ConfigError
+from modernbert.base.log import say
 from modernbert.data.pairs import Holding, PairSet
+from modernbert.retrieval.training.examples import are_cosines
 from modernbert.retrieval.training.recipes import Kind, Loss
 
 FITS: dict[Loss, dict[Kind, tuple[Holding, ...]]] = {
@@ -58,6 +60,8 @@ class LossOptions:
     matryoshka: tuple[int, ...]
     document_regularizer: float
     query_regularizer: float
+    follows_cosines: bool = False
+    """Whether a teacher's scores are cosines, which are compared with the model's own."""
 
     @property
     def is_cached(self) -> bool:
@@ -73,6 +77,9 @@ def chosen(kind: Kind, loss: Loss, found: PairSet) -> Loss:
     """
     holding = found.holding
     name = _AUTO[kind].get(holding, "contrastive") if loss == "auto" else loss
+    if loss == "auto" and kind == "sparse" and are_cosines(found, name):
+        say("the scores are cosines, which products of sparse vectors are far from: passed over")
+        name = "contrastive"
     if name == "bce" and holding == "labels" and not _are_shares(found):
         if loss != "auto":
             raise ConfigError("bce learns from scores between 0 and 1: give these, or --loss mse")
@@ -115,7 +122,12 @@ def _dense(model: Any, options: LossOptions) -> Any:
             similarity_fct=util.pairwise_cos_sim,
             student_temperature=temperature,
         ),
-        "margin-mse": losses.MarginMSELoss,
+        "margin-mse": partial(
+            losses.MarginMSELoss,
+            similarity_fct=util.pairwise_cos_sim
+            if options.follows_cosines
+            else util.pairwise_dot_score,
+        ),
         "cosent": partial(losses.CoSENTLoss, scale=1 / temperature),
     }
     loss = makers[options.loss](model)

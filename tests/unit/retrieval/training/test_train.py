@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 import modernbert
 from modernbert.base.errors import CheckpointError, ConfigError, DataError, TrainingError
@@ -60,16 +61,73 @@ def test_a_reranker_learns_at_a_quarter_of_the_usual_rate(plain, pairs, tmp_path
 
 @pytest.mark.parametrize(
     ("kind", "teacher", "scale"),
-    [("colbert", 0.3, 32.0), ("colbert", 3.0, 0.0), ("dense", 0.3, 0.0)],
+    [("colbert", 0.3, 32.0), ("colbert", 3.0, 0.0), ("dense", 0.3, 20.0), ("dense", 3.0, 0.0)],
 )
-def test_cosines_are_brought_to_the_size_of_late_interaction(
+def test_cosines_are_brought_to_the_size_of_the_model_s_own_scores(
     plain, tmp_path, capsys, kind, teacher, scale
 ):
     many = [row | {"scores": [teacher, 0.1]} for row in rows(20, negatives=1)]
     path = write_rows(tmp_path / "pairs.jsonl", many)
     config = create(Start(kind, str(plain)), small_training(path), tmp_path / "out").config
     assert config.score_scale == scale
-    assert ("multiplied by 32, the tokens of a query" in capsys.readouterr().err) == bool(scale)
+    assert ("the scores are cosines: " in capsys.readouterr().err) == bool(scale)
+
+
+def test_a_model_that_is_its_own_teacher_has_nothing_to_learn(plain, tmp_path):
+    teacher = modernbert.load(plain)
+    pairs = [
+        (f"where is place {n}", f"this is place {n}", f"place {n + 1} is it") for n in range(24)
+    ]
+    vectors = [teacher.embed(texts) for texts in zip(*pairs, strict=True)]
+    query, *documents = (torch.nn.functional.normalize(each) for each in vectors)
+    scores = torch.stack([(query * each).sum(1) for each in documents], 1)
+    scored = [
+        {"query": q, "positive": p, "negative": n, "scores": s}
+        for (q, p, n), s in zip(pairs, scores.tolist(), strict=True)
+    ]
+    path = write_rows(tmp_path / "pairs.jsonl", scored)
+    norms = {}
+    for loss, scale in (("kl", 0.0), ("margin-mse", 0.0), ("kl", 1.0)):
+        out = tmp_path / f"{loss}-{scale}"
+        train(Start("dense", str(plain)), small_training(path, loss=loss, score_scale=scale), out)
+        norms[loss, scale] = rows_of(out / "metrics.jsonl")[0]["grad_norm"]
+    # What is right already has no gradient; cosines as they are would teach smaller differences.
+    assert max(norms["kl", 0.0], norms["margin-mse", 0.0]) < 1e-3 < norms["kl", 1.0]
+
+
+def test_sparse_vectors_follow_no_cosines(plain, tmp_path, capsys):
+    many = [row | {"scores": [0.3, 0.1]} for row in rows(20, negatives=1)]
+    path = write_rows(tmp_path / "pairs.jsonl", many)
+    begun = create(Start("sparse", str(plain)), small_training(path), tmp_path / "auto")
+    assert begun.config.loss == "contrastive"
+    assert "which products of sparse vectors are far from: passed over" in capsys.readouterr().err
+    asked = small_training(path, loss="margin-mse")
+    with pytest.raises(ConfigError, match="margin-mse of sparse has products of any size follow"):
+        create(Start("sparse", str(plain)), asked, tmp_path / "asked")
+    scaled = small_training(path, loss="margin-mse", score_scale=50.0)
+    assert create(Start("sparse", str(plain)), scaled, tmp_path / "out").config.score_scale == 50
+
+
+def test_a_batch_that_nobody_asked_for_is_as_large_as_can_be(plain, tmp_path, capsys):
+    many = [row | {"positive": f"this is place {n // 2}"} for n, row in enumerate(rows(12))]
+    path = write_rows(tmp_path / "pairs.jsonl", many)
+    begun = create(Start("dense", str(plain)), small_training(path, batch_size=0), tmp_path / "out")
+    assert begun.config.batch_size == 3
+    assert "6 pairs at most are of different texts: 3 a step" in capsys.readouterr().err
+
+
+def test_what_is_measured_on_is_read_whole(plain, tmp_path):
+    path = write_rows(tmp_path / "pairs.jsonl", rows(40))
+    dev = write_rows(tmp_path / "dev.jsonl", rows(30))
+    few = small_training(path, dev=str(dev), max_pairs=10)
+    begun = create(Start("dense", str(plain)), few, tmp_path / "file")
+    assert (len(begun.learned.pairs), len(begun.measured.pairs)) == (10, 30)
+    folder = write_set(tmp_path / "set")
+    for part in ("train", "dev"):
+        (folder / "qrels" / f"{part}.tsv").write_bytes((folder / "qrels" / "test.tsv").read_bytes())
+    few = small_training(folder, batch_size=2)
+    begun = create(Start("dense", str(plain)), few, tmp_path / "beir")
+    assert begun.measured.fingerprint == begun.learned.fingerprint
 
 
 def test_a_model_that_became_worse_is_not_praised(plain, pairs, tmp_path, capsys):
