@@ -30,6 +30,11 @@ def are_cosines(found: PairSet, loss: Loss) -> bool:
     return loss in _TAUGHT and all(abs(score) <= _MOST_COSINE for score in scores)
 
 
+def follows_cosines(found: PairSet, loss: Loss, score_scale: float) -> bool:
+    """Return whether a model's own cosines are to be like a teacher's: these are not scaled."""
+    return score_scale in (0.0, 1.0) and are_cosines(found, loss)
+
+
 def scale_of_cosines(kind: Kind, loss: Loss, query_length: int, temperature: float) -> float:
     """Return what brings a teacher's cosines to the size of a model's own scores; 0 is as they are.
 

@@ -21,7 +21,7 @@ from modernbert.base.errors import UserError
 from modernbert.base.log import meter, say
 from modernbert.retrieval.training import checkpoints, live
 from modernbert.retrieval.training.config import RetrieverConfig, Start
-from modernbert.retrieval.training.examples import are_cosines, to_dataset, too_alike
+from modernbert.retrieval.training.examples import follows_cosines, to_dataset, too_alike
 from modernbert.retrieval.training.job import START, Job, create, forget, reopen
 from modernbert.retrieval.training.outcome import is_finished, settle
 from modernbert.retrieval.training.quiet import quiet
@@ -82,7 +82,7 @@ def _run(job: Job, saved: Path | None) -> Path | None:
         for part in range(1, config.evaluations + 1)
     )
     model = live.open_live(kind, saved or folder / START, config.device)
-    follows = are_cosines(job.learned, config.loss)
+    follows = follows_cosines(job.learned, config.loss, config.score_scale)
     trainer = live.make_trainer(model, rows, kind, config, folder, follows_cosines=follows)
     measure = job.measure()
     device = torch.device(config.device)

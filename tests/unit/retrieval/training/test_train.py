@@ -16,6 +16,7 @@ from modernbert.data.tokenizer import Tokenizer
 from modernbert.infer.classify import label_scores
 from modernbert.retrieval.exact import search
 from modernbert.retrieval.training.config import RetrieverConfig, Start
+from modernbert.retrieval.training.examples import follows_cosines
 from modernbert.retrieval.training.job import create, reopen
 from modernbert.retrieval.training.measures import agreeing, searching
 from modernbert.retrieval.training.train import resume, train
@@ -86,6 +87,13 @@ def test_a_model_that_is_its_own_teacher_has_nothing_to_learn(plain, tmp_path):
         for (q, p, n), s in zip(pairs, scores.tolist(), strict=True)
     ]
     path = write_rows(tmp_path / "pairs.jsonl", scored)
+    learned = create(Start("dense", str(plain)), small_training(path), tmp_path / "read").learned
+    assert [follows_cosines(learned, "margin-mse", scale) for scale in (0, 1, 20)] == [
+        True,
+        True,
+        False,
+    ]
+    assert not follows_cosines(learned, "contrastive", 0)
     norms = {}
     for loss, scale in (("kl", 0.0), ("margin-mse", 0.0), ("kl", 1.0)):
         out = tmp_path / f"{loss}-{scale}"
