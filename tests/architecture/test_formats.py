@@ -12,6 +12,7 @@ from modernbert.data.stream import StreamState
 from modernbert.evals.results import Results, Score, SeedResult, TaskResult
 from modernbert.evals.sweep import Sweep
 from modernbert.infer.embeddings import EmbeddingsFacts, InputFacts
+from modernbert.infer.export.record import Export, Proof, Written
 from modernbert.infer.facts import Facts, TokenizerFacts
 from modernbert.kernels.scaling import RopeScaling
 from modernbert.model.config import EncoderConfig, HeadConfig
@@ -58,6 +59,7 @@ PARTS = {
         *(Facts, TokenizerFacts, Opening),
     ),
     "Embeddings of a corpus": (EmbeddingsFacts, InputFacts),
+    "Exports": (Export, Written, Proof),
     "Demo folder": (Summary,),
     "Index folder": (IndexFacts, Reading, SegmentFacts, AddedFacts),
 }

@@ -36,10 +36,13 @@ DOORS = {
     "tensorboard": ("train/metrics.py",),
     "huggingface_hub": ("infer/hub.py",),
     "mteb": ("evals/mteb/",),
-    "onnxruntime": ("bench/runtimes.py",),
+    "nncf": ("infer/export/writing.py",),
+    # onnxruntime.quantization imports it.
+    "onnx": ("infer/export/writing.py",),
+    "onnxruntime": ("bench/runtimes.py", "infer/export/"),
     # torch.onnx imports it.
-    "onnxscript": ("bench/runtimes.py",),
-    "openvino": ("bench/runtimes.py",),
+    "onnxscript": ("bench/runtimes.py", "infer/export/writing.py"),
+    "openvino": ("bench/runtimes.py", "infer/export/"),
     "ray": ("infer/bulk_ray.py",),
     "rich": ("base/log.py", "cli/", "train/metrics.py"),
     "safetensors": ("model/stored.py", "train/checkpoint.py"),

@@ -8,6 +8,7 @@ from modernbert.cli.convert import convert
 from modernbert.cli.distill import distill
 from modernbert.cli.embed import embed
 from modernbert.cli.evaluate import evaluate
+from modernbert.cli.export import export
 from modernbert.cli.finetune import finetune
 from modernbert.cli.index import index, update_index
 from modernbert.cli.inspect import inspect
@@ -43,6 +44,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "report": verbs.report,
     "fill": verbs.fill,
     "convert": convert,
+    "export": export,
     "inspect": inspect,
     "grow": verbs.grow,
     "swap-vocabulary": verbs.swap_vocabulary,

@@ -9,6 +9,7 @@ import tyro
 
 from modernbert.base.log import say
 from modernbert.cli.arguments import File, Model
+from modernbert.infer.told import Runtime
 
 if TYPE_CHECKING:
     from modernbert.data.table import RowFiles
@@ -34,6 +35,9 @@ class PredictOptions:
     """Add every label, word or likely answer with its probability."""
     can_be_none: bool = False
     """Let a question have no answer in its text."""
+    runtime: Runtime = "torch"
+    """What computes: torch; int8, the same with matrices in 8 bits on a CPU; or a graph of a folder
+    that `modernbert export` wrote."""
 
 
 def predict(
@@ -61,7 +65,7 @@ def predict(
     form = "jsonl" if options.out is None else form_of(options.out)
     if options.out is not None and options.out.exists() and file.exists():
         _check_other(options.out, file)
-    opened = load(model)
+    opened = load(model, runtime=options.runtime)
     table = _rows_of(file, opened, options)
     columns = Columns(options.text, options.pair, options.choices)
     wishes = Wishes(gives_all=options.probabilities, can_be_none=options.can_be_none)

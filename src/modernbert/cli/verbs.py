@@ -12,6 +12,7 @@ from modernbert.base.log import count, say
 from modernbert.cli.arguments import Folder, Model, Paths, Text
 from modernbert.cli.grow import GrowOptions
 from modernbert.data.manifest import BuildOptions
+from modernbert.infer.told import Runtime
 
 
 def train_tokenizer(
@@ -99,6 +100,7 @@ def fill(
     top: int = 5,
     as_json: bool = False,
     revision: str | None = None,
+    runtime: Runtime = "torch",
 ) -> int:
     """Guess the [MASK]s of a text.
 
@@ -109,12 +111,15 @@ def fill(
         top: Candidates to show.
         as_json: Print JSON: a list of candidates for each [MASK].
         revision: Branch, tag or commit of a model on the hub; the same as @revision.
+        runtime: What computes: torch; int8, the same with matrices in 8 bits on a CPU; or a graph
+            of a folder that `modernbert export` wrote.
     """
     from modernbert.base.records import to_plain
     from modernbert.infer.fill import fill as guess
     from modernbert.infer.pretrained import load
 
-    guesses = guess(load(model, revision=revision), sys.stdin.read() if text == "-" else text, top)
+    opened = load(model, revision=revision, runtime=runtime)
+    guesses = guess(opened, sys.stdin.read() if text == "-" else text, top)
     if as_json:
         print(json.dumps(to_plain(guesses), ensure_ascii=False))
         return 0

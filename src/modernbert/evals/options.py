@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modernbert.base.errors import ConfigError
+from modernbert.infer.told import Runtime
 from modernbert.retrieval.options import check_rerank
 
 _RERANKED = 100
@@ -61,6 +62,9 @@ class RetrievalOptions:
     ignore_identical_ids: bool = False
     """Leave a document out that has its query's own id, as ArguAna and Quora want it."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    runtime: Runtime = "torch"
+    """What computes: torch; int8, the same with matrices in 8 bits on a CPU; or a graph of a folder
+    that `modernbert export` wrote. Rerankers are always computed by torch."""
 
     def __post_init__(self) -> None:
         """Reject numbers without sense."""

@@ -106,7 +106,7 @@ def opened(model: str, options: RetrievalOptions) -> Searcher:
         MachineError: the device is not there.
     """
     device = choose_device(options.device)
-    found = load(model).to(device)
+    found = load(model, runtime=options.runtime).to(device)
     warn_of_head(model, found)
     reranker = load(options.reranker).to(device) if options.reranker else None
     if reranker is not None:
@@ -119,7 +119,7 @@ def opened(model: str, options: RetrievalOptions) -> Searcher:
 def asked_of(model: str, by: Searcher, options: RetrievalOptions) -> RetrievalResults:
     """Return what an evaluation is of, before anything is searched."""
     asked = Asked(
-        model_fingerprint=fingerprint_of_model(model),
+        model_fingerprint=fingerprint_of_model(model, options.runtime),
         reranker_fingerprint=fingerprint_of_model(options.reranker) if options.reranker else "",
         split=options.split,
         lengths=by.lengths,

@@ -46,7 +46,7 @@ def evaluate_similarity(
         CheckpointError: a model cannot be read.
         DataError: a file cannot be read, or holds no pairs whose numbers differ.
     """
-    sets = [(str(path), *_pairs(path)) for path in data]
+    sets = [(str(path), *read_pairs(path)) for path in data]
     autocast = Autocast(choose_device(device), "float32")
     found = []
     for model in models:
@@ -78,7 +78,12 @@ def lines_of(found: Sequence[Agreement]) -> str:
     return text_table(rows, ("model", "pairs of", "number", "Spearman", "Pearson"))
 
 
-def _pairs(path: Path) -> tuple[list[str], list[str], metrics.Values]:
+def read_pairs(path: Path) -> tuple[list[str], list[str], metrics.Values]:
+    """Read rows of two texts and a number.
+
+    Raises:
+        DataError: a file cannot be read, or holds no pairs whose numbers differ.
+    """
     table = open_table(path, "test")
     rows = [row.values for row in first_rows(table)]
     columns = guess(Columns(), rows, str(path))

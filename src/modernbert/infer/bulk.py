@@ -54,7 +54,7 @@ def embed_corpus(
     inputs = [EntryFiles([path], keys) for path in paths]
     if options.threads and options.engine == "local":
         torch.set_num_threads(options.threads)
-    opened = load(model).to(choose_device(options.device))
+    opened = load(model, runtime=options.runtime).to(choose_device(options.device))
     facts = counted(out, facts_of(model, opened, inputs, options), inputs)
     files.make_folder(out)
     with held(out, "written"):
@@ -71,13 +71,11 @@ def embed_corpus(
 
 
 def _described(facts: EmbeddingsFacts, opened: Pretrained, missing: int) -> str:
-    weight = next(opened.parameters())
-    computed = str(weight.dtype).removeprefix("torch.")
     before = f" behind {facts.prompt!r}" if facts.prompt else ""
     rest = "" if missing == facts.num_shards else f", {missing} of {facts.num_shards} shards to do"
     return (
         f"{facts.documents:,} documents{before}, cut at {facts.max_length} tokens, computed in "
-        f"{computed} on {weight.device}, kept as {facts.dtype}{rest}"
+        f"{opened.computes}, kept as {facts.dtype}{rest}"
     )
 
 

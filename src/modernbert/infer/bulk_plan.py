@@ -49,7 +49,7 @@ def facts_of(
         )
     return EmbeddingsFacts(
         model=model,
-        model_fingerprint=fingerprint_of_model(model),
+        model_fingerprint=fingerprint_of_model(model, options.runtime),
         version=machine.versions().get("modernbert", ""),
         kind="text" if config.late is None else "token",
         dimension=_dimension(opened, options.dimensions),
@@ -60,6 +60,7 @@ def facts_of(
         shard_documents=options.shard_documents,
         inputs=tuple(InputFacts(each.name, each.size_bytes, each.fingerprint) for each in inputs),
         documents=0,
+        runtime=options.runtime,
     )
 
 
@@ -116,13 +117,20 @@ def begun(out: Path, facts: EmbeddingsFacts) -> EmbeddingsFacts:
 
 
 def _check_same(out: Path, known: EmbeddingsFacts, now: EmbeddingsFacts) -> None:
+    _check_told(out, known, now, ("runtime",))
     if known.model_fingerprint != now.model_fingerprint:
         raise CheckpointError(
             f"{out} was begun with another model than {now.model} is now: give another --out"
         )
     if known.inputs != now.inputs:
         raise DataError(f"{out} was begun with other documents: give another --out")
-    for name in ("shard_documents", "dtype", "dimension", "prompt", "max_length"):
+    _check_told(out, known, now, ("shard_documents", "dtype", "dimension", "prompt", "max_length"))
+
+
+def _check_told(
+    out: Path, known: EmbeddingsFacts, now: EmbeddingsFacts, names: Sequence[str]
+) -> None:
+    for name in names:
         before, after = (getattr(facts, name) for facts in (known, now))
         if before != after:
             raise ConfigError(

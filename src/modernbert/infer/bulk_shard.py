@@ -77,11 +77,12 @@ def embed_shard(work: Work, number: int, documents: Sequence[Entry]) -> int:
 def _opened(work: Work) -> Pretrained:
     if work.threads:
         torch.set_num_threads(work.threads)
-    if fingerprint_of_model(work.model) != read_facts(Path(work.out)).model_fingerprint:
+    facts = read_facts(Path(work.out))
+    if fingerprint_of_model(work.model, facts.runtime) != facts.model_fingerprint:
         raise CheckpointError(
             f"{work.model} is another model on one of the machines: copy the same one to all"
         )
-    return load(work.model).to(choose_device(work.device))
+    return load(work.model, runtime=facts.runtime).to(choose_device(work.device))
 
 
 def parted(documents: Iterable[Entry], size: int = PART) -> Iterator[list[Entry]]:
@@ -175,10 +176,10 @@ def _vectors(
     late = model.sentence.config.late
     if late is None:
         before = reading.num_prompt_tokens(model.tokenizer, facts.prompt, facts.max_length)
-        rows = embed.vectors_of_texts(model.model, model.sentence, read.ids, before)
+        rows = embed.vectors_of_texts(model.runs, model.sentence, read.ids, before)
         return _array(rows[:, : facts.dimension]), np.ones(len(rows), dtype=np.int64)
     texts = [reading.ReadText(ids, len(ids)) for ids in read.ids]
-    found = embed.vectors_of_tokens(model.model, model.sentence, texts)
+    found = embed.vectors_of_tokens(model.runs, model.sentence, texts)
     kept = [
         vectors[reading.kept(model.tokenizer, late, ids, is_query=False)]
         for vectors, ids in zip(found, read.ids, strict=True)

@@ -7,13 +7,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from modernbert.base.errors import ConfigError
 from modernbert.batch import Layout, PackedBatch, positions, segments, split
 from modernbert.data.tokenizer import Ids
 from modernbert.infer.batching import plan
-from modernbert.infer.encode import encode
+from modernbert.infer.encode import encoded, scored
+from modernbert.infer.export.running import ExportedModel, Runs
 from modernbert.infer.reading import ReadText
 from modernbert.model.expansion import encode_to
-from modernbert.model.model import Model
 from modernbert.model.sentence import Sentence
 
 BATCH_TOKENS = 16_384
@@ -24,7 +25,7 @@ _SPARSE_BATCH_TOKENS = 1024
 
 @torch.no_grad()
 def vectors_of_texts(
-    model: Model, sentence: Sentence, documents: Sequence[Ids], num_prompt: int = 0
+    model: Runs, sentence: Sentence, documents: Sequence[Ids], num_prompt: int = 0
 ) -> Float[Tensor, "S N"]:
     """Return one float32 vector a document, in their order, on the model's device."""
     is_sparse = sentence.config.is_sparse
@@ -32,8 +33,7 @@ def vectors_of_texts(
     for numbers, batch in batches(
         model, documents, _SPARSE_BATCH_TOKENS if is_sparse else BATCH_TOKENS
     ):
-        x = encode(model.encoder, batch)
-        x = model.scores(x, batch.layout) if is_sparse else x
+        x = (scored if is_sparse else encoded)(model, batch)
         vectors = sentence.shortened(sentence(x, batch.layout, num_prompt)).float()
         found = vectors.new_empty(len(documents), vectors.shape[1]) if found is None else found
         found[numbers] = vectors
@@ -43,7 +43,7 @@ def vectors_of_texts(
 
 @torch.no_grad()
 def vectors_of_parts(
-    model: Model, sentence: Sentence, documents: Sequence[Ids], parts: Sequence[Sequence[int]]
+    model: Runs, sentence: Sentence, documents: Sequence[Ids], parts: Sequence[Sequence[int]]
 ) -> list[Float[Tensor, "parts N"]]:
     """Return for each document a vector a part, each document read as a whole.
 
@@ -52,7 +52,7 @@ def vectors_of_parts(
     """
     found: dict[int, Tensor] = {}
     for numbers, batch in batches(model, documents, BATCH_TOKENS):
-        x = encode(model.encoder, batch)
+        x = encoded(model, batch)
         lengths = [length for number in numbers for length in parts[number]]
         vectors = sentence.shortened(sentence(x, Layout.of(lengths).to(x.device))).float()
         found |= dict(
@@ -63,7 +63,7 @@ def vectors_of_parts(
 
 @torch.no_grad()
 def vectors_of_tokens(
-    model: Model, sentence: Sentence, texts: Sequence[ReadText]
+    model: Runs, sentence: Sentence, texts: Sequence[ReadText]
 ) -> list[Float[Tensor, "T N"]]:
     """Return for each text one float32 vector a token, on the model's device."""
     late = sentence.config.late
@@ -72,7 +72,12 @@ def vectors_of_tokens(
     for numbers, batch in batches(model, [text.ids for text in texts], BATCH_TOKENS):
         counts = [texts[number].num_read for number in numbers]
         if is_attended or sum(counts) == len(batch.ids):
-            x = encode(model.encoder, batch)
+            x = encoded(model, batch)
+        elif isinstance(model, ExportedModel):
+            raise ConfigError(
+                "this model fills queries up with tokens that nobody reads, which a graph cannot: "
+                "leave --runtime out"
+            )
         else:
             x = encode_to(model.encoder, batch, _first(counts, batch))
         vectors = sentence(x, batch.layout).float()
@@ -81,14 +86,13 @@ def vectors_of_tokens(
 
 
 def batches(
-    model: Model, documents: Sequence[Ids], budget: int
+    model: Runs, documents: Sequence[Ids], budget: int
 ) -> Iterator[tuple[list[int], PackedBatch]]:
     """Yield batches on the model's device, each with the numbers of its documents."""
-    device = model.encoder.embeddings.tok_embeddings.weight.device
     for numbers in plan([len(ids) for ids in documents], budget):
         some = [documents[number] for number in numbers]
         ids = torch.from_numpy(np.concatenate(some))
-        yield numbers, PackedBatch(ids, Layout.of([len(each) for each in some])).to(device)
+        yield numbers, PackedBatch(ids, Layout.of([len(each) for each in some])).to(model.device)
 
 
 def _first(counts: list[int], batch: PackedBatch) -> Tensor:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modernbert.base.errors import ConfigError
+from modernbert.infer.told import Runtime
 
 Dtype = Literal["float32", "float16", "int8"]
 
@@ -32,6 +33,9 @@ class EmbedOptions:
     """Threads that compute a shard; 0 takes all here, and one on Ray. Another number of threads
     rounds otherwise."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    runtime: Runtime = "torch"
+    """What computes: torch; int8, the same with matrices in 8 bits on a CPU; or a graph of a folder
+    that `modernbert export` wrote."""
 
     def __post_init__(self) -> None:
         """Reject numbers without sense."""

@@ -23,6 +23,7 @@ from modernbert.base.errors import ConfigError, DataError, reason_of
 from modernbert.base.files import read_json, write_json
 from modernbert.base.records import from_plain, to_plain
 from modernbert.infer.embed_options import Dtype
+from modernbert.infer.told import Runtime
 
 FORMAT = 1
 NAME = "embeddings.json"
@@ -61,6 +62,8 @@ class EmbeddingsFacts:
     shard_documents: int
     inputs: tuple[InputFacts, ...]
     documents: int
+    runtime: Runtime = "torch"
+    """What computed them."""
     is_finished: bool = False
     cut: int = 0
     """Documents that were longer; 0 until it is finished, as are the next two."""

@@ -11,12 +11,34 @@ from torch.nn.modules import module as modules
 from modernbert.base.threads import side_by_side
 from modernbert.batch import Layout, PackedBatch, split
 from modernbert.data.packing import SHARE_TOKENS, even_shares
+from modernbert.infer.export.running import ExportedModel, Runs
 from modernbert.model.config import EncoderConfig
 from modernbert.model.count import forward_flops
 from modernbert.model.encoder import Encoder
 
 _UNEVEN = 1.05
 """How much longer than the average the longest share may take, or the others wait too long."""
+
+
+@torch.no_grad()
+def encoded(model: Runs, batch: PackedBatch) -> Float[Tensor, "T D"]:
+    """Encode every token.
+
+    Raises:
+        ConfigError: a graph gives its head's scores alone.
+    """
+    if isinstance(model, ExportedModel):
+        return model.encoded(batch)
+    return encode(model.encoder, batch)
+
+
+@torch.no_grad()
+def scored(model: Runs, batch: PackedBatch) -> Float[Tensor, "rows N"]:
+    """Return the head's scores, or encoded tokens when there is no head."""
+    if isinstance(model, ExportedModel):
+        found: Tensor = model(batch)
+        return found
+    return model.scores(encode(model.encoder, batch), batch.layout)
 
 
 @torch.no_grad()

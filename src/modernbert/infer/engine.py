@@ -10,6 +10,7 @@ from modernbert.infer.choose import Option, choose
 from modernbert.infer.classify import Label, Text, classify
 from modernbert.infer.pretrained import Pretrained, load
 from modernbert.infer.tag import Entity, Untagged, tag
+from modernbert.infer.told import Runtime
 from modernbert.tasks.spans import MAX_ANSWER_TOKENS
 
 
@@ -29,8 +30,12 @@ class Engine:
         revision: str | None = None,
         token: str | None = None,
         device: str = "auto",
+        runtime: Runtime = "torch",
     ) -> "Engine":
         """Open a model folder or one of the hub, see `load`, on a device: "auto", "cpu", "cuda".
+
+        `runtime` "int8" keeps matrices in 8 bits, for a CPU; others name a graph of a folder that
+        `modernbert export` wrote, such as "onnx-int8".
 
         Raises:
             CheckpointError: the folder is not a ModernBERT, or the hub does not give it.
@@ -38,7 +43,7 @@ class Engine:
             DataError: there is no tokenizer.
             MachineError: the device is not there.
         """
-        opened = load(path_or_hub_id, revision=revision, token=token)
+        opened = load(path_or_hub_id, revision=revision, token=token, runtime=runtime)
         return cls(opened.to(choose_device(device)))
 
     def classify(self, texts: Sequence[Text]) -> list[list[Label]]:

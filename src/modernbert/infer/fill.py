@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from modernbert.base.errors import ConfigError, DataError
 from modernbert.batch import pack
+from modernbert.infer.encode import scored
+from modernbert.infer.export.running import ExportedModel
 from modernbert.infer.pretrained import Pretrained
 from modernbert.model.heads import MaskedLMHead
 
@@ -33,10 +37,8 @@ def fill(model: Pretrained, text: str, top: int = 5) -> list[list[Guess]]:
 
 def guess(model: Pretrained, ids: list[int], masked: list[int], top: int) -> list[list[Guess]]:
     """Rank candidates for these places of one document, [CLS] and [SEP] included."""
-    assert isinstance(model.head, MaskedLMHead)
     with torch.no_grad():
-        x = model.encoder(pack([ids]).to(next(model.parameters()).device))
-        shares = model.head.logits(x[masked]).float().softmax(-1)
+        shares = _logits(model, ids, masked).float().softmax(-1)
     best = shares.topk(min(top, shares.shape[-1]))
     return [
         [Guess(model.tokenizer.decode([token]), share) for token, share in zip(*row, strict=True)]
@@ -44,8 +46,17 @@ def guess(model: Pretrained, ids: list[int], masked: list[int], top: int) -> lis
     ]
 
 
+def _logits(model: Pretrained, ids: list[int], masked: list[int]) -> Float[Tensor, "M V"]:
+    batch = pack([ids]).to(model.runs.device)
+    if isinstance(model.runs, ExportedModel):
+        return scored(model.runs, batch)[masked]
+    assert isinstance(model.head, MaskedLMHead)
+    return model.head.logits(model.encoder(batch)[masked])
+
+
 def _check(model: Pretrained, num_tokens: int, num_masks: int, top: int) -> None:
-    if not isinstance(model.head, MaskedLMHead):
+    head = model.model.head_config
+    if head is None or head.kind != "masked_lm":
         raise ConfigError("this model has no masked-LM head, so it cannot fill [MASK]")
     if top < 1:
         raise ConfigError(f"top is {top}: ask for at least 1 candidate")

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from modernbert.base.errors import CheckpointError, ConfigError
+from modernbert.infer.export.record import NAME, PLACES
+from modernbert.infer.told import Runtime
 from modernbert.model.stored import PICKLE
 
 _FILES = (
@@ -38,14 +40,19 @@ _OURS = {"mini": "modernbert-mini"}
 
 
 def folder_of(
-    path_or_hub_id: str | Path, *, revision: str | None = None, token: str | None = None
+    path_or_hub_id: str | Path,
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    runtime: Runtime = "torch",
 ) -> Path:
     """Return the folder of that name, that of an installed model, or one with what the hub has.
 
     Installed packages offer models as entry points of the group `modernbert.models`: a name, and
     the path of a folder. Other names are ids on the Hugging Face hub, and may carry a revision:
     `owner/name@revision`. What was downloaded once is taken from the hub's cache when the hub is
-    out of reach. Without a token, HF_TOKEN or the saved login is used.
+    out of reach. Without a token, HF_TOKEN or the saved login is used. Of a graph, its own files
+    are downloaded in place of weights.
 
     Raises:
         CheckpointError: there is no such folder, or the hub does not give it.
@@ -67,7 +74,7 @@ def folder_of(
         found = _installed(str(path_or_hub_id))
         if found is not None:
             return found
-        return _downloaded(*_one_revision(str(path_or_hub_id), revision), token)
+        return _downloaded(*_one_revision(str(path_or_hub_id), revision), token, runtime)
     if not stat.S_ISDIR(mode):
         raise CheckpointError(f"{path} is a file: give the folder that holds the model")
     if revision is not None:
@@ -105,18 +112,25 @@ def _one_revision(name: str, revision: str | None) -> tuple[str, str | None]:
     return hub_id, revision or told
 
 
-def _downloaded(hub_id: str, revision: str | None, token: str | None) -> Path:
+def _downloaded(hub_id: str, revision: str | None, token: str | None, runtime: Runtime) -> Path:
     if hub_id.count("/") > 1 or hub_id.startswith((".", "/", "~")) or os.sep * 2 in hub_id:
         raise CheckpointError(f"there is no folder {hub_id}, and it is no hub id (owner/name)")
     from huggingface_hub import snapshot_download
 
     try:
         found = snapshot_download(
-            hub_id, revision=revision, token=token, allow_patterns=list(WANTED)
+            hub_id, revision=revision, token=token, allow_patterns=_wanted(runtime)
         )
     except Exception as error:  # those of the library's HTTP client share no base with the others
         _refuse(hub_id, revision, error)
     return Path(found)
+
+
+def _wanted(runtime: Runtime) -> list[str]:
+    if runtime == "torch" or runtime == "int8":
+        return [*WANTED]
+    graph = Path(PLACES[runtime]).with_suffix(".*").as_posix()
+    return [*(name for name in WANTED if not name.startswith("model")), NAME, graph]
 
 
 def dataset_folder(hub_id: str, wanted: Sequence[str]) -> Path:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Self
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,13 +12,22 @@ from modernbert.base.errors import CheckpointError, ConfigError
 from modernbert.batch import PackedBatch
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.infer import embed, reading
+from modernbert.infer.export.record import NAME as EXPORT
+from modernbert.infer.export.record import Export, Form, read_export
+from modernbert.infer.export.running import ExportedModel, Runs, open_proven
+from modernbert.infer.fingerprint import fingerprint_of_model
 from modernbert.infer.hub import folder_of, split_revision
-from modernbert.model import card, sentence_reader, sentence_writer
+from modernbert.infer.matching import check_marks, check_match
+from modernbert.infer.told import Runtime
+from modernbert.model import card, sentence_reader, sentence_writer, stored
 from modernbert.model import folder as model_folder
 from modernbert.model.card_facts import CardFacts, Origin
 from modernbert.model.config import EncoderConfig
 from modernbert.model.encoder import Encoder
 from modernbert.model.heads import Head
+from modernbert.model.hf_kept import kept_of
+from modernbert.model.init import outline
+from modernbert.model.int8 import round_matrices
 from modernbert.model.late_keys import as_pylate
 from modernbert.model.model import Model
 from modernbert.model.opens import TOKENIZER
@@ -39,6 +49,23 @@ class Pretrained(nn.Module):
         self.tokenizer = tokenizer
         self.sentence = sentence or Sentence(SentenceConfig(max_length=model.config.max_length))
         self.origin = Origin()
+        self.graph: ExportedModel | None = None
+        """The same model as another runtime runs it; `model` may have no weights then."""
+        self.runtime: Runtime = "torch"
+
+    @property
+    def runs(self) -> Runs:
+        """What reads packed batches: the graph where there is one, else the model."""
+        return self.model if self.graph is None else self.graph
+
+    @property
+    def computes(self) -> str:
+        """Say in which numbers, and on what, texts are read."""
+        if self.graph is not None:
+            return f"{self.runtime} on cpu"
+        weight = self.encoder.embeddings.tok_embeddings.weight
+        numbers = "8 bits" if self.runtime == "int8" else str(weight.dtype).removeprefix("torch.")
+        return f"{numbers} on {weight.device}"
 
     @property
     def encoder(self) -> Encoder:
@@ -64,9 +91,16 @@ class Pretrained(nn.Module):
         limit, longest = self.tokenizer.max_length, self.config.max_length
         return longest if limit is None else min(limit, longest)
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        # What another runtime or 8 bits hold does not move, or become another format.
+        if self.runtime != "torch":
+            return self
+        found: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return found
+
     def forward(self, batch: PackedBatch) -> Float[Tensor, "rows _"]:
         """Return the head's output, or the encoder's when there is no head."""
-        output: Tensor = self.model(batch)
+        output: Tensor = self.runs(batch)
         return output
 
     def embed(self, texts: Sequence[str], prompt: str | None = None) -> Float[Tensor, "S N"]:
@@ -85,7 +119,7 @@ class Pretrained(nn.Module):
         before = reading.prompt_named(config, prompt)
         documents = reading.with_ends(self.tokenizer, texts, before, config.max_length)
         count = reading.num_prompt_tokens(self.tokenizer, before, config.max_length)
-        return embed.vectors_of_texts(self.model, self.sentence, documents, count)
+        return embed.vectors_of_texts(self.runs, self.sentence, documents, count)
 
     def token_vectors(self, texts: Sequence[str], *, is_query: bool) -> list[Float[Tensor, "T N"]]:
         """Return for each text a float32 vector for each token that counts in scoring.
@@ -98,7 +132,7 @@ class Pretrained(nn.Module):
         if config.late is None:
             raise ConfigError("this model gives each text one vector: use embed")
         read = reading.side_of(self.tokenizer, config, texts, is_query=is_query)
-        vectors = embed.vectors_of_tokens(self.model, self.sentence, read)
+        vectors = embed.vectors_of_tokens(self.runs, self.sentence, read)
         places = (
             reading.kept(self.tokenizer, config.late, text.ids, is_query=is_query) for text in read
         )
@@ -111,9 +145,15 @@ class Pretrained(nn.Module):
         unless it is a card that was written here and not changed.
 
         Raises:
-            ConfigError: the folder holds something that is not a model.
+            ConfigError: the folder holds something that is not a model, or this one has no
+                weights of its own, as its runtime is not "torch".
             MachineError: it could not be written.
         """
+        if self.runtime != "torch":
+            raise ConfigError(
+                f"a model that was opened with runtime {self.runtime!r} has no weights to save: "
+                "open it without one"
+            )
         target = Path(folder).resolve()
         is_used = target.is_dir() and any(target.iterdir())
         if is_used and not _is_replaceable(target):
@@ -151,23 +191,48 @@ def load(
     revision: str | None = None,
     token: str | None = None,
     tokenizer: str | Path | None = None,
+    runtime: Runtime = "torch",
 ) -> Pretrained:
     """Open a model folder, or download one from the Hugging Face hub and open it.
 
     Nothing in a checkpoint is executed. A folder wins over a hub id of the same name. `revision`
     is a branch, a tag or a commit, and may follow the id after an `@` instead; without a token,
     HF_TOKEN or the saved login is used. `tokenizer` is a folder whose tokenizer takes the place of
-    the model's own.
+    the model's own. `runtime` "int8" rounds matrices to 8 bits as the folder is opened, for a CPU;
+    the others name a graph of a folder that `modernbert export` wrote.
 
     Raises:
-        CheckpointError: the folder is not a ModernBERT, or the hub does not give it.
+        CheckpointError: the folder is not a ModernBERT, or the hub does not give it; a graph is
+            missing, or is not what was proven to be like the model.
         ConfigError: the other tokenizer lacks what tells queries from documents, or what is given
             is no name.
         DataError: there is no tokenizer.
     """
-    folder = folder_of(path_or_hub_id, revision=revision, token=token)
+    folder = folder_of(path_or_hub_id, revision=revision, token=token, runtime=runtime)
+    export = read_export(folder) if (folder / EXPORT).is_file() else None
+    is_rounded_here = runtime == "int8" and not (export and "int8" in export.graphs)
+    if runtime != "torch" and not is_rounded_here:
+        return _exported(folder, runtime, export or read_export(folder), tokenizer)
     place = sentence_reader.model_place(folder)
-    model, words = model_folder.read(place), Path(tokenizer or place)
+    if export is not None and not stored.has_weights(place):
+        raise CheckpointError(
+            f"{folder} holds what was exported, and no weights: name one with --runtime, "
+            f"{' or '.join(export.graphs)}"
+        )
+    model = model_folder.read(place)
+    if runtime == "int8":
+        round_matrices(model)
+    opened = _opened(folder, model, path_or_hub_id, tokenizer)
+    opened.runtime = runtime
+    return opened
+
+
+def _opened(
+    folder: Path, model: Model, named: str | Path, tokenizer: str | Path | None
+) -> Pretrained:
+    """Gather what a folder has around a model."""
+    place = sentence_reader.model_place(folder)
+    words = Path(tokenizer or place)
     tokens = Tokenizer.load(words)
     check_match(words, model.config, tokens)
     sentence = sentence_reader.read_sentence(folder, model)
@@ -178,46 +243,25 @@ def load(
     if sentence.config.has_lower_case:
         tokens = tokens.lower_cased()
     opened = Pretrained(model, tokens, sentence)
-    hub_id = "" if Path(path_or_hub_id).is_dir() else split_revision(str(path_or_hub_id))[0]
+    hub_id = "" if Path(named).is_dir() else split_revision(str(named))[0]
     opened.origin = Origin(hub_id, card.training_in(folder))
     return opened.eval()
 
 
-def check_match(folder: Path, config: EncoderConfig, tokenizer: Tokenizer) -> None:
-    """Refuse a tokenizer whose ids mean something else to the model, as far as can be seen.
-
-    Some published models name another token as [CLS] than their tokenizer does; none is known
-    whose tokenizer and model agree on no special token.
-    """
-    if tokenizer.vocab_size > config.vocab_size:
+def _exported(
+    folder: Path, runtime: Form, export: Export, tokenizer: str | Path | None
+) -> Pretrained:
+    if tokenizer is not None:
+        raise ConfigError("an export is proven with its own tokenizer: leave the other one out")
+    place = sentence_reader.model_place(folder)
+    if stored.has_weights(place) and fingerprint_of_model(str(folder)) != export.model:
         raise CheckpointError(
-            f"the tokenizer in {folder} has {tokenizer.vocab_size} ids, the model "
-            f"{config.vocab_size}: they do not belong together"
+            f"{folder} holds weights that {EXPORT} is not of: export the model anew"
         )
-    theirs = (tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id)
-    ours = (config.pad_id, config.cls_id, config.sep_id)
-    if not any(one == other for one, other in zip(theirs, ours, strict=True)):
-        raise CheckpointError(
-            f"the tokenizer in {folder} has [PAD], [CLS] and [SEP] at {theirs}, config.json at "
-            f"{ours}: they do not belong together"
-        )
-
-
-def check_marks(sentence: SentenceConfig, own: Tokenizer | None, new: Tokenizer) -> None:
-    """Refuse another tokenizer if it has no token for what marks queries or documents.
-
-    They would all be marked by [UNK], and look alike.
-
-    Raises:
-        ConfigError: a mark that was a token would be none.
-    """
-    late = sentence.late
-    for mark in (late.query_prefix, late.document_prefix) if late else ():
-        was_token = (
-            late is not None and late.form == "ColBERT" if own is None else own.is_added(mark)
-        )
-        if mark and was_token and not new.is_added(mark):
-            raise ConfigError(
-                f"this model marks queries and documents by tokens such as {mark!r}, and the other "
-                "tokenizer has none of that name: add it there, as transformers' add_tokens does"
-            )
+    runs = open_proven(folder, runtime, export)
+    graph = runs if isinstance(runs, ExportedModel) else None
+    model = outline(export.encoder, export.head) if isinstance(runs, ExportedModel) else runs
+    model.kept = kept_of(stored.read_object(place / stored.CONFIG), export.head)
+    found = _opened(folder, model, folder, None)
+    found.graph, found.runtime = graph, runtime
+    return found

@@ -11,7 +11,7 @@ from modernbert.base.log import say
 from modernbert.batch import split
 from modernbert.data.tokenizer import Ids
 from modernbert.infer.embed import BATCH_TOKENS, batches
-from modernbert.infer.encode import encode
+from modernbert.infer.encode import scored
 from modernbert.infer.pretrained import Pretrained
 from modernbert.model.config import HeadConfig, HeadKind
 
@@ -58,8 +58,8 @@ def scores_of(model: Pretrained, documents: Sequence[Ids]) -> list[Float[Tensor,
     head = model.model.head_config
     is_per_document = head is not None and head.reads_documents
     found: dict[int, Tensor] = {}
-    for numbers, batch in batches(model.model, documents, BATCH_TOKENS):
-        scores = model.model.scores(encode(model.encoder, batch), batch.layout).float().cpu()
+    for numbers, batch in batches(model.runs, documents, BATCH_TOKENS):
+        scores = scored(model.runs, batch).float().cpu()
         rows = scores if is_per_document else split(scores, batch.layout)
         found |= dict(zip(numbers, rows, strict=True))
     return [found[number] for number in range(len(documents))]

@@ -9,7 +9,8 @@ from typing import Any
 from modernbert.base.errors import CheckpointError, DataError
 from modernbert.base.files import read_json, write_json
 from modernbert.data.tokenizer import Tokenizer
-from modernbert.infer.pretrained import Pretrained, check_match, load
+from modernbert.infer.matching import check_match
+from modernbert.infer.pretrained import Pretrained, load
 from modernbert.infer.told import Told
 from modernbert.model import composer, config_file
 from modernbert.model.composer import Checkpoint

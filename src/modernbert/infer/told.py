@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+Runtime = Literal["torch", "int8", "onnx", "onnx-int8", "openvino", "openvino-int8"]
+"""What computes: this package's kernels, these with matrices in 8 bits, or a graph by its form."""
 
 
 @dataclass(frozen=True, slots=True)

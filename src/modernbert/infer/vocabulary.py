@@ -3,7 +3,8 @@
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.data.train_tokenizer import MULTIPLE
 from modernbert.data.vocabulary import Match, match
-from modernbert.infer.pretrained import Pretrained, check_marks
+from modernbert.infer.matching import check_marks
+from modernbert.infer.pretrained import Pretrained
 from modernbert.model.vocabulary import swap
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -31,6 +32,11 @@ class Model(nn.Module):
     def config(self) -> EncoderConfig:
         """The encoder's shape."""
         return self.encoder.config
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.encoder.embeddings.tok_embeddings.weight.device
 
     @property
     def head_config(self) -> HeadConfig | None:

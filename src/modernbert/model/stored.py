@@ -81,6 +81,11 @@ def _opened(path: Path) -> Iterator[Any]:
         ) from error
 
 
+def has_weights(folder: Path) -> bool:
+    """Return whether a folder holds weights that are read."""
+    return any((folder / name).is_file() for name in (WEIGHTS, INDEX))
+
+
 def weight_files(folder: Path) -> list[Path]:
     """Return the files that hold a folder's weights.
 

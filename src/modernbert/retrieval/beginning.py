@@ -30,19 +30,20 @@ def begun(folder: Path, model: str, options: IndexOptions) -> "tuple[Pretrained,
     from modernbert.infer.scores import warn_of_head
     from modernbert.retrieval.vectors import encode_queries, kind_of, settled
 
-    opened = load(model).to(choose_device(options.device))
+    opened = load(model, runtime=options.runtime).to(choose_device(options.device))
     warn_of_head(model, opened)
     reading = settled(opened, options.reading())
     kind = kind_of(opened.sentence.config)
     return opened, IndexFacts(
         version=__version__,
         model=as_seen_from(folder, model),
-        fingerprint=fingerprint_of_model(model),
+        fingerprint=fingerprint_of_model(model, options.runtime),
         kind=kind,
         dim=encode_queries(opened, ["x"])[0].shape[1],
         similarity="maxsim" if kind == "late" else opened.sentence.config.similarity,
         reading=reading,
         approximate_above=options.approximate_above or APPROXIMATE_ABOVE.get(kind, 0),
+        runtime=options.runtime,
     )
 
 
@@ -118,6 +119,5 @@ def described(facts: IndexFacts, model: "Pretrained") -> str:
     if reading.long == "chunks":
         read = f"documents are read in chunks of {reading.chunk_tokens:,} tokens at most"
     pool = f", {reading.pool} tokens pooled" if reading.pool > 1 else ""
-    computed = str(next(model.parameters()).dtype).removeprefix("torch.")
-    kept = f"computed in {computed}, kept as {reading.numbers}{pool}"
+    kept = f"computed in {model.computes}, kept as {reading.numbers}{pool}"
     return f"{facts.kind} vectors of {facts.dim} by {facts.similarity}, {kept}; {read}"

@@ -129,7 +129,7 @@ def _scorer(model: Pretrained, queries: Sequence[str], longest: int) -> _Scores:
 
     def vectors(ids: Sequence[Ids], prompt: str, length: int = longest) -> Tensor:
         count = reading.num_prompt_tokens(model.tokenizer, prompt, length)
-        return compared(embed.vectors_of_texts(model.model, model.sentence, ids, count), similarity)
+        return compared(embed.vectors_of_texts(model.runs, model.sentence, ids, count), similarity)
 
     asked = vectors(read(queries, before), before)
 
@@ -152,7 +152,7 @@ def _late_scores(model: Pretrained, queries: Sequence[str], longest: int) -> _Sc
     config = replace(config, late=replace(late, document_length=longest))
 
     def vectors(read: Sequence[ReadText]) -> list[Tensor]:
-        found = embed.vectors_of_tokens(model.model, model.sentence, read)
+        found = embed.vectors_of_tokens(model.runs, model.sentence, read)
         return [
             x[reading.kept(model.tokenizer, late, text.ids, is_query=False)]
             for x, text in zip(found, read, strict=True)

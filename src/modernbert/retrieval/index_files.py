@@ -15,6 +15,7 @@ from modernbert.base import files
 from modernbert.base.errors import CheckpointError, ConfigError, DataError, reason_of
 from modernbert.base.lock import LOCK
 from modernbert.base.records import from_plain, to_plain
+from modernbert.infer.told import Runtime
 
 FORMAT = 1
 INDEX, SEGMENTS = "index.json", "segments"
@@ -81,6 +82,8 @@ class IndexFacts:
     reading: Reading
     approximate_above: int
     """Vectors beyond which a graph of neighbours is kept, and used unless exact search is asked."""
+    runtime: Runtime = "torch"
+    """What computed the vectors, and computes those of queries."""
     segments: tuple[SegmentFacts, ...] = ()
     deleted: str = ""
     """File with the numbers of deleted documents, in order."""

@@ -20,7 +20,7 @@ def open_model(index: Path, facts: IndexFacts, name: str, device: str) -> Pretra
     beside = index / facts.model
     model = name or str(beside if beside.is_dir() else facts.model)
     try:
-        found = fingerprint_of_model(model)
+        found = fingerprint_of_model(model, facts.runtime)
     except CheckpointError as error:
         if name:
             raise
@@ -32,6 +32,6 @@ def open_model(index: Path, facts: IndexFacts, name: str, device: str) -> Pretra
             f"{index} was built by another model than {model} is now: name that one with --model, "
             "or build the index anew"
         )
-    opened = load(model).to(choose_device(device))
+    opened = load(model, runtime=facts.runtime).to(choose_device(device))
     settled(opened, facts.reading)
     return opened

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 from modernbert.base.errors import ConfigError
 from modernbert.base.records import one_of
+from modernbert.infer.told import Runtime
 from modernbert.retrieval.index_files import CHUNK_TOKENS, Long, Numbers, Reading
 
 APPROXIMATE_ABOVE = {"dense": 200_000, "late": 5_000_000}
@@ -36,6 +37,9 @@ class IndexOptions:
     approximate_above: int = 0
     """Vectors beyond which a graph of neighbours is made and used; 0 takes what is usual."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    runtime: Runtime = "torch"
+    """What computes: torch; int8, the same with matrices in 8 bits on a CPU; or a graph of a folder
+    that `modernbert export` wrote."""
 
     def __post_init__(self) -> None:
         """Reject numbers without sense."""

@@ -147,7 +147,7 @@ def encode_documents(
     ids, is_cut = _read(model, texts, how.max_length)
     prompt = _prompt_text(config)
     count = reading.num_prompt_tokens(model.tokenizer, prompt, how.max_length)
-    vectors = embed.vectors_of_texts(model.model, model.sentence, ids, count)
+    vectors = embed.vectors_of_texts(model.runs, model.sentence, ids, count)
     values = _array(compared(vectors, config.similarity))
     if config.is_sparse:
         return _sparse(values), is_cut
@@ -169,7 +169,7 @@ def _tokens(model: Pretrained, texts: Sequence[str], how: Reading) -> tuple[Enco
     is_cut = [len(each.ids) > length for each in read]
     ids = [cut_to(each.ids, length) for each in read]
     whole = [reading.ReadText(each, len(each)) for each in ids]
-    vectors = embed.vectors_of_tokens(model.model, model.sentence, whole)
+    vectors = embed.vectors_of_tokens(model.runs, model.sentence, whole)
     kept = [reading.kept(model.tokenizer, late, each, is_query=False) for each in ids]
     documents = [_array(x[place]) for x, place in zip(vectors, kept, strict=True)]
     documents = pooled_all(documents, how.pool)
@@ -217,7 +217,7 @@ def _late_chunks(
         parts.append(lengths.tolist())
         spans.append(_spans(text, places[:room] - len(prompt), ends or [0]))
         is_cut.append(len(ids) > room)
-    vectors = embed.vectors_of_parts(model.model, model.sentence, documents, parts)
+    vectors = embed.vectors_of_parts(model.runs, model.sentence, documents, parts)
     counts = np.array([len(each) for each in parts], dtype=np.int64)
     flat = np.array([row for rows in spans for row in rows], dtype=np.int32)
     return Encoded(_array(compared(torch.cat(vectors), config.similarity)), counts, flat), is_cut

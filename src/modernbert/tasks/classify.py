@@ -19,11 +19,12 @@ from modernbert.tasks import metrics
 from modernbert.tasks.base import Loss, widened
 from modernbert.tasks.calibration import Answers
 
-_MEASURES: dict[Problem, tuple[str, ...]] = {
+MEASURES: dict[Problem, tuple[str, ...]] = {
     "single_label": ("accuracy", "f1", "matthews"),
     "multi_label": ("f1_micro", "accuracy"),
     "regression": ("spearman", "pearson"),
 }
+"""What is measured of each kind of label, the decisive measure first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +53,13 @@ class Classify:
             DataError: a label is missing, unknown, or no number where one is asked for.
         """
         self.labels = labels
-        self.targets = _targets(labels, said)
+        self.targets = targets_of(labels, said)
         self._weights = torch.tensor([*weights]) if weights else None
 
     @property
     def measures(self) -> tuple[str, ...]:
         """Names of what is measured, the decisive one first."""
-        return _MEASURES[self.labels.problem]
+        return MEASURES[self.labels.problem]
 
     def collate(self, given: Micro) -> LabelledBatch:
         """Look up the labels of a micro-batch."""
@@ -120,12 +121,17 @@ def quality(
 
 def balanced(labels: LabelSet, said: Sequence[Said]) -> list[float]:
     """Return weights by which every label counts alike, 1 on the mean over examples."""
-    counts = torch.bincount(_targets(labels, said), minlength=len(labels.names))
+    counts = torch.bincount(targets_of(labels, said), minlength=len(labels.names))
     shares = len(said) / (int((counts > 0).sum()) * counts.clamp(min=1).double())
     return [float(share) for share in shares]
 
 
-def _targets(labels: LabelSet, said: Sequence[Said]) -> Tensor:
+def targets_of(labels: LabelSet, said: Sequence[Said]) -> Tensor:
+    """Look up what is right: numbers of labels [S], marks [S N] of several, or values [S].
+
+    Raises:
+        DataError: a label is missing, unknown, or no number where one is asked for.
+    """
     if labels.problem == "single_label":
         return torch.tensor([labels.number(each) for each in said])
     if labels.problem == "multi_label":

@@ -28,7 +28,7 @@ def found(tmp_path, capfd):
         run(["index", str(tmp_path / "model"), str(tmp_path / "docs.jsonl"), "--out", index]) == 0
     )
     said = capfd.readouterr().err
-    assert "dense vectors of 32 by cosine, computed in float32, kept as float32; " in said
+    assert "dense vectors of 32 by cosine, computed in float32 on cpu, kept as float32; " in said
     assert "; documents are read whole, up to 64" in said
     assert "3 documents can be searched in" in said
     return index

@@ -1,0 +1,60 @@
+"""A model and a file of examples in, texts to prove a graph on and a measure of its task out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from modernbert.base.errors import DataError
+from modernbert.base.log import say
+from modernbert.data.python_source import functions_of
+from modernbert.data.word_files import is_plain_text
+from modernbert.evals.head_measures import MEASURES, pairs_in
+from modernbert.infer.export.proving import Metric
+from modernbert.infer.pretrained import Pretrained
+
+_TEXTS = 256
+"""Texts of a file that a graph is proven on at most, from all over it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """What a graph is held against."""
+
+    texts: list[str]
+    metric: Metric | None = None
+    """What is measured on all rows; None where rows have no labels that the model gives."""
+
+
+def own_texts() -> Examples:
+    """Return texts that come with this package: what its functions say, and their code."""
+    place = Path(__file__).parents[1]
+    found = [each for path in sorted(place.rglob("*.py")) for each in functions_of(path)]
+    return Examples(_spread([text for each in found for text in (each.docstring, each.code)]))
+
+
+def examples_in(path: Path, model: Pretrained) -> Examples:
+    """Read a file of examples as `finetune` does; of running text, a text a line, or a table.
+
+    Each head is measured by its first measure, models of vectors by the order of pairs with a
+    number each (Spearman), a masked-LM head by how many hidden tokens of the texts it guesses.
+
+    Raises:
+        DataError: the file cannot be read or holds no text, or a row has a label that the model
+            does not know.
+    """
+    head = model.model.head_config
+    kind = "none" if head is None or model.sentence.config.is_sparse else head.kind
+    has_labels = kind == "masked_lm" or not is_plain_text(path)
+    found, metric = (MEASURES[kind] if has_labels else pairs_in)(path, model)
+    kept = _spread(found)
+    if not kept:
+        raise DataError(f"{path} holds no text: give a file with some")
+    said = "no labels that this model gives" if metric is None else "labels are measured too"
+    say(f"{path}: {len(found):,} texts, {len(kept)} of them compared one by one; {said}")
+    return Examples(kept, metric)
+
+
+def _spread(texts: Sequence[str]) -> list[str]:
+    kept = [text for text in texts if text.strip()]
+    step = max(1, len(kept) // _TEXTS)
+    return kept[::step][:_TEXTS]

@@ -1,0 +1,1 @@
+"""A model written for other runtimes: its graph, what proves it, and how it is run."""

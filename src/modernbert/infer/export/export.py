@@ -1,0 +1,209 @@
+"""A model in, a folder that other runtimes open, each graph with its proof, out.
+
+OUT/export.json    what was exported, digests of its files, how far it is from the model
+OUT/int8/          model.safetensors, for this package
+OUT/onnx/          model.onnx, model_quantized.onnx
+OUT/openvino/      openvino_model.xml, openvino_model_qint8_quantized.xml, weights beside each
+OUT/config.json, tokenizer.json, modules.json ...   what every library reads beside them
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modernbert.base import files, machine
+from modernbert.base.errors import CheckpointError, ConfigError
+from modernbert.base.lock import alone
+from modernbert.base.log import say
+from modernbert.data.tokenizer import Ids
+from modernbert.infer.export.proving import LEAST_COSINE, MOST_LOST, Bounds, Metric, as_run, prove
+from modernbert.infer.export.record import (
+    NAME,
+    PLACES,
+    Export,
+    Form,
+    Written,
+    read_export,
+    write_export,
+)
+from modernbert.infer.export.running import INPUTS, open_form
+from modernbert.infer.export.writing import (
+    openvino_to_int8,
+    to_int8,
+    to_openvino,
+    write_onnx,
+)
+from modernbert.infer.fingerprint import fingerprint_of_model
+from modernbert.infer.hub import folder_of
+from modernbert.infer.pretrained import Pretrained
+from modernbert.infer.reading import with_ends
+from modernbert.model.int8 import write_rounded
+
+_VERSIONS = ("onnx", "onnxruntime", "onnxscript", "openvino", "nncf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is to be written."""
+
+    forms: tuple[Form, ...]
+    least_cosine: float = 0.0
+    """What every graph's cosine to the model must reach; 0 takes what is usual for its form."""
+    most_lost: float = MOST_LOST
+    """What a graph may lose of the metric."""
+
+
+def export_model(
+    name: str,
+    model: Pretrained,
+    texts: Sequence[str],
+    asked: Asked,
+    out: Path,
+    metric: Metric | None = None,
+) -> Export:
+    """Write graphs of a model, and prove each on texts before it is given its name.
+
+    `name` is what it was opened by; its own folder may be OUT, whose weights then have graphs
+    beside them. Graphs that OUT has of the same model stay.
+
+    Raises:
+        CheckpointError: a graph is further from the model than it may be.
+        ConfigError: OUT holds another model's export, or something else.
+        MachineError: a package is missing, the disk is full or the folder cannot be written.
+    """
+    model = model.float()
+    is_own = out.resolve() == folder_of(name).resolve()
+    begun = _begun(name, model, out, is_own=is_own)
+    documents = _documents(model, texts)
+    with (
+        files.promised_folder(out),
+        alone(out, "written to", NAME),
+        TemporaryDirectory(dir=out, prefix=".partial-") as place,
+    ):
+        work = _Work(model, documents, Path(place))
+        for form in asked.forms:
+            bounds = Bounds(asked.least_cosine or LEAST_COSINE[form], asked.most_lost)
+            written = _written(begun, work, form, (bounds, metric), out)
+            begun = begun.with_graph(form, written)
+            if not is_own:
+                _write_around(model, out)
+            write_export(begun, out)
+    return begun
+
+
+def _begun(name: str, model: Pretrained, out: Path, *, is_own: bool) -> Export:
+    fresh = Export(
+        model=fingerprint_of_model(name),
+        encoder=model.config,
+        head=model.model.head_config,
+        versions=machine.versions(*_VERSIONS),
+    )
+    is_new = not out.is_dir() or not any(out.iterdir())
+    if is_new or (is_own and not (out / NAME).is_file()):
+        return fresh
+    try:
+        before = read_export(out)
+    except CheckpointError as error:
+        raise ConfigError(f"{out} holds something else ({error}): give a new folder") from error
+    is_same = (before.model, before.head) == (fresh.model, fresh.head)
+    if is_own and not is_same:
+        return fresh
+    if not is_same:
+        raise ConfigError(f"{out} holds an export of another model: give a new folder")
+    return before
+
+
+def _documents(model: Pretrained, texts: Sequence[str]) -> list[Ids]:
+    """Return texts as a model reads them, the longest it reads among them."""
+    limit = min(model.sentence.config.max_length, model.max_length)
+    return with_ends(model.tokenizer, texts, "", limit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What forms are made of."""
+
+    model: Pretrained
+    documents: Sequence[Ids]
+    """What they are proven on."""
+    place: Path
+    """Where they are made."""
+
+    def graph(self, *, is_for_int8: bool) -> Path:
+        """Return the model's graph of ONNX, which takes the most time, made once."""
+        path = self.place / f"graph{'-even' * is_for_int8}" / "model.onnx"
+        if not path.exists():
+            path.parent.mkdir()
+            write_onnx(self.model.model, path, is_for_int8=is_for_int8)
+        return path
+
+
+def _written(
+    begun: Export, work: _Work, form: Form, wanted: tuple[Bounds, Metric | None], out: Path
+) -> Written:
+    """Write one form aside, prove it, and put it where it belongs.
+
+    Raises:
+        CheckpointError: it broke a bound.
+    """
+    target = out / PLACES[form]
+    aside = work.place / form / target.name
+    aside.parent.mkdir()
+    say(f"{form}: written, and held against the model on {len(work.documents)} texts")
+    _write(work, form, aside)
+    opened = as_run(work.model, open_form(aside, form, begun), form)
+    proof = prove(work.model, opened, work.documents, *wanted)
+    if failure := proof.failure():
+        raise CheckpointError(
+            f"{form} was not kept: {failure}. Allow more with --least-cosine or --most-lost, or "
+            "take another form"
+        )
+    files.make_folder(target.parent)
+    names = [each.name for each in sorted(aside.parent.iterdir())]
+    for name in names:
+        (aside.parent / name).replace(target.parent / name)
+    paths = [target.parent / name for name in names]
+    return Written(
+        files={path.relative_to(out).as_posix(): files.digest_of(path) for path in paths},
+        size_bytes=sum(path.stat().st_size for path in paths),
+        proof=proof,
+    )
+
+
+def _write(work: _Work, form: Form, target: Path) -> None:
+    if form == "int8":
+        write_rounded(work.model.model, target)
+        return
+    source = work.graph(is_for_int8=form.endswith("int8"))
+    if form == "onnx":
+        for path in source.parent.iterdir():
+            shutil.copy(path, target.parent)
+    elif form == "onnx-int8":
+        to_int8(source, target)
+    elif form == "openvino":
+        to_openvino(source, target)
+    else:
+        whole = work.place / "whole.xml"
+        to_openvino(source, whole)
+        openvino_to_int8(whole, target, [_grid(ids) for ids in work.documents])
+
+
+def _grid(ids: Ids) -> dict[str, NDArray[np.int64]]:
+    """Lay one text out as a graph takes it."""
+    row = np.asarray(ids, dtype=np.int64)[None]
+    return dict(zip(INPUTS, (row, np.ones_like(row)), strict=True))
+
+
+def _write_around(model: Pretrained, out: Path) -> None:
+    """Write what every library reads beside a graph: a model's folder without weights and card."""
+    with files.filled_folder(out) as aside:
+        model.save(aside / "whole")
+        for path in sorted((aside / "whole").iterdir()):
+            if not path.name.startswith(("model.", "model-", "README")):
+                path.replace(aside / path.name)
+        files.remove_folder(aside / "whole")

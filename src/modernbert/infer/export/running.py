@@ -1,0 +1,137 @@
+"""An export on disk in, a model that runs it out: packed batches in, what its head says out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from modernbert.base.errors import CheckpointError, ConfigError, MachineError, reason_of
+from modernbert.batch import PackedBatch, pad, real
+from modernbert.infer.export.record import Export, Form, checked
+from modernbert.model.config import EncoderConfig, HeadConfig
+from modernbert.model.int8 import read_rounded
+from modernbert.model.model import Model
+
+INPUTS = ("input_ids", "attention_mask")
+_Arrays = Sequence[NDArray[Any]]
+Session = Callable[[Mapping[str, NDArray[np.int64]]], _Arrays]
+
+
+@final
+class ExportedModel(nn.Module):
+    """A model whose weights another runtime holds."""
+
+    def __init__(self, export: Export, session: Session) -> None:
+        super().__init__()
+        self.config: EncoderConfig = export.encoder
+        self.head_config: HeadConfig | None = export.head
+        self._session = session
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches are to lie."""
+        return torch.device("cpu")
+
+    def forward(self, batch: PackedBatch) -> Float[Tensor, "rows N"]:
+        """Return the head's scores, or encoded tokens when there is no head, as `Model` does."""
+        mask = real(batch.layout)
+        grids = [pad(batch.ids, batch.layout), mask.long()]
+        is_choice = self.head_config is not None and self.head_config.kind == "choice"
+        given = {
+            name: (grid[None] if is_choice else grid).numpy()
+            for name, grid in zip(INPUTS, grids, strict=True)
+        }
+        found = [torch.from_numpy(each) for each in self._session(given)]
+        rows = torch.stack(found, -1) if len(found) > 1 else found[0]
+        if is_choice:
+            return rows[0, :, None]
+        if self.head_config is not None and self.head_config.reads_documents:
+            return rows
+        return rows[mask]
+
+    def encoded(self, batch: PackedBatch) -> Float[Tensor, "T D"]:
+        """Return encoded tokens.
+
+        Raises:
+            ConfigError: the graph gives its head's scores alone.
+        """
+        if self.head_config is not None:
+            raise ConfigError(
+                "this graph gives what its head says, and no vectors: export the model with "
+                "--headless"
+            )
+        found: Tensor = self(batch)
+        return found
+
+
+Runs = Model | ExportedModel
+"""What reads packed batches: weights here, or a graph that another runtime runs."""
+
+
+def open_proven(folder: Path, form: Form, export: Export) -> Runs:
+    """Open what was exported, once it is known to be what was proven.
+
+    Raises:
+        CheckpointError: it is missing, was changed, broke a bound, or cannot be opened.
+        MachineError: its runtime is not installed.
+    """
+    return open_form(checked(folder, form, export), form, export)
+
+
+def open_form(path: Path, form: Form, export: Export) -> Runs:
+    """Open what was written, by its runtime, with as many threads as torch has.
+
+    Raises:
+        CheckpointError: the runtime does not read it.
+        MachineError: the runtime is not installed.
+    """
+    if form == "int8":
+        return read_rounded(path, export.encoder, export.head)
+    make = _onnx if form.startswith("onnx") else _openvino
+    try:
+        return ExportedModel(export, make(path))
+    except ImportError as error:
+        raise MachineError(
+            f"running {path.name} needs a package that is not installed ({error}): pip install "
+            "'modernbert[export]'"
+        ) from error
+    except Exception as error:  # of another library, of any kind
+        raise CheckpointError(
+            f"{path} cannot be opened ({reason_of(error)}): export anew"
+        ) from error
+
+
+def _onnx(path: Path) -> Session:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def run(given: Mapping[str, NDArray[np.int64]]) -> _Arrays:
+        found: _Arrays = session.run(None, dict(given))
+        return found
+
+    return run
+
+
+def _openvino(path: Path) -> Session:
+    import openvino
+
+    hints = {
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        # By itself it computes in bfloat16 where a processor can, and is off in the third place.
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    model = openvino.Core().compile_model(str(path), "CPU", hints)
+
+    def run(given: Mapping[str, NDArray[np.int64]]) -> _Arrays:
+        found = model(dict(given))
+        return [np.array(found[port]) for port in model.outputs]
+
+    return run

@@ -1,0 +1,269 @@
+"""Exports against the model, for every head; proofs that can fail; other people's libraries."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+import modernbert
+from modernbert.base.errors import CheckpointError, ConfigError
+from modernbert.batch import pack
+from modernbert.evals.exported import own_texts
+from modernbert.infer.export.export import Asked, export_model
+from modernbert.infer.export.graph import Graph
+from modernbert.infer.export.record import PLACES, read_export
+from modernbert.model.config import MASKED_LM, HeadConfig
+from tests.architecture.source import ROOT
+from tests.nets import config_of, documents_of, lively
+from tests.sentence_folders import TEXTS, made
+
+LENGTHS = (5, 33, 1, 70)
+HEADS = {
+    "none": None,
+    "masked_lm": MASKED_LM,
+    "sequence": HeadConfig(kind="sequence", labels=("a", "b", "c"), pooling="mean"),
+    "first": HeadConfig(kind="sequence", labels=("score",), problem="regression", pooling="cls"),
+    "tokens": HeadConfig(kind="tokens", labels=("O", "B-X", "I-X")),
+    "spans": HeadConfig(kind="spans", labels=("start", "end")),
+    "choice": HeadConfig(kind="choice", labels=("score",)),
+}
+NEEDED = {
+    "onnx": ("onnxruntime", "onnxscript"),
+    "openvino": ("openvino", "onnxscript"),
+    "openvino-int8": ("openvino", "onnxscript", "nncf"),
+}
+
+
+EIGHT_BITS = ("int8", "onnx-int8", "openvino-int8")
+
+
+def needs(*runtimes):
+    for runtime in runtimes:
+        for package in NEEDED[runtime]:
+            pytest.importorskip(package, reason=f"{package} is not installed here")
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_a_grid_gives_what_packed_documents_give(head, side):
+    model = lively(config_of(local_window=16, num_layers=4), head=head).eval().double()
+    documents, longest = documents_of(LENGTHS), max(LENGTHS)
+    ids = torch.zeros(len(LENGTHS), longest, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, document in enumerate(documents):
+        first = 0 if side == "right" else longest - len(document)
+        ids[row, first : first + len(document)] = torch.tensor(document)
+        mask[row, first : first + len(document)] = 1
+    for is_for_int8 in (False, True):
+        with torch.no_grad():
+            found = Graph(model, is_for_int8=is_for_int8)(ids, mask)
+            truth = model(pack(documents))
+        rows = torch.stack(found, -1) if len(found) > 1 else found[0]
+        if head is not None and head.kind == "choice":
+            rows = rows[:, None]
+        elif head is None or not head.reads_documents:
+            assert (rows[mask == 0] == 0).all()
+            rows = rows[mask.bool()]
+        # Angles are float32: places that begin later turn by the same, rounded elsewhere.
+        close = 1e-9 if side == "right" else 1e-5
+        torch.testing.assert_close(rows, truth, rtol=close, atol=close)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """One export of each head, made when it is asked for."""
+    folder, done = tmp_path_factory.mktemp("exported"), {}
+
+    def of(name, *forms):
+        key = (name, *forms)
+        if key not in done:
+            source, out = folder / name / "model", folder / "-".join(key)
+            if not source.exists():
+                made(HEADS[name], num_layers=2).save(source)
+            model = modernbert.load(source)
+            # Weights that nobody trained, in a model so narrow, lose more than others do.
+            asked = Asked(forms=forms, least_cosine=0.98 * ("int8" in forms))
+            export_model(str(source), model, TEXTS, asked, out)
+            done[key] = source, out
+        return done[key]
+
+    return of
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HEADS)
+def test_both_runtimes_say_what_the_model_says(exported, name):
+    needs("onnx", "openvino")
+    source, out = exported(name, "onnx", "openvino")
+    model = modernbert.load(source).float()
+    batch = pack([model.tokenizer.encode(text).tolist() for text in TEXTS if text])
+    with torch.no_grad():
+        truth, exact = model(batch), modernbert.load(source).double()(batch)
+    rounding = float((truth - exact).abs().max())
+    for runtime in ("onnx", "openvino"):
+        opened = modernbert.load(out, runtime=runtime)
+        assert all(weight.is_meta for weight in opened.model.parameters())
+        off = float((opened(batch) - exact).abs().max())
+        assert off <= 10 * rounding, runtime
+        proof = read_export(out).graphs[runtime].proof
+        assert proof.cosine >= proof.least_cosine
+        assert not proof.failure()
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_our_own_eight_bits_are_close_for_every_head(exported, name):
+    source, out = exported(name, "int8")
+    proof = read_export(out).graphs["int8"].proof
+    assert 0.98 <= proof.cosine < 1
+    rounded, opened = (modernbert.load(each, runtime="int8") for each in (source, out))
+    batch = pack([[1, 5, 9, 7, 2], [1, 2], [1, *range(10, 400), 2]])
+    with torch.no_grad():
+        torch.testing.assert_close(opened(batch), rounded(batch), rtol=0, atol=0)
+    assert opened.computes == "8 bits on cpu"
+    assert opened.to("meta").model.device.type == "cpu"
+    with pytest.raises(ConfigError, match="has no weights to save: open it without one"):
+        opened.save(out.parent / "again")
+
+
+@pytest.mark.slow
+def test_eight_bits_of_a_trained_model_keep_their_word(tmp_path):
+    needs("onnx", "openvino-int8")
+    source, forms = str(ROOT / "packages/mini/src/modernbert_mini/model"), EIGHT_BITS
+    texts = own_texts().texts[::8]
+    export_model(source, modernbert.load(source), texts, Asked(forms=forms), tmp_path)
+    export, exact = read_export(tmp_path), modernbert.load(source).float().embed(texts)
+    for form in forms:
+        written = export.graphs[form]
+        assert 0.999 <= written.proof.cosine < 1, form
+        assert written.size_bytes == sum((tmp_path / name).stat().st_size for name in written.files)
+        assert written.size_bytes < 19_000_000
+        vectors = modernbert.load(tmp_path, runtime=form).embed(texts)
+        assert torch.cosine_similarity(vectors, exact).min() > 0.999, form
+
+
+def test_a_folder_keeps_exports_beside_its_weights(tmp_path):
+    source, other = tmp_path / "model", tmp_path / "other"
+    made(None).save(source)
+    before = {path: path.read_bytes() for path in source.rglob("*") if path.is_file()}
+    export_model(str(source), modernbert.load(source), TEXTS, Asked(forms=("int8",)), source)
+    assert before == {path: path.read_bytes() for path in before}
+    exact, rounded = (modernbert.load(source, runtime=it).embed(TEXTS) for it in ("torch", "int8"))
+    assert 0.995 < torch.cosine_similarity(exact, rounded).min() < 1
+    lively_one = made(None)
+    with torch.no_grad():
+        lively_one.encoder.final_norm.weight.mul_(2)
+    lively_one.save(other)
+    shutil.copy(other / "model.safetensors", source)
+    with pytest.raises(CheckpointError, match=r"holds weights that export\.json is not of: export"):
+        modernbert.load(source, runtime="int8")
+    export_model(str(source), modernbert.load(source), TEXTS, Asked(forms=("int8",)), source)
+    assert modernbert.load(source, runtime="int8").embed(TEXTS).shape == (len(TEXTS), 32)
+
+
+def test_eight_bits_that_break_their_bound_are_not_kept(tmp_path):
+    made(None).save(tmp_path / "model")
+    model, out = modernbert.load(tmp_path / "model"), tmp_path / "out"
+    asked = Asked(forms=("int8",), least_cosine=0.9999999)
+    with pytest.raises(CheckpointError, match="int8 was not kept: the cosine to the model is"):
+        export_model(str(tmp_path / "model"), model, TEXTS, asked, out)
+    assert not out.exists()
+
+    def metric(given):
+        return "accuracy", 0.9 if given.runtime == "torch" else 0.8
+
+    asked = Asked(forms=("int8",))
+    with pytest.raises(CheckpointError, match=r"accuracy falls by 0\.1000, and may by 0\.005"):
+        export_model(str(tmp_path / "model"), model, TEXTS, asked, out, metric)
+    export_model(str(tmp_path / "model"), model, TEXTS, asked, out)
+    path = out / PLACES["int8"]
+    path.write_bytes(path.read_bytes()[:-4] + bytes(4))
+    with pytest.raises(CheckpointError, match="is not what was exported: copy it again"):
+        modernbert.load(out, runtime="int8")
+    other = tmp_path / "wider"
+    made(None, dim=64).save(other)
+    wider = modernbert.load(other)
+    with pytest.raises(ConfigError, match="holds an export of another model"):
+        export_model(str(other), wider, TEXTS, asked, out)
+
+
+@pytest.mark.slow
+def test_what_was_changed_or_is_missing_is_refused(exported, tmp_path):
+    needs("onnx")
+    _, whole = exported("none", "onnx-int8")
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    with pytest.raises(CheckpointError, match="was exported, and no weights: name one with --ru"):
+        modernbert.load(out)
+    with pytest.raises(CheckpointError, match="holds no graph 'openvino'"):
+        modernbert.load(out, runtime="openvino")
+    path = out / PLACES["onnx-int8"]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="is not what was exported: copy it again"):
+        modernbert.load(out, runtime="onnx-int8")
+    path.unlink()
+    with pytest.raises(CheckpointError, match="is missing: export the model anew"):
+        modernbert.load(out, runtime="onnx-int8")
+    told = json.loads((out / "export.json").read_text())
+    told["graphs"]["onnx-int8"]["proof"]["cosine"] = np.float64("nan").item()
+    (out / "export.json").write_text(json.dumps(told))
+    shutil.copy(whole / PLACES["onnx-int8"], path)
+    with pytest.raises(CheckpointError, match="that is not to be used: the cosine to the model is"):
+        modernbert.load(out, runtime="onnx-int8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["onnx/model.onnx", "onnx/model_quantized.onnx"])
+def test_fastembed_gives_the_same_vectors(exported, name, monkeypatch):
+    pytest.importorskip("fastembed", reason="fastembed is not installed beside these libraries")
+    monkeypatch.setitem(os.environ, "HF_HUB_OFFLINE", "1")
+    from fastembed import TextEmbedding
+    from fastembed.common.model_description import ModelSource, PoolingType
+
+    source, out = exported("none", "onnx", "onnx-int8")
+    TextEmbedding.add_custom_model(
+        model=f"exported/{name}",
+        pooling=PoolingType.MEAN,
+        normalization=True,
+        sources=ModelSource(hf="exported/model"),
+        dim=32,
+        model_file=name,
+    )
+    theirs = TextEmbedding(f"exported/{name}", specific_model_path=str(out))
+    assert_alike(np.stack([*theirs.embed(TEXTS)]), source)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backend", "name"),
+    [
+        ("onnx", "model.onnx"),
+        ("onnx", "model_quantized.onnx"),
+        ("openvino", "openvino_model.xml"),
+    ],
+)
+def test_sentence_transformers_gives_the_same_vectors(exported, backend, name):
+    packages = {"onnx": "optimum.onnxruntime", "openvino": "optimum.intel"}
+    pytest.importorskip(
+        packages[backend],
+        reason="the optimum that this backend needs does not go with this transformers",
+        exc_type=ImportError,
+    )
+    from sentence_transformers import SentenceTransformer
+
+    source, out = exported("none", "onnx", "onnx-int8", "openvino")
+    options = {"file_name": name, "local_files_only": True}
+    if backend == "onnx":
+        options["provider"] = "CPUExecutionProvider"
+    theirs = SentenceTransformer(str(out), backend=backend, model_kwargs=options)
+    assert_alike(theirs.encode(TEXTS), source)
+
+
+def assert_alike(theirs, source):
+    exact = modernbert.load(source).float().embed(TEXTS)
+    found = torch.cosine_similarity(torch.from_numpy(np.asarray(theirs)), exact)
+    assert found.min() > 0.999
