@@ -93,6 +93,11 @@ def memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def available_bytes() -> int | None:
+    """Return the memory that new processes can have; None where the system does not say."""
+    return _told(Path("/proc/meminfo"), "MemAvailable")
+
+
 def resident_bytes() -> int | None:
     """Return the memory this process holds now; None where the system does not say."""
     return _status("VmRSS")
@@ -113,8 +118,11 @@ def start_peak() -> bool:
 
 
 def _status(key: str) -> int | None:
-    told = Path("/proc/self/status")
-    if not told.exists():
+    return _told(Path("/proc/self/status"), key)
+
+
+def _told(path: Path, key: str) -> int | None:
+    if not path.exists():
         return None
-    lines = told.read_text().splitlines()
+    lines = path.read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))

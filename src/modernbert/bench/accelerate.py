@@ -15,8 +15,8 @@ from modernbert.base.log import say
 from modernbert.bench.cases import AccelerateCase
 from modernbert.bench.measure import Comparison, compare
 from modernbert.bench.peers import Embedder
+from modernbert.bench.texts import spread, texts_of
 from modernbert.bridge.accelerate import accelerate, restore
-from modernbert.data.documents import read
 from modernbert.infer.pretrained import load
 
 # Two ways of computing in float32 differ by some 1e-5, a wrong mask or window by a tenth and more.
@@ -33,7 +33,8 @@ def measure(folder: Path, texts: Path | None, case: AccelerateCase) -> dict[str,
         ConfigError: there are too few texts, or the two do not agree.
         MachineError: sentence-transformers is not installed.
     """
-    chosen = _chosen(texts or Path(modernbert.__file__).parent, case)
+    path = texts or Path(modernbert.__file__).parent
+    chosen = spread(texts_of(path), case.documents, path)
     load(folder)  # what is wrong with a folder is said here in a sentence, there in a traceback
     model = Embedder(folder, case.precision, case.longest)
     batches = _batches(chosen, case, model)
@@ -65,17 +66,6 @@ def measure(folder: Path, texts: Path | None, case: AccelerateCase) -> dict[str,
         "machine": machine.machine(),
         "versions": machine.versions(),
     }
-
-
-def _chosen(path: Path, case: AccelerateCase) -> list[str]:
-    """Take texts from all over a file: neighbours are often alike."""
-    found = [document.text for document in read([path]) if document.text.strip()]
-    if len(found) < case.documents:
-        raise ConfigError(
-            f"{path} has {len(found)} texts, {case.documents} are asked for: "
-            "give more text, or lower documents"
-        )
-    return [found[index * len(found) // case.documents] for index in range(case.documents)]
 
 
 def _batches(texts: list[str], case: AccelerateCase, model: Embedder) -> list[list[str]]:

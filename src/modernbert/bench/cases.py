@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modernbert.base.errors import ConfigError
-from modernbert.base.rng import generator
+from modernbert.bench.lengths import LENGTHS, Precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,62 +72,6 @@ class FinetuningCase:
             raise ConfigError(f"seeds is {self.seeds}: a spread needs 2 or more")
 
 
-CaseName = Literal["queries", "short", "short-fixed", "long", "long-fixed"]
-Precision = Literal["float32", "bfloat16"]
-
-
-@dataclass(frozen=True, slots=True)
-class Lengths:
-    """How long the documents of a case are, in tokens."""
-
-    mean: int
-    deviation: int
-    """Of a normal distribution; 0 makes all documents equally long."""
-    shortest: int
-    longest: int
-    documents: int
-    """How many are encoded when nobody says otherwise."""
-
-
-LENGTHS: dict[CaseName, Lengths] = {
-    "queries": Lengths(24, 8, shortest=4, longest=64, documents=64),
-    # The paper's four (section 4 and table 2).
-    "short": Lengths(256, 64, shortest=16, longest=512, documents=16),
-    "short-fixed": Lengths(512, 0, shortest=512, longest=512, documents=8),
-    "long": Lengths(4096, 1024, shortest=512, longest=8192, documents=2),
-    "long-fixed": Lengths(8192, 0, shortest=8192, longest=8192, documents=1),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForwardCase:
-    """Documents encoded on a CPU, beside other people's runtimes."""
-
-    case: CaseName = "short"
-    """How long the documents are: queries of about 24 tokens, short ones of about 256 or of 512,
-    long ones of about 4096 or of 8192."""
-    model: str = "modernbert-base"
-    """Name of a preset; its weights are random."""
-    precision: Precision = "float32"
-    documents: int = 0
-    """How many; 0 takes the case's own number."""
-    batch_tokens: int = 8192
-    """Most tokens in a batch, padding not counted; documents are sorted by length first."""
-    rounds: int = 5
-    """Times that every runtime encodes all documents."""
-    runtimes: tuple[str, ...] = ()
-    """Runtimes to measure beside this package; empty for all that are installed."""
-
-    def __post_init__(self) -> None:
-        """Reject sizes that cannot be measured."""
-        if self.rounds < 2 or self.documents < 0 or self.batch_tokens < 1:
-            raise ConfigError(
-                f"rounds is {self.rounds}, documents {self.documents} and batch_tokens "
-                f"{self.batch_tokens}: a spread needs 2 rounds or more, a batch 1 token or more, "
-                "and documents cannot be negative"
-            )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccelerateCase:
     """Texts embedded by a model of sentence-transformers, before and after `accelerate`."""
@@ -163,9 +107,10 @@ class EmbeddingCase:
 
     case: EmbeddingName = "short"
     """How long the texts are: as given, or pieces of what is given, of as many tokens as those of
-    `modernbert bench forward`."""
+    `modernbert bench efficiency`."""
     documents: int = 0
-    """How many; 0 takes 16 times what `modernbert bench forward` takes, or 256 as given."""
+    """How many; 0 takes 16 times what `modernbert bench efficiency` takes on a CPU, or 256 as
+    given."""
     batch_size: int = 32
     """Texts in a batch of the other side; 32 is its own."""
     precision: Precision = "float32"
@@ -253,21 +198,3 @@ class SearchCase:
                 f"the sizes are {sizes}: every size is 1 or more, and queries {_FEWEST_QUERIES} or "
                 "more for a spread"
             )
-
-
-def batches_of(case: ForwardCase) -> list[list[int]]:
-    """Draw a case's lengths and group them, shortest first; the same on every machine."""
-    lengths = sorted(lengths_of(case.case, case.documents or LENGTHS[case.case].documents))
-    batches: list[list[int]] = []
-    for length in lengths:
-        if not batches or sum(batches[-1]) + length > case.batch_tokens:
-            batches.append([])
-        batches[-1].append(length)
-    return batches
-
-
-def lengths_of(case: CaseName, number: int) -> list[int]:
-    """Draw so many lengths of a case; the same on every machine."""
-    told = LENGTHS[case]
-    drawn = generator(0, "lengths", case).normal(told.mean, told.deviation, number)
-    return [int(length) for length in drawn.clip(told.shortest, told.longest)]

@@ -15,15 +15,15 @@ from torch import Tensor
 
 import modernbert
 from modernbert.base import machine
-from modernbert.base.errors import ConfigError
 from modernbert.base.machine import resident_bytes
-from modernbert.bench.cases import EmbeddingCase, lengths_of
+from modernbert.bench.cases import EmbeddingCase
+from modernbert.bench.lengths import lengths_of
 from modernbert.bench.measure import peak_above
 from modernbert.bench.peers import Embedder
 from modernbert.bench.runtimes import OURS
 from modernbert.bench.sides import beside
+from modernbert.bench.texts import spread, texts_of
 from modernbert.bench.worker import Answers
-from modernbert.data.documents import read
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.infer.hub import folder_of
 from modernbert.infer.pretrained import load
@@ -82,17 +82,12 @@ def _chosen(path: Path, case: EmbeddingCase, tokenizer: Tokenizer) -> list[str]:
     """Take texts from all over what is given, or cut pieces of the case's lengths out of it."""
     # Spelled out in a text, they stay text here and are tokens there.
     special = [tokenizer.decode([number], keep_special=True) for number in tokenizer.special_ids]
-    plain = (_without(document.text, special) for document in read([path]))
+    plain = (_without(text, special) for text in texts_of(path))
     found = [text for text in plain if text.strip()]
     number = case.num_documents
     if case.case != "given":
         return _pieces(found, lengths_of(case.case, number), tokenizer)
-    if len(found) < number or number < 2:
-        raise ConfigError(
-            f"{path} has {len(found)} texts, {number} are asked for: "
-            "give more text, or lower documents"
-        )
-    return [found[index * len(found) // number] for index in range(number)]
+    return spread(found, number, path)
 
 
 def _without(text: str, words: Sequence[str]) -> str:

@@ -1,7 +1,9 @@
-"""A runtime by name and a case's lengths in, what it answers about them out."""
+"""A runtime by name and some work in, what it answers about the work out."""
 
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import torch
@@ -9,48 +11,84 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from modernbert.base.machine import resident_bytes
-from modernbert.bench.cases import ForwardCase, batches_of
+from modernbert.bench.efficiency_case import Work, checked_of
+from modernbert.bench.energy import counter_of
+from modernbert.bench.lengths import Batches
 from modernbert.bench.measure import peak_above
-from modernbert.bench.runtimes import RUNTIMES, Encode, rows_of
+from modernbert.bench.runtimes import RUNTIMES, Target
+from modernbert.bench.runtimes.kinds import Encode, rows_of
 from modernbert.bench.worker import Answers
-from modernbert.model import folder as model_folder
 
 Rows = list[NDArray[np.float32]]
 """Vectors of a batch's tokens, for each batch."""
 
+_FIRST, _IDS = 100, 1024
 
-def drawn(case: ForwardCase, vocab_size: int) -> list[list[Tensor]]:
-    """Return a case's documents in their batches: random ids, the same for every runtime."""
+
+def drawn(batches: Batches) -> list[list[Tensor]]:
+    """Return documents of these lengths: random ids, the same for every runtime and model."""
     state = torch.Generator().manual_seed(0)
     # Rows of an embedding table that is mapped from a file are memory once they are read: few of
-    # them, then, and none of the special tokens at the end.
-    limit = max(1, min(1024, vocab_size - 100))
+    # them, then. Special tokens are the first or the last of a vocabulary.
     return [
-        [torch.randint(limit, (length,), generator=state) for length in batch]
-        for batch in batches_of(case)
+        [torch.randint(_FIRST, _FIRST + _IDS, (length,), generator=state) for length in batch]
+        for batch in batches
     ]
 
 
-def answers(name: str, folder: Path, case: ForwardCase) -> Answers:
-    """Load a runtime, and say what it can be asked: vectors, seconds, and its peak of memory."""
-    batches = drawn(case, model_folder.read_config(folder).vocab_size)
-    encode = RUNTIMES[name](folder, case.precision)
+def answers(name: str, folder: Path, work: Work) -> Answers:
+    """Load a runtime, and say what it can be asked: vectors, seconds, joules, peak of memory."""
+    batches = drawn(work.batches)
+    encode = RUNTIMES[name].load(folder, Target(work.precision, work.device))
     # Weights that are mapped from a file are memory only once they were used.
     encode([batches[0][0][:4]])
     before = resident_bytes()
+    is_cuda, spent = work.device == "cuda", list[float]()
+    joules = counter_of(work.device)
 
     def rows() -> Rows:
-        found = (rows_of(encode(batch), batch) for batch in batches)
-        return [each.float().numpy() for each in found]
+        told = drawn(checked_of(work))
+        if RUNTIMES[name].is_yardstick:
+            _encode_all(encode, told)
+            return []
+        return [rows_of(encode(batch), batch).float().numpy() for batch in told]
 
-    def seconds() -> float:
+    def once() -> float:
         return _encode_all(encode, batches)
 
-    return {"rows": rows, "seconds": seconds, "peak": lambda: peak_above(before, seconds)}
+    def seconds() -> float:
+        if is_cuda:  # the longest batch, for the memory that was given back
+            _encode_all(encode, batches[-1:])
+        start = joules() if joules else 0.0
+        found = once()
+        if joules:
+            spent.append(joules() - start)
+        if is_cuda:
+            torch.cuda.empty_cache()
+        return found
+
+    return {
+        "rows": rows,
+        "seconds": seconds,
+        "once": once,
+        # Of the rounds that count; the first one warms up.
+        "joules": lambda: round(median(spent[1:]), 3) if len(spent) > 1 else None,
+        "peak": lambda: _peak_on_cuda(once) if is_cuda else peak_above(before, once),
+    }
 
 
-def _encode_all(encode: Encode, batches: list[list[Tensor]]) -> float:
+def _encode_all(encode: Encode, batches: Sequence[Sequence[Tensor]]) -> float:
     start = time.perf_counter()
     for batch in batches:
         encode(batch)
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.synchronize()
     return time.perf_counter() - start
+
+
+def _peak_on_cuda(work: Callable[[], object]) -> int:
+    """Do a work and return the bytes of tensors that it needed above those held."""
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    work()
+    return torch.cuda.max_memory_allocated() - before

@@ -34,22 +34,40 @@ class Failure:
     reason: str
 
 
+def memory_limit() -> int:
+    """Return the bytes that a process may take when nobody says otherwise."""
+    return int(memory_bytes() * _MEMORY_SHARE)
+
+
 class Worker:
     """The near end of a process."""
 
-    def __init__(self, make: Callable[[], Answers], threads: int) -> None:
-        """Start it; `make` travels there by name, and is called there once."""
+    def __init__(
+        self, make: Callable[[], Answers], threads: int, limit_bytes: int | None = None
+    ) -> None:
+        """Start it; `make` travels there by name, and is called there once.
+
+        It may take `limit_bytes` of memory; without them, three quarters of the machine's.
+        """
+        limit = limit_bytes or memory_limit()
         # Forked processes would share the state of thread pools.
         context = get_context("spawn")
         self._near, far = context.Pipe()
-        self._process = context.Process(target=_answer, args=(far, make, threads), daemon=True)
+        given = (far, make, threads, limit)
+        self._process = context.Process(target=_answer, args=given, daemon=True)
         _start(self._process)
         far.close()
 
-    def ask(self, question: str) -> Any:
-        """Return the answer, or a Failure when the process could not give one."""
+    def ask(self, question: str, timeout_s: float | None = None) -> Any:
+        """Return the answer, or a Failure when the process could not give one.
+
+        One that takes longer than `timeout_s` is ended.
+        """
         try:
             self._near.send(question)
+            if timeout_s is not None and not self._near.poll(timeout_s):
+                self._process.kill()
+                return Failure(f"no answer within {timeout_s:.0f} s")
             return self._near.recv()
         except (EOFError, ConnectionError):
             self._process.join()
@@ -117,9 +135,8 @@ def _hush() -> None:
     os.dup2(nowhere, 2)
 
 
-def _answer(far: Connection, make: Callable[[], Answers], threads: int) -> None:
+def _answer(far: Connection, make: Callable[[], Answers], threads: int, limit: int) -> None:
     _hush()
-    limit = int(memory_bytes() * _MEMORY_SHARE)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     torch.set_num_threads(threads)
     answers: Answers | Failure = _tried(make)

@@ -11,11 +11,11 @@ from modernbert.bench.cases import (
     AccelerateCase,
     EmbeddingCase,
     FinetuningCase,
-    ForwardCase,
     MaxSimCase,
     SearchCase,
     TrainingCase,
 )
+from modernbert.bench.efficiency_case import EfficiencyCase
 from modernbert.cli.arguments import Model
 from modernbert.cli.verb_of import Verbs, run_verb
 
@@ -26,7 +26,7 @@ def bench(arguments: Sequence[str]) -> int:
     """Measure what the first argument names."""
     verbs: Verbs = {
         "training": training,
-        "forward": forward,
+        "efficiency": efficiency,
         "accelerate": accelerate,
         "finetuning": finetuning,
         "embedding": embedding,
@@ -57,18 +57,31 @@ def training(
     return _kept(out, "training", measure(corpus, case))
 
 
-def forward(*, case: Annotated[ForwardCase, tyro.conf.arg(name="")], out: Path = Out) -> int:
-    """Time encoding on a CPU against transformers, ONNX Runtime and OpenVINO.
+def efficiency(
+    *,
+    case: Annotated[EfficiencyCase, tyro.conf.arg(name="")],
+    lengths: tuple[int, ...] = (),
+    texts: Path | None = None,
+    tokenizer: Path | None = None,
+    out: Path = Out,
+) -> int:
+    """Time encoding by models of several shapes, each with its runtimes, and take their memory.
 
-    All have the same weights and documents; vectors are compared before anything is timed.
+    Runtimes of one model have the same weights and documents, each a process of its own, in
+    turns; vectors are compared before anything is timed.
 
     Args:
-        case: Documents and runtimes.
+        case: Models, runtimes and documents.
+        lengths: Tokens of every document; each number given makes a row of its own.
+        texts: Text file, folder, .jsonl(.gz, .zst) or .parquet whose lengths the case text takes.
+        tokenizer: Folder that holds tokenizer.json, to count the tokens of these texts.
         out: Folder of the rows.
     """
-    from modernbert.bench.forward import measure
+    from modernbert.bench.efficiency import curve, measure
 
-    return _kept(out, "forward", measure(case))
+    for row in curve(case, lengths) if lengths else [measure(case, texts, tokenizer)]:
+        _kept(out, "efficiency", row)
+    return 0
 
 
 def accelerate(

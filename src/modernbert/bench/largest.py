@@ -1,0 +1,91 @@
+"""A runtime and a length in, the most documents that fit into one batch out."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from resource import RLIM_INFINITY
+from typing import Any, Literal
+
+import torch
+
+from modernbert.base.log import say
+from modernbert.bench.efficiency_case import EfficiencyCase, Work
+from modernbert.bench.encoding import answers
+from modernbert.bench.worker import Answers, Failure, Worker, memory_limit
+
+_NEAR = 1.0625
+"""How much more the smallest batch that does not fit may hold than the largest that does."""
+
+StoppedBy = Literal["memory", "limit", "time"]
+
+
+@dataclass(frozen=True, slots=True)
+class Largest:
+    """What a search found."""
+
+    documents: int
+    stopped_by: StoppedBy
+    """What the next larger batch would have broken: only `memory` says that it does not fit."""
+
+
+def largest(fits: Callable[[int], bool], limit: int, is_late: Callable[[], bool]) -> Largest:
+    """Double a batch until it does not fit, then halve the gap until it is narrow.
+
+    A batch that had no time left is one of which nothing is known.
+    """
+    good, bad = 0, 0
+    while good < limit and not bad:
+        tried = min(max(1, 2 * good), limit)
+        found = fits(tried)
+        if not found and is_late():
+            return Largest(good, "time")
+        good, bad = (tried, 0) if found else (good, tried)
+    while bad and bad - good > 1 and bad > _NEAR * good:
+        tried = (good + bad) // 2
+        found = fits(tried)
+        if not found and is_late():
+            return Largest(good, "time")
+        good, bad = (tried, bad) if found else (good, tried)
+    return Largest(good, "memory" if bad else "limit")
+
+
+def measure_largest(name: str, folder: Path, work: Work, case: EfficiencyCase) -> dict[str, Any]:
+    """Search the largest batch of a runtime, every try in a process of its own."""
+    length, limit_bytes = work.lengths[0], memory_of(case, work)
+    end = time.monotonic() + 60 * case.largest_batch_minutes
+    reasons: list[str] = []
+
+    def fits(documents: int) -> bool:
+        given = Work(((length,) * documents,), work.precision, work.device)
+        make = partial(_answers, name, folder, given, limit_bytes)
+        limit = RLIM_INFINITY if work.device == "cuda" else limit_bytes
+        with Worker(make, torch.get_num_threads(), limit) as worker:
+            found = worker.ask("once", max(0.0, end - time.monotonic()))
+        if isinstance(found, Failure):
+            reasons.append(found.reason)
+        return not isinstance(found, Failure)
+
+    found = largest(fits, case.largest_batch_limit, lambda: time.monotonic() >= end)
+    say(f"{name}: {found.documents} documents of {length} in a batch, up to {found.stopped_by}")
+    return {
+        "documents": found.documents,
+        "stopped_by": found.stopped_by,
+        "reason": reasons[-1] if reasons else None,
+    }
+
+
+def memory_of(case: EfficiencyCase, work: Work) -> int:
+    """Return the bytes that a process may take in this search."""
+    asked = int(case.largest_batch_gib * 2**30)
+    if work.device == "cuda":
+        return asked or torch.cuda.get_device_properties(0).total_memory
+    return asked or memory_limit()
+
+
+def _answers(name: str, folder: Path, work: Work, limit_bytes: int) -> Answers:
+    if work.device == "cuda":
+        share = limit_bytes / torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, share))
+    return answers(name, folder, work)

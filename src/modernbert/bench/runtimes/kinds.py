@@ -1,0 +1,70 @@
+"""What a runtime is: a model's folder and a target in, a function that encodes documents out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from modernbert.batch import Layout, pad, real
+from modernbert.bench.efficiency_case import DeviceName
+from modernbert.bench.lengths import Precision
+
+Documents = Sequence[Int[Tensor, "N"]]
+"""Token ids, in the main memory."""
+Encode = Callable[[Documents], Any]
+"""Documents in, vectors out, packed or padded, in whatever the runtime calls an array."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where and in what a model computes."""
+
+    precision: Precision
+    device: DeviceName
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision, as torch calls it."""
+        return torch.float32 if self.precision == "float32" else torch.bfloat16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """One way to run encoders."""
+
+    load: Callable[[Path, Target], Encode]
+    package: str = "torch"
+    """What must be installed for it, by the name that is imported."""
+    is_ours: bool = False
+    """Whether it runs this package's models only."""
+    is_yardstick: bool = False
+    """Whether it encodes nothing whole: a bound or a part, whose vectors nobody compares."""
+    is_asked: bool = False
+    """Whether it is measured only where it is named."""
+    reads_graphs: bool = False
+    """Whether it opens the graph that is made of transformers' model."""
+    devices: tuple[DeviceName, ...] = ("cpu", "cuda")
+    precisions: tuple[Precision, ...] = ("float32", "bfloat16")
+    limit: float | None = None
+    """By how much its vectors may differ; None takes what the precision allows."""
+
+    def can(self, target: Target, *, ours: bool) -> bool:
+        """Return whether it computes that, there, for a model of ours or of others."""
+        is_able = target.device in self.devices and target.precision in self.precisions
+        return is_able and (ours or not self.is_ours)
+
+
+def grid(documents: Documents) -> tuple[Int[Tensor, "B L"], Int[Tensor, "B L"]]:
+    """Pad documents to their longest, on the right, and say where they are."""
+    layout = Layout.of([len(document) for document in documents])
+    return pad(torch.cat(list(documents)), layout), real(layout).long()
+
+
+def rows_of(output: Any, documents: Documents) -> Float[Tensor, "T D"]:
+    """Return the vectors of the real tokens, one document after the other."""
+    found = torch.as_tensor(output).cpu()
+    return found if found.dim() == 2 else found[grid(documents)[1].bool()]

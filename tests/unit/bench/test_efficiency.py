@@ -1,0 +1,264 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from importlib.util import find_spec
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from modernbert.base.errors import ConfigError, MachineError
+from modernbert.bench import efficiency
+from modernbert.bench.efficiency_case import EfficiencyCase, Work, work_of
+from modernbert.bench.encoding import answers
+from modernbert.bench.folders import make
+from modernbert.bench.line_up import members
+from modernbert.bench.runtimes import LOCAL, OURS, PRODUCTS, RUNTIMES, Target
+from modernbert.bench.runtimes.kinds import rows_of
+from modernbert.bench.shapes import OWN, SHAPES
+from modernbert.bench.sides import agreement, timed
+from modernbert.bench.worker import Failure, Worker
+from modernbert.cli.main import run
+from modernbert.model import folder
+from modernbert.model.init import build
+from modernbert.model.presets import PRESETS
+
+SMALL = Work(((20, 24), (30,)), "float32", "cpu")
+CPU = Target("float32", "cpu")
+needs_transformers = pytest.mark.skipif(
+    find_spec("transformers") is None, reason="needs transformers"
+)
+
+
+@pytest.mark.slow
+@needs_transformers
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_row_compares_runtimes_that_agree(precision, tmp_path):
+    asked = ["--case", "queries", "--documents", "3", "--rounds", "2", "--device", "cpu"]
+    given = [*asked, "--precision", precision, "--models", "tiny", "bert-tiny"]
+    names = ["transformers", PRODUCTS, LOCAL]
+    out = ["--out", str(tmp_path)]
+    assert run(["bench", "efficiency", *given, "--runtimes", *names, *out]) == 0
+    row = json.loads((tmp_path / "efficiency.jsonl").read_text())
+    ours, other = (row["models"][name] for name in ("tiny", "bert-tiny"))
+    assert set(ours["runtimes"]) == {OURS, *names}
+    assert set(other["runtimes"]) == {"transformers"}
+    assert ours["runtimes"][OURS]["ours_is_faster"] == 1
+    assert 0 < ours["runtimes"]["transformers"]["largest_difference"] < 0.1
+    found = [*ours["runtimes"].values(), *other["runtimes"].values()]
+    assert all(each["tokens_per_second"] > 0 for each in found)
+    assert all(each["speed_quartiles"][0] <= each["speed_quartiles"][1] for each in found)
+    assert (ours["share_of_products_rate"] > 0, other["share_of_products_rate"]) == (True, None)
+    assert other["weights"] > 1e6
+    assert (row["documents"], row["gpu"], row["texts"]) == (3, None, None)
+
+
+@pytest.mark.slow
+@needs_transformers
+def test_each_length_has_a_row_and_the_largest_batch_is_searched(tmp_path):
+    asked = ["--models", "tiny", "--rounds", "2", "--documents", "2", "--runtimes", OURS]
+    largest = ["--largest-batch", "--largest-batch-limit", "3", "--device", "cpu"]
+    out = ["--out", str(tmp_path)]
+    assert run(["bench", "efficiency", *asked, *largest, "--lengths", "16", "40", *out]) == 0
+    rows = list(map(json.loads, (tmp_path / "efficiency.jsonl").read_text().splitlines()))
+    assert [(row["case"], row["length"], row["tokens"]) for row in rows] == [
+        ("fixed", 16, 32),
+        ("fixed", 40, 80),
+    ]
+    found = rows[0]["models"]["tiny"]["runtimes"][OURS]["largest_batch"]
+    assert found == {"documents": 3, "stopped_by": "limit", "reason": None}
+    assert rows[0]["largest_batch_bytes"] > 1 << 30
+
+
+@pytest.mark.slow
+@needs_transformers
+@pytest.mark.parametrize("model", [name for name in SHAPES if name.endswith("tiny")])
+def test_every_family_is_opened_by_all_who_take_folders(model, tmp_path):
+    assert make(model, tmp_path / model, graph=False) > 1e6
+    ids = [torch.arange(100, 100 + length) for length in (7, 3)]
+    taken = ["transformers", "transformers eager"]
+    taken += ["sentence-transformers"] if find_spec("sentence_transformers") else []
+    taken += [OURS] if SHAPES[model].kind == OWN else []
+    found = [rows_of(RUNTIMES[name].load(tmp_path / model, CPU)(ids), ids) for name in taken]
+    assert found[0].shape == (10, 128)
+    for other in found[1:]:
+        assert (found[0] - other).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("model", [name for name in SHAPES if SHAPES[name].sizes])
+def test_families_stand_beside_the_modernbert_of_their_size(model):
+    shape = SHAPES[model]
+    width = shape.sizes["hidden_size"]
+    assert PRESETS[shape.beside].dim == width
+    assert width == 64 * shape.sizes["num_attention_heads"]
+
+
+def test_real_texts_give_their_lengths(tmp_path):
+    texts = tmp_path / "a.txt"
+    texts.write_text("one two three")
+    with pytest.raises(ConfigError, match="the case text takes both, and no other case does"):
+        efficiency.measure(EfficiencyCase(case="text", device="cpu"))
+    with pytest.raises(ConfigError, match="the case text takes both, and no other case does"):
+        efficiency.measure(EfficiencyCase(device="cpu"), texts=texts)
+    case = EfficiencyCase(case="text", device="cpu")
+    assert work_of(case, "cpu", [9, 4]).batches == ((4, 9),)
+
+
+def test_vllm_is_given_ids_and_gives_every_token(tmp_path, monkeypatch):
+    class Engine:
+        def __init__(self, **settings):
+            assert settings["runner"] == "pooling"
+
+        def encode(self, prompts, *, pooling_task, use_tqdm):
+            assert (pooling_task, use_tqdm) == ("token_embed", False)
+            lengths = [len(prompt["prompt_token_ids"]) for prompt in prompts]
+            return [
+                SimpleNamespace(outputs=SimpleNamespace(data=torch.full((length, 2), length * 1.0)))
+                for length in lengths
+            ]
+
+    fake, config = ModuleType("vllm"), ModuleType("vllm.config")
+    fake.LLM, config.PoolerConfig = Engine, SimpleNamespace
+    monkeypatch.setitem(sys.modules, "vllm", fake)
+    monkeypatch.setitem(sys.modules, "vllm.config", config)
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
+    ids = [torch.arange(3), torch.arange(2)]
+    found = rows_of(RUNTIMES["vllm"].load(tmp_path, Target("bfloat16", "cuda"))(ids), ids)
+    assert found[:, 0].tolist() == [3.0] * 3 + [2.0] * 2
+
+
+@pytest.mark.slow
+@needs_transformers
+def test_packed_encoders_changes_transformers_model_in_place(tmp_path, monkeypatch):
+    changed = []
+    fake = ModuleType("packed_encoders")
+    fake.pack = changed.append
+    monkeypatch.setitem(sys.modules, "packed_encoders", fake)
+    folder.write(build(PRESETS["tiny"], 0, None), tmp_path)
+    encode = RUNTIMES["packed-encoders"].load(tmp_path, Target("bfloat16", "cpu"))
+    assert encode([torch.arange(3)]).shape == (1, 3, 128)
+    assert [type(model).__name__ for model in changed] == ["ModernBertModel"]
+
+
+# Looked for, not imported: they belong into processes of their own.
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not all(map(find_spec, ("onnxruntime", "openvino"))), reason="needs the extra 'bench'"
+)
+def test_every_other_runtime_gives_the_same_vectors():
+    case = EfficiencyCase(
+        case="queries",
+        models=("tiny",),
+        documents=3,
+        rounds=2,
+        device="cpu",
+        runtimes=("onnxruntime", "openvino f32"),
+    )
+    found = efficiency.measure(case)["models"]["tiny"]["runtimes"]
+    assert [name for name, facts in found.items() if "failed" in facts] == []
+
+
+@pytest.mark.slow
+def test_a_runtime_that_dies_fails_alone(tmp_path):
+    folder.write(build(PRESETS["tiny"], 0, None), tmp_path)
+    with Worker(partial(answers, OURS, tmp_path, SMALL), threads=1) as worker:
+        assert len(worker.ask("rows")) == 2
+        worker._process.kill()
+        worker._process.join()
+        assert worker.ask("seconds") == Failure("its process ended with status -9")
+        facts = {}
+        assert timed(worker, "transformers", facts, is_needed=False) is None
+        assert facts == {"failed": "while it was timed, its process ended with status -9"}
+        with pytest.raises(MachineError, match="modernbert failed while it was timed"):
+            timed(worker, OURS, {}, is_needed=True)
+
+
+@pytest.mark.slow
+def test_a_runtime_that_cannot_start_says_why(tmp_path):
+    with Worker(partial(answers, OURS, tmp_path / "absent", SMALL), threads=1) as worker:
+        found = worker.ask("rows")
+    assert isinstance(found, Failure)
+    assert "CheckpointError" in found.reason
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_measurement_leaves_nothing(number, status, tmp_path):
+    asked = ["--case", "queries", "--models", "tiny", "--rounds", "1000000", "--runtimes"]
+    command = "from modernbert.cli.main import main; main()"
+    running = subprocess.Popen(
+        [sys.executable, "-c", command, "bench", "efficiency", *asked, "transformers"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    while not list(tmp_path.glob("*/tiny/model.safetensors")):
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.05)
+    os.killpg(running.pid, number)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == status
+    assert b"Traceback" not in out + err
+    assert not list(tmp_path.glob("*/tiny/model.safetensors"))
+
+
+def test_vectors_that_differ_are_not_timed():
+    ours = [np.zeros((2, 3), dtype=np.float32)]
+    for wrong in (0.1, np.nan):
+        found = agreement([ours[0] + np.float32(wrong)], ours, 1e-3)
+        assert found["failed"].startswith("its vectors differ by")
+    assert agreement(ours, ours, 1e-3) == {"largest_difference": 0.0}
+    assert agreement(Failure("no memory"), ours, 1e-3) == {"failed": "no memory"}
+
+
+def members_of(**fields):
+    case = EfficiencyCase(**fields)
+    return members(case, work_of(case, "cpu"))
+
+
+def test_unknown_names_are_answered_with_near_ones():
+    with pytest.raises(ConfigError, match="there is no model 'tinny': did you mean tiny"):
+        members_of(models=("tinny",))
+    with pytest.raises(ConfigError, match="float32 on cpu: did you mean onnxruntime"):
+        members_of(runtimes=("onxruntime",))
+    with pytest.raises(ConfigError, match="'onnxruntime' for bfloat16 on cpu"):
+        members_of(precision="bfloat16", runtimes=("onnxruntime",))
+    with pytest.raises(ConfigError, match="there is no runtime 'vllm' for float32 on cpu"):
+        members_of(runtimes=("vllm",))
+
+
+def test_the_modernbert_of_a_size_runs_beside_other_families():
+    found = members_of(models=("bert-base", "gte-base"), runtimes=("transformers",))
+    assert found == {
+        "modernbert-base": (OURS,),
+        "bert-base": ("transformers",),
+        "gte-base": ("transformers",),
+    }
+    every = members_of(models=("tiny",))["tiny"]
+    assert LOCAL not in every
+    assert {OURS, PRODUCTS, "transformers eager", "openvino f32"} <= set(every)
+
+
+def test_what_reads_too_little_is_left_out():
+    found = members_of(models=("bert-base", "gte-base"), case="long-fixed")
+    assert found["bert-base"] == "it reads 512 tokens, the longest document has 8192"
+    assert "transformers" in found["gte-base"]
+
+
+def test_the_largest_batch_is_one_of_equal_documents():
+    with pytest.raises(ConfigError, match="documents of short differ in length"):
+        efficiency.measure(EfficiencyCase(largest_batch=True, device="cpu"))
+
+
+def test_our_rate_counts_attention():
+    speeds = {OURS: {"tokens_per_second": 500.0}, PRODUCTS: {"tokens_per_second": 600.0}}
+    short, long = (Work((lengths,), "float32", "cpu") for lengths in ((24,) * 8, (8192,)))
+    shares = [efficiency._share("modernbert-base", speeds, work) for work in (short, long)]
+    assert 500 / 600 < shares[0] < shares[1]
+    assert efficiency._share("bert-base", speeds, short) is None

@@ -1,0 +1,32 @@
+import pytest
+
+from modernbert.bench.largest import Largest, largest
+
+
+@pytest.mark.parametrize("truth", [1, 2, 3, 7, 16, 100, 777, 1000])
+def test_the_largest_batch_is_found_to_a_sixteenth(truth):
+    tried = []
+
+    def fits(number):
+        tried.append(number)
+        return number <= truth
+
+    found = largest(fits, 4096, lambda: False)
+    assert found.stopped_by == "memory"
+    assert truth / 1.0625 - 1 < found.documents <= truth
+    assert max(tried) <= 2 * truth
+    assert len(tried) == len(set(tried)) <= 16
+
+
+def test_a_search_ends_at_its_limit():
+    assert largest(lambda _: True, 100, lambda: False) == Largest(100, "limit")
+    assert largest(lambda _: True, 1, lambda: False) == Largest(1, "limit")
+
+
+def test_nothing_fits():
+    assert largest(lambda _: False, 100, lambda: False) == Largest(0, "memory")
+
+
+def test_what_had_no_time_left_says_nothing_of_memory():
+    answers = iter([True, True, False])
+    assert largest(lambda _: next(answers), 100, lambda: True) == Largest(2, "time")
