@@ -16,7 +16,8 @@ def table(head: Sequence[str], cells: Iterable[Sequence[str]]) -> str:
 def machine(row: dict[str, Any]) -> str:
     """Say where a row was measured, and with which torch."""
     host = row["machine"]
-    return f"{host['processor']}, {host['cores']} cores, torch {row['versions']['torch']}"
+    where = row.get("gpu") or f"{host['processor']}, {host['cores']} cores"
+    return f"{where}, torch {row['versions']['torch']}"
 
 
 def ratio(found: dict[str, Any] | None) -> str:
@@ -30,3 +31,8 @@ def ratio(found: dict[str, Any] | None) -> str:
 def mebibytes(found: dict[str, Any] | None) -> str:
     """Say the largest memory of a side."""
     return f"{found['peak_bytes'] / 2**20:.0f}" if found and found.get("peak_bytes") else "-"
+
+
+def number(found: dict[str, Any] | None, key: str) -> str:
+    """Say a whole number that was measured, or that it was not."""
+    return f"{found[key]:.0f}" if found and key in found else "-"

@@ -1,14 +1,23 @@
-"""Rows of benchmarks/*.jsonl in, the tables between two comments of README.md out.
+"""Rows of benchmarks/*.jsonl in, what stands between two comments of README.md and a page out.
 
 Run it from the top folder after a measurement: `python -m benchmarks.tables`.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.cells import NOTHING, machine, mebibytes, ratio, table
+from benchmarks.efficiency import (
+    batches_table,
+    curve_table,
+    curve_words,
+    families_table,
+    pictures,
+    published_table,
+    runtimes_table,
+)
+from benchmarks.rows import HERE, rows_of
 from benchmarks.search import embedding_table, maxsim_table, search_table
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +32,6 @@ HEAD = (
     "ratio (quartiles)",
     "machine",
 )
-FORWARD = ("model", "documents", "tokens", "precision", "tokens/s here")
 ACCELERATED = (
     "model",
     "weights",
@@ -55,35 +63,11 @@ FINETUNED = (
     "peak MiB above the weights, here / there",
     "machine",
 )
-RUNTIMES = (
-    "modernbert compiled",
-    "transformers",
-    "transformers compiled",
-    "onnxruntime",
-    "openvino",
-    "openvino f32",
-)
-MEMORY = "peak MiB above the weights, here / transformers"
-
-
-def rows_of(path: Path) -> list[dict[str, Any]]:
-    """Read the measured rows; a file that is absent has none."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return [json.loads(line) for line in lines if line.strip()]
 
 
 def training_table(rows: Sequence[dict[str, Any]]) -> str:
     """Lay rows of `modernbert bench training` out as Markdown, in the order they were measured."""
     return table(HEAD, map(_cells, rows)) if rows else NOTHING.format("training --corpus corpus")
-
-
-def forward_table(rows: Sequence[dict[str, Any]]) -> str:
-    """Lay rows of `modernbert bench forward` out: how many times as fast this package is."""
-    if not rows:
-        return NOTHING.format("forward")
-    names = [name for name in RUNTIMES if any(name in row["runtimes"] for row in rows)]
-    head = (*FORWARD, *names, "of the products' rate", MEMORY, "machine")
-    return table(head, (_forward_cells(row, names) for row in latest(rows)))
 
 
 def accelerate_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -101,18 +85,6 @@ def finetuning_table(rows: Sequence[dict[str, Any]]) -> str:
     return table(FINETUNED, (_finetuned_cells(row, name) for row, name in pairs))
 
 
-def latest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Keep the last of measurements of the same thing, in the order of the first ones."""
-    return list({_measured(row): row for row in rows}.values())
-
-
-def _measured(row: dict[str, Any]) -> tuple[object, ...]:
-    """Return what two measurements have in common if one may stand for the other."""
-    host, threads = row["machine"], row["threads"]
-    case = (row[name] for name in ("model", "case", "precision", "documents", "batch_tokens"))
-    return (*case, *sorted(row["runtimes"]), host["processor"], host["cores"], threads)
-
-
 def replaced(page: str, name: str, made: str) -> str:
     """Return the page with the table between the two comments of that name."""
     start, stop = f"<!-- {name}: start -->", f"<!-- {name}: stop -->"
@@ -123,23 +95,15 @@ def replaced(page: str, name: str, made: str) -> str:
 
 def tables() -> dict[str, str]:
     """Return every table of README.md by the name in its comments."""
-    found = {what: rows_of(ROOT / "benchmarks" / f"{what}.jsonl") for what in TABLES}
+    found = {what: rows_of(HERE / f"{what}.jsonl") for what in TABLES}
     return {f"{what} speed": TABLES[what](rows) for what, rows in found.items()}
 
 
-def _forward_cells(row: dict[str, Any], names: Sequence[str]) -> tuple[str, ...]:
-    found = row["runtimes"]
-    return (
-        row["model"],
-        f"{row['documents']} of {row['case']}",
-        str(row["tokens"]),
-        row["precision"],
-        f"{found['modernbert']['tokens_per_second']:.0f}",
-        *(ratio(found.get(name)) for name in names),
-        f"{row['share_of_products_rate']:.0%}",
-        f"{mebibytes(found['modernbert'])} / {mebibytes(found.get('transformers'))}",
-        machine(row),
-    )
+def parts() -> dict[str, str]:
+    """Return every generated part of the page on speed by the name in its comments."""
+    rows = rows_of(HERE / "efficiency.jsonl")
+    made = {name: PARTS[name](rows) for name in PARTS}
+    return made | {"published": published_table(rows_of(HERE / "published.jsonl"))}
 
 
 def _accelerated_cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -204,7 +168,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 TABLES = {
     "training": training_table,
-    "forward": forward_table,
+    "efficiency": runtimes_table,
     "accelerate": accelerate_table,
     "finetuning": finetuning_table,
     "embedding": embedding_table,
@@ -213,13 +177,29 @@ TABLES = {
 }
 
 
+PARTS = {
+    "curve in words": curve_words,
+    "curve": curve_table,
+    "pictures": pictures,
+    "runtimes": runtimes_table,
+    "families": families_table,
+    "batches": batches_table,
+}
+
+PAGES = {
+    ROOT / "README.md": tables,
+    ROOT / "docs" / "concepts" / "how-fast-and-why.md": parts,
+}
+"""What is made anew in which page."""
+
+
 def main() -> None:
-    """Rewrite README.md."""
-    readme = ROOT / "README.md"
-    page = readme.read_text(encoding="utf-8")
-    for name, made in tables().items():
-        page = replaced(page, name, made)
-    readme.write_text(page, encoding="utf-8")
+    """Rewrite the pages."""
+    for path, made in PAGES.items():
+        page = path.read_text(encoding="utf-8")
+        for name, part in made().items():
+            page = replaced(page, name, part)
+        path.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,15 +4,13 @@ import ast
 import re
 
 import pytest
+from benchmarks.rows import rows_of
 from benchmarks.search import embedding_table, maxsim_table, search_table
 from benchmarks.tables import (
+    PAGES,
     accelerate_table,
     finetuning_table,
-    forward_table,
-    latest,
     replaced,
-    rows_of,
-    tables,
     training_table,
 )
 
@@ -31,28 +29,6 @@ ROW = {
     "ratio_quartiles": [2.9, 3.1],
     "machine": {"processor": "P", "cores": 2},
     "versions": {"torch": "2.13.0"},
-}
-
-FORWARD = {
-    "case": "short",
-    "precision": "float32",
-    "model": "modernbert-base",
-    "documents": 16,
-    "batch_tokens": 8192,
-    "tokens": 4019,
-    "threads": 2,
-    "machine": ROW["machine"],
-    "versions": ROW["versions"],
-    "share_of_products_rate": 0.88,
-    "runtimes": {
-        "modernbert": {"tokens_per_second": 600.4, "peak_bytes": 2 << 20},
-        "transformers": {
-            "ours_is_faster": 1.25,
-            "quartiles": [1.2, 1.3],
-            "peak_bytes": 8 << 20,
-        },
-        "onnxruntime": {"failed": "no memory"},
-    },
 }
 
 
@@ -87,10 +63,12 @@ def test_every_folder_has_its_line():
     assert named - {"src"} == {top for top in tops if not top.startswith(".")} - {"src"}
 
 
-@pytest.mark.parametrize("name", tables())
-def test_a_table_is_what_was_measured(name):
-    page = texts()["README.md"]
-    assert page == replaced(page, name, tables()[name]), "run: python -m benchmarks.tables"
+@pytest.mark.parametrize(
+    ("path", "name"), [(path, name) for path in PAGES for name in PAGES[path]()]
+)
+def test_a_table_is_what_was_measured(path, name):
+    page = path.read_text(encoding="utf-8")
+    assert page == replaced(page, name, PAGES[path]()[name]), "run: python -m benchmarks.tables"
     assert page.count(f"<!-- {name}: start -->") == page.count(f"<!-- {name}: stop -->") == 1
 
 
@@ -99,7 +77,6 @@ def test_nothing_measured_gives_no_number(tmp_path):
     empty.touch()
     for path in (empty, tmp_path / "absent.jsonl"):
         assert training_table(rows_of(path)).startswith("No row was measured yet.")
-        assert forward_table(rows_of(path)).startswith("No row was measured yet.")
 
 
 def test_rows_of_accelerated_models_become_lines():
@@ -195,22 +172,3 @@ def test_rows_of_embedding_and_of_search_become_lines():
         "| 10000 x 384 drawn | int8 | 2.00 (1.00 to 3.00) | 0.20 (0.10 to 0.30) | 99.1% | 3.2 | "
         "2, 1 | 4 | P, 2 cores, torch 2.13.0 |"
     )
-
-
-def test_a_case_measured_again_counts_once_and_a_failure_is_told():
-    *_, line = forward_table([FORWARD | {"share_of_products_rate": 0.1}, FORWARD]).splitlines()
-    assert line == (
-        "| modernbert-base | 16 of short | 4019 | float32 | 600 | 1.25 (1.20 to 1.30) | "
-        "failed: no memory | 88% | 2 / 8 | P, 2 cores, torch 2.13.0 |"
-    )
-    others = [
-        FORWARD | changed
-        for changed in (
-            {"case": "long"},
-            {"documents": 4},
-            {"threads": 1},
-            {"machine": FORWARD["machine"] | {"processor": "Q"}},
-            {"runtimes": {"modernbert": FORWARD["runtimes"]["modernbert"]}},
-        )
-    ]
-    assert latest([FORWARD, *others, FORWARD]) == [FORWARD, *others]

@@ -14,7 +14,11 @@ from tests.corpora import texts, write_texts
 ROOT = Path(__file__).parents[2]
 PAGES = [
     "README.md",
-    *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("docs/guides/*.md")),
+    *sorted(
+        path.relative_to(ROOT).as_posix()
+        for folder in ("guides", "concepts")
+        for path in ROOT.glob(f"docs/{folder}/*.md")
+    ),
 ]
 BLOCK = re.compile(r"(?:^(<!--[^\n]*-->)\n)?^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = re.compile(r"<!-- not run: \S.* -->")

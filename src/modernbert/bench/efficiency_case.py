@@ -13,8 +13,8 @@ DeviceName = Literal["cpu", "cuda"]
 _BATCH_TOKENS: dict[DeviceName, int] = {"cpu": 8192, "cuda": 262_144}
 """On CUDA what the paper takes: 512 documents of 512 tokens, or 32 of 8192."""
 _MORE_ON_CUDA = 64
-_FIXED_TOKENS = 4096
-"""That documents of one length have together, at the least."""
+_FIXED_TOKENS = 8192
+"""That documents of one length have together, so that rows by length can be compared."""
 _TEXTS = 32
 
 

@@ -36,7 +36,7 @@ def test_a_document_beyond_the_budget_is_alone():
 
 def test_documents_of_one_length_and_a_gpu_have_sizes_of_their_own():
     case = EfficiencyCase(case="fixed", length=16)
-    assert work_of(case, "cpu").batches == ((16,) * 256,)
+    assert work_of(case, "cpu").batches == ((16,) * 512,)
     assert work_of(EfficiencyCase(case="fixed", length=8192), "cpu").batches == ((8192,),)
     paper = work_of(EfficiencyCase(case="short-fixed"), "cuda")
     assert paper.batches == ((512,) * 512,)

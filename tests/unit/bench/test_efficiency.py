@@ -41,7 +41,7 @@ needs_transformers = pytest.mark.skipif(
 def test_a_row_compares_runtimes_that_agree(precision, tmp_path):
     asked = ["--case", "queries", "--documents", "3", "--rounds", "2", "--device", "cpu"]
     given = [*asked, "--precision", precision, "--models", "tiny", "bert-tiny"]
-    names = ["transformers", PRODUCTS, LOCAL]
+    names = ["transformers", PRODUCTS]
     out = ["--out", str(tmp_path)]
     assert run(["bench", "efficiency", *given, "--runtimes", *names, *out]) == 0
     row = json.loads((tmp_path / "efficiency.jsonl").read_text())
@@ -62,7 +62,7 @@ def test_a_row_compares_runtimes_that_agree(precision, tmp_path):
 @needs_transformers
 def test_each_length_has_a_row_and_the_largest_batch_is_searched(tmp_path):
     asked = ["--models", "tiny", "--rounds", "2", "--documents", "2", "--runtimes", OURS]
-    largest = ["--largest-batch", "--largest-batch-limit", "3", "--device", "cpu"]
+    largest = ["--largest-batch", "--largest-batch-limit", "1", "--device", "cpu"]
     out = ["--out", str(tmp_path)]
     assert run(["bench", "efficiency", *asked, *largest, "--lengths", "16", "40", *out]) == 0
     rows = list(map(json.loads, (tmp_path / "efficiency.jsonl").read_text().splitlines()))
@@ -71,7 +71,7 @@ def test_each_length_has_a_row_and_the_largest_batch_is_searched(tmp_path):
         ("fixed", 40, 80),
     ]
     found = rows[0]["models"]["tiny"]["runtimes"][OURS]["largest_batch"]
-    assert found == {"documents": 3, "stopped_by": "limit", "reason": None}
+    assert found == {"documents": 1, "stopped_by": "limit", "reason": None}
     assert rows[0]["largest_batch_bytes"] > 1 << 30
 
 
@@ -88,6 +88,19 @@ def test_every_family_is_opened_by_all_who_take_folders(model, tmp_path):
     assert found[0].shape == (10, 128)
     for other in found[1:]:
         assert (found[0] - other).abs().max() < 1e-4
+
+
+def test_local_layers_are_those_of_the_model(tmp_path):
+    folder.write(build(PRESETS["tiny"], 0, None), tmp_path)
+    encode = RUNTIMES[LOCAL].load(tmp_path, CPU)
+    ids = torch.arange(100, 400)
+    changed = ids.clone()
+    changed[0] = 500
+    difference = (encode([ids]) - encode([changed])).abs().amax(1)
+    # Two of its four layers are local, and a token sees 64 on each side.
+    assert PRESETS["tiny"].num_layers == 4
+    assert difference[128] > 0
+    assert difference[129:].max() == 0
 
 
 @pytest.mark.parametrize("model", [name for name in SHAPES if SHAPES[name].sizes])
