@@ -233,13 +233,16 @@ def _by_length(found: Sequence[tuple[Row, str]], name: str, key: str) -> dict[in
 
 def _batch(row: Row, model: str, name: str) -> tuple[str, ...]:
     told = row["models"][model]["runtimes"][name]["largest_batch"]
-    more = {"memory": "", "limit": " or more", "time": " or more (no time left)"}
+    number = str(told["documents"])
+    if told["stopped_by"] != "memory":
+        too_many = told["too_many"]
+        number += f" to {too_many - 1}" if too_many else " or more"
     return (
         model,
         name,
         str(row["length_quartiles"][1]),
         row["precision"],
-        f"{told['documents']}{more[told['stopped_by']]}",
+        number,
         f"{row['largest_batch_bytes'] / 2**30:.1f} GiB",
         machine(row),
     )

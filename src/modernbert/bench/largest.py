@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from resource import RLIM_INFINITY
@@ -28,6 +28,8 @@ class Largest:
     documents: int
     stopped_by: StoppedBy
     """What the next larger batch would have broken: only `memory` says that it does not fit."""
+    too_many: int | None = None
+    """Fewest documents that are known not to fit."""
 
 
 def largest(fits: Callable[[int], bool], limit: int, is_late: Callable[[], bool]) -> Largest:
@@ -46,9 +48,9 @@ def largest(fits: Callable[[int], bool], limit: int, is_late: Callable[[], bool]
         tried = (good + bad) // 2
         found = fits(tried)
         if not found and is_late():
-            return Largest(good, "time")
+            return Largest(good, "time", bad)
         good, bad = (tried, bad) if found else (good, tried)
-    return Largest(good, "memory" if bad else "limit")
+    return Largest(good, "memory", bad) if bad else Largest(good, "limit")
 
 
 def measure_largest(name: str, folder: Path, work: Work, case: EfficiencyCase) -> dict[str, Any]:
@@ -70,8 +72,7 @@ def measure_largest(name: str, folder: Path, work: Work, case: EfficiencyCase) -
     found = largest(fits, case.largest_batch_limit, lambda: time.monotonic() >= end)
     say(f"{name}: {found.documents} documents of {length} in a batch, up to {found.stopped_by}")
     return {
-        "documents": found.documents,
-        "stopped_by": found.stopped_by,
+        **asdict(found),
         "reason": reasons[-1] if reasons else None,
     }
 

@@ -71,7 +71,7 @@ def test_each_length_has_a_row_and_the_largest_batch_is_searched(tmp_path):
         ("fixed", 40, 80),
     ]
     found = rows[0]["models"]["tiny"]["runtimes"][OURS]["largest_batch"]
-    assert found == {"documents": 1, "stopped_by": "limit", "reason": None}
+    assert found == {"documents": 1, "stopped_by": "limit", "too_many": None, "reason": None}
     assert rows[0]["largest_batch_bytes"] > 1 << 30
 
 

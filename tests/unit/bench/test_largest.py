@@ -13,7 +13,7 @@ def test_the_largest_batch_is_found_to_a_sixteenth(truth):
 
     found = largest(fits, 4096, lambda: False)
     assert found.stopped_by == "memory"
-    assert truth / 1.0625 - 1 < found.documents <= truth
+    assert truth / 1.0625 - 1 < found.documents <= truth < found.too_many
     assert max(tried) <= 2 * truth
     assert len(tried) == len(set(tried)) <= 16
 
@@ -24,9 +24,12 @@ def test_a_search_ends_at_its_limit():
 
 
 def test_nothing_fits():
-    assert largest(lambda _: False, 100, lambda: False) == Largest(0, "memory")
+    assert largest(lambda _: False, 100, lambda: False) == Largest(0, "memory", 1)
 
 
 def test_what_had_no_time_left_says_nothing_of_memory():
     answers = iter([True, True, False])
     assert largest(lambda _: next(answers), 100, lambda: True) == Largest(2, "time")
+    late = iter([False, True])
+    found = largest(lambda number: number <= 4, 100, lambda: next(late))
+    assert found == Largest(4, "time", 8)
