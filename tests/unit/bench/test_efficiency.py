@@ -6,6 +6,7 @@ import sys
 import time
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -27,6 +28,7 @@ from modernbert.cli.main import run
 from modernbert.model import folder
 from modernbert.model.init import build
 from modernbert.model.presets import PRESETS
+from modernbert.model.stored import headers
 
 SMALL = Work(((20, 24), (30,)), "float32", "cpu")
 CPU = Target("float32", "cpu")
@@ -122,10 +124,15 @@ def test_real_texts_give_their_lengths(tmp_path):
     assert work_of(case, "cpu", [9, 4]).batches == ((4, 9),)
 
 
+@pytest.mark.slow
+@needs_transformers
 def test_vllm_is_given_ids_and_gives_every_token(tmp_path, monkeypatch):
+    folder.write(build(PRESETS["tiny"], 0, None), tmp_path)
+
     class Engine:
         def __init__(self, **settings):
             assert settings["runner"] == "pooling"
+            assert "layers.0.attn.Wqkv.weight" in headers(Path(settings["model"]))
 
         def encode(self, prompts, *, pooling_task, use_tqdm):
             assert (pooling_task, use_tqdm) == ("token_embed", False)

@@ -2,11 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from modernbert.bench.runtimes.kinds import Documents, Encode, Target
+from modernbert.bench.runtimes.theirs import opened
 
 _SHARE = 0.3
 """Of the GPU's memory that the engine may plan with: others wait there for their turn."""
@@ -21,7 +23,7 @@ def engine(folder: Path, target: Target) -> Encode:
     from vllm.config import PoolerConfig
 
     model = vllm.LLM(
-        model=str(folder),
+        model=str(_without_prefix(folder)),
         runner="pooling",
         convert="embed",
         pooler_config=PoolerConfig(task="token_embed", use_activation=False),
@@ -37,3 +39,12 @@ def engine(folder: Path, target: Target) -> Encode:
         return torch.cat([each.outputs.data for each in found])
 
     return encode
+
+
+def _without_prefix(folder: Path) -> Path:
+    """Let transformers write the bare encoder anew: vLLM knows its tensors by these names."""
+    plain = folder / "plain"
+    if not plain.exists():
+        model: Any = opened(folder, Target("float32", "cpu"))
+        model.save_pretrained(plain)
+    return plain
