@@ -113,6 +113,26 @@ def test_families_stand_beside_the_modernbert_of_their_size(model):
     assert width == 64 * shape.sizes["num_attention_heads"]
 
 
+@pytest.mark.slow
+@needs_transformers
+@pytest.mark.parametrize(
+    ("model", "millions"),
+    [
+        *(("bert-base", 110), ("roberta-base", 125), ("deberta-v3-base", 183)),
+        *(("nomic-bert-base", 137), ("gte-base", 137), ("bert-large", 335)),
+        *(("roberta-large", 355), ("deberta-v3-large", 434), ("gte-large", 434)),
+    ],
+)
+def test_families_have_as_many_weights_as_was_published(model, millions):
+    from transformers import AutoConfig, AutoModel
+
+    with torch.device("meta"):
+        made = AutoModel.from_config(
+            AutoConfig.for_model(SHAPES[model].kind, **SHAPES[model].sizes)
+        )
+    assert abs(made.num_parameters() / 1e6 - millions) < 1
+
+
 def test_real_texts_give_their_lengths(tmp_path):
     texts = tmp_path / "a.txt"
     texts.write_text("one two three")
