@@ -40,7 +40,7 @@ DOORS = {
     "nncf": ("infer/export/writing.py",),
     # onnxruntime.quantization imports it.
     "onnx": ("infer/export/writing.py",),
-    "onnxruntime": ("bench/runtimes/graphs.py", "infer/export/"),
+    "onnxruntime": ("bench/runtimes/", "infer/export/"),
     # torch.onnx imports it.
     "onnxscript": ("bench/runtimes/graphs.py", "infer/export/writing.py"),
     "openvino": ("bench/runtimes/graphs.py", "infer/export/"),
@@ -49,6 +49,7 @@ DOORS = {
     "rich": ("base/log.py", "cli/", "train/metrics.py"),
     "safetensors": ("model/stored.py", "train/checkpoint.py"),
     "tokenizers": ("data/",),
+    "torchao": ("bench/runtimes/eight_bits.py",),
     "transformers": (
         *("bench/folders.py", "bench/peers.py", "bench/runtimes/theirs.py", "bench/trainer.py"),
         *("bridge/", "retrieval/training/"),
@@ -59,8 +60,8 @@ DOORS = {
     "yaml": ("model/config_file.py",),
 }
 
-# Measured where somebody installed them. No extra declares them: they pin a torch of their own.
-UNDECLARED = {"packed_encoders", "vllm"}
+# Measured where somebody installed them. No extra declares them: they go with a torch of their own.
+UNDECLARED = {"packed_encoders", "torchao", "vllm"}
 
 # Imported by another name than the one they are installed by.
 IMPORTED_AS = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modernbert.base.errors import ConfigError
-from modernbert.bench.lengths import LENGTHS, Batches, Precision, grouped, lengths_of
+from modernbert.bench.lengths import LENGTHS, Batches, Numbers, grouped, lengths_of
 
 EfficiencyName = Literal["queries", "short", "short-fixed", "long", "long-fixed", "fixed", "text"]
 DeviceName = Literal["cpu", "cuda"]
@@ -33,7 +33,8 @@ class EfficiencyCase:
     """Names of presets and of other shapes, such as bert-base; their weights are random."""
     runtimes: tuple[str, ...] = ()
     """Runtimes to measure beside this package; empty for all that are installed."""
-    precision: Precision = "float32"
+    precision: Numbers = "float32"
+    """What matrices are multiplied in; int8 is for a CPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     documents: int = 0
     """How many; 0 takes the case's own number. The paper takes 8192."""
@@ -95,7 +96,7 @@ class Work:
     """What every runtime of a row is given."""
 
     batches: Batches
-    precision: Precision
+    precision: Numbers
     device: DeviceName
 
     @property

@@ -8,6 +8,8 @@ from modernbert.base.rng import generator
 
 CaseName = Literal["queries", "short", "short-fixed", "long", "long-fixed"]
 Precision = Literal["float32", "bfloat16"]
+Numbers = Literal["float32", "bfloat16", "int8"]
+"""What matrices are multiplied in."""
 Batches = tuple[tuple[int, ...], ...]
 """Tokens of each document of each batch."""
 

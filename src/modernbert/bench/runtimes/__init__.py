@@ -6,8 +6,15 @@ Each takes lists of token ids and pads them if it has to.
 from functools import partial
 from importlib.util import find_spec
 
+from modernbert.bench.runtimes.eight_bits import (
+    dynamic_linears,
+    exported,
+    onnx_runtime_int8,
+    open_vino_int8,
+    torchao_linears,
+)
 from modernbert.bench.runtimes.graphs import onnx_runtime, open_vino
-from modernbert.bench.runtimes.kinds import Runtime, Target
+from modernbert.bench.runtimes.kinds import EIGHT_BITS, Runtime, Target
 from modernbert.bench.runtimes.ours import local_layers, packed, products
 from modernbert.bench.runtimes.served import engine
 from modernbert.bench.runtimes.theirs import flattened, fused, padded, sentences
@@ -16,7 +23,13 @@ OURS, PRODUCTS, LOCAL = "modernbert", "matrix products", "local layers"
 _FLASH = "flash_attention_2"
 
 RUNTIMES: dict[str, Runtime] = {
-    OURS: Runtime(load=packed, is_ours=True),
+    OURS: Runtime(load=packed, is_ours=True, precisions=("float32", "bfloat16", "int8")),
+    "modernbert float32": Runtime(
+        load=partial(packed, precision="float32"), is_ours=True, **EIGHT_BITS
+    ),
+    "modernbert bfloat16": Runtime(
+        load=partial(packed, precision="bfloat16"), is_ours=True, **EIGHT_BITS
+    ),
     "modernbert compiled": Runtime(load=partial(packed, is_compiled=True), is_ours=True),
     PRODUCTS: Runtime(load=products, is_ours=True, is_yardstick=True),
     LOCAL: Runtime(load=local_layers, is_ours=True, is_yardstick=True, is_asked=True),
@@ -59,6 +72,20 @@ RUNTIMES: dict[str, Runtime] = {
         devices=("cpu",),
         precisions=("float32",),
     ),
+    "onnxruntime int8": Runtime(
+        load=onnx_runtime_int8, package="onnxruntime", reads_graphs=True, **EIGHT_BITS
+    ),
+    "onnxruntime int8, exported": Runtime(
+        load=partial(exported, form="onnx-int8"), package="onnxruntime", is_ours=True, **EIGHT_BITS
+    ),
+    "openvino int8": Runtime(load=open_vino_int8, package="nncf", reads_graphs=True, **EIGHT_BITS),
+    "openvino int8, exported": Runtime(
+        load=partial(exported, form="openvino-int8"), package="nncf", is_ours=True, **EIGHT_BITS
+    ),
+    "transformers torch.ao int8": Runtime(
+        load=dynamic_linears, package="transformers", **EIGHT_BITS
+    ),
+    "transformers torchao int8": Runtime(load=torchao_linears, package="torchao", **EIGHT_BITS),
 }
 
 

@@ -12,14 +12,14 @@ from modernbert.bench.runtimes.theirs import opened
 GRAPH = "model.onnx"
 
 
-def onnx_runtime(folder: Path, _: Target) -> Encode:
+def onnx_runtime(folder: Path, _: Target, graph: str = GRAPH) -> Encode:
     """Load ONNX Runtime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(
-        str(folder / GRAPH), options, providers=["CPUExecutionProvider"]
+        str(folder / graph), options, providers=["CPUExecutionProvider"]
     )
 
     def encode(documents: Documents) -> Any:
@@ -29,14 +29,14 @@ def onnx_runtime(folder: Path, _: Target) -> Encode:
     return encode
 
 
-def open_vino(folder: Path, _: Target, hint: str | None = None) -> Encode:
+def open_vino(folder: Path, _: Target, hint: str | None = None, graph: str = GRAPH) -> Encode:
     """Load OpenVINO, which chooses the precision where no hint says it."""
     import openvino
 
     settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": torch.get_num_threads()}
     if hint:
         settings["INFERENCE_PRECISION_HINT"] = hint
-    model = openvino.Core().compile_model(str(folder / GRAPH), "CPU", settings)
+    model = openvino.Core().compile_model(str(folder / graph), "CPU", settings)
 
     def encode(documents: Documents) -> Any:
         ids, mask = grid(documents)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from jaxtyping import Float, Int
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from modernbert.batch import Layout, pad, real
 from modernbert.bench.efficiency_case import DeviceName
-from modernbert.bench.lengths import Precision
+from modernbert.bench.lengths import Numbers
 
 Documents = Sequence[Int[Tensor, "N"]]
 """Token ids, in the main memory."""
@@ -23,13 +23,13 @@ Encode = Callable[[Documents], Any]
 class Target:
     """Where and in what a model computes."""
 
-    precision: Precision
+    precision: Numbers
     device: DeviceName
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision, as torch calls it."""
-        return torch.float32 if self.precision == "float32" else torch.bfloat16
+        """What tensors are in, as torch calls it; beside 8 bits that is float32."""
+        return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Runtime:
     reads_graphs: bool = False
     """Whether it opens the graph that is made of transformers' model."""
     devices: tuple[DeviceName, ...] = ("cpu", "cuda")
-    precisions: tuple[Precision, ...] = ("float32", "bfloat16")
+    precisions: tuple[Numbers, ...] = ("float32", "bfloat16")
     limit: float | None = None
     """By how much its vectors may differ; None takes what the precision allows."""
 
@@ -56,6 +56,15 @@ class Runtime:
         """Return whether it computes that, there, for a model of ours or of others."""
         is_able = target.device in self.devices and target.precision in self.precisions
         return is_able and (ours or not self.is_ours)
+
+
+class _Only(TypedDict):
+    devices: tuple[DeviceName, ...]
+    precisions: tuple[Numbers, ...]
+
+
+EIGHT_BITS: _Only = {"devices": ("cpu",), "precisions": ("int8",)}
+"""Where runtimes run that are measured beside 8 bits."""
 
 
 def grid(documents: Documents) -> tuple[Int[Tensor, "B L"], Int[Tensor, "B L"]]:

@@ -7,17 +7,26 @@ import torch
 from torch import Tensor, nn
 
 from modernbert.batch import Layout, PackedBatch
+from modernbert.bench.lengths import Numbers
 from modernbert.bench.runtimes.kinds import Documents, Encode, Target
 from modernbert.infer.encode import encode as encode_packed
 from modernbert.model import folder as model_folder
 from modernbert.model.config import LayerKind
 from modernbert.model.encoder import Encoder
 from modernbert.model.init import build
+from modernbert.model.int8 import round_matrices
 from modernbert.model.widened import widely
 
 
-def packed(folder: Path, target: Target, *, is_compiled: bool = False) -> Encode:
-    """Load this package's encoder."""
+def packed(
+    folder: Path,
+    target: Target,
+    *,
+    is_compiled: bool = False,
+    precision: Numbers | None = None,
+) -> Encode:
+    """Load this package's encoder, in the target's numbers or in others."""
+    target = Target(precision or target.precision, target.device)
     encoder = _encoder(folder, target)
     if is_compiled:
         for layer in encoder.layers:
@@ -71,5 +80,7 @@ def _encoding(encoder: Encoder, target: Target) -> Encode:
 
 
 def _encoder(folder: Path, target: Target) -> Encoder:
-    encoder = model_folder.read(folder).eval().encoder
-    return encoder.to(target.device, target.dtype)
+    model = model_folder.read(folder).eval()
+    if target.precision == "int8":
+        round_matrices(model)
+    return model.encoder.to(target.device, target.dtype)
