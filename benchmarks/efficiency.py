@@ -123,8 +123,8 @@ def _models(row: Row) -> list[tuple[str, Row]]:
 
 
 def _own(rows: Sequence[Row]) -> Iterator[tuple[Row, str]]:
-    """Yield each row with each model that ran here and by others too."""
-    for row in latest(rows):
+    """Yield each row with each model that ran here and by others too; 8 bits are apart."""
+    for row in (each for each in latest(rows) if each["precision"] != "int8"):
         for model, facts in _models(row):
             if OURS in facts["runtimes"] and len(facts["runtimes"]) > 1:
                 yield row, model

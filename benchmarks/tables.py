@@ -17,6 +17,7 @@ from benchmarks.efficiency import (
     published_table,
     runtimes_table,
 )
+from benchmarks.eight_bits import eight_bits_table
 from benchmarks.rows import HERE, rows_of
 from benchmarks.search import embedding_table, maxsim_table, search_table
 
@@ -182,6 +183,7 @@ PARTS = {
     "curve": curve_table,
     "pictures": pictures,
     "runtimes": runtimes_table,
+    "eight bits": eight_bits_table,
     "families": families_table,
     "batches": batches_table,
 }

@@ -13,6 +13,7 @@ from benchmarks.efficiency import (
     published_table,
     runtimes_table,
 )
+from benchmarks.eight_bits import eight_bits_table
 from benchmarks.plots import draw
 from benchmarks.rows import HERE, latest, rows_of
 
@@ -180,3 +181,17 @@ def test_a_case_measured_again_counts_once():
     ]
     others = [ROW | changed for changed in changes]
     assert latest([ROW, *others, ROW]) == [ROW, *others]
+
+
+def test_eight_bits_have_a_table_of_their_own():
+    differs = RUNTIMES["transformers"] | {"largest_difference": 0.251}
+    runtimes = {"modernbert": RUNTIMES["modernbert"], "onnxruntime int8": differs}
+    row = ROW | {"precision": "int8", "models": {"tiny": BASE | {"runtimes": runtimes}}}
+    lines = eight_bits_table([ROW, row]).splitlines()
+    assert len(lines) == 2 + len(runtimes)
+    assert (
+        "| tiny | 16 of short | onnxruntime int8 | 480 | 1.25 (1.20 to 1.30) | 0.25 | 8 |"
+        in lines[-1]
+    )
+    assert runtimes_table([row]) == runtimes_table([])
+    assert eight_bits_table([ROW]).startswith("No row was measured yet")
