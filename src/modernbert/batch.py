@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int, Int32, Shaped
 from torch import Tensor
 
 from modernbert.base.errors import DataError
+from modernbert.base.shapes import Bool, Int, Int32, Shaped
 
 
 @dataclass(frozen=True, slots=True)

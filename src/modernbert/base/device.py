@@ -24,7 +24,11 @@ _PROBED_LENGTHS, _PROBED_LAYERS = range(960, 1280, 64), 4
 
 
 def _slow_on_cpu() -> frozenset[torch.dtype]:
-    there = torch.cpu.get_capabilities()
+    try:
+        from torch.cpu import get_capabilities
+    except ImportError:  # an older torch cannot say, and is left to its own ways
+        return frozenset()
+    there = get_capabilities()
     return frozenset(dtype for dtype, units in _UNITS.items() if not any(map(there.get, units)))
 
 

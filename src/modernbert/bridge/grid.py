@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from modernbert.base.shapes import Bool, Float, Int
 from modernbert.batch import Layout
 from modernbert.kernels.attention import attend
 

@@ -5,13 +5,13 @@ from contextvars import ContextVar
 from typing import Any
 
 import torch
-from jaxtyping import Bool
 from torch import Tensor
 from transformers import ModernBertModel as _TheirModel
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from modernbert.base.errors import ConfigError
+from modernbert.base.shapes import Bool
 from modernbert.bridge.grid import Grid
 from modernbert.bridge.layers import Setting
 from modernbert.kernels.rope import make_rope

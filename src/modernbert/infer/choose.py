@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from modernbert.base.errors import DataError
+from modernbert.base.shapes import Float
 from modernbert.data.choices import Choice, checked_options, read_options
 from modernbert.data.examples import checked_text
 from modernbert.infer.classify import Text, parts_of

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from modernbert.base.errors import DataError
+from modernbert.base.shapes import Float
 from modernbert.data.examples import read_texts
 from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.reading import check_list

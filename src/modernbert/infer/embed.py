@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from modernbert.base.errors import ConfigError
+from modernbert.base.shapes import Float
 from modernbert.batch import Layout, PackedBatch, positions, segments, split
 from modernbert.data.tokenizer import Ids
 from modernbert.infer.batching import plan

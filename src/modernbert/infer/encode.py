@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from itertools import chain
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules import module as modules
 
+from modernbert.base.shapes import Float
 from modernbert.base.threads import side_by_side
 from modernbert.batch import Layout, PackedBatch, split
 from modernbert.data.packing import SHARE_TOKENS, even_shares

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from modernbert.base.errors import ConfigError, DataError
+from modernbert.base.shapes import Float
 from modernbert.batch import pack
 from modernbert.infer.encode import scored
 from modernbert.infer.export.running import ExportedModel

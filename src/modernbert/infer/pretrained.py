@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from modernbert.base import files
 from modernbert.base.errors import CheckpointError, ConfigError
+from modernbert.base.shapes import Float
 from modernbert.batch import PackedBatch
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.infer import embed, reading

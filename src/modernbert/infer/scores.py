@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from modernbert.base.errors import ConfigError
 from modernbert.base.log import say
+from modernbert.base.shapes import Float
 from modernbert.batch import split
 from modernbert.data.tokenizer import Ids
 from modernbert.infer.embed import BATCH_TOKENS, batches

@@ -4,9 +4,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd import Function
+
+from modernbert.base.shapes import Float, Int
 
 _CHUNK_BYTES = 64 << 20
 """Logits held at once when the caller names no number of rows."""

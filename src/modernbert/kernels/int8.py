@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int8
 from torch import Tensor
+
+from modernbert.base.shapes import Float, Int8
 
 STEPS = 63
 """Of a matrix, to each side: 7 bits of the 8, as processors without instructions for 8 (x86 before

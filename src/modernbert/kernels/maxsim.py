@@ -1,9 +1,9 @@
 """Vectors of queries' and documents' tokens in, how well each document fits each query out."""
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
+from modernbert.base.shapes import Float
 from modernbert.batch import Layout
 
 _PRODUCTS = 2**19

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float32, Int
 from torch import Tensor
 from torch.autograd import Function
 
+from modernbert.base.shapes import Float, Float32, Int
 from modernbert.kernels.scaling import UNSCALED, RopeScaling
 
 _TILE = 128

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
+
+from modernbert.base.shapes import Float
 
 _TILE = 1024
 """Tokens of a tile: enough that matrix products lose nothing by it."""

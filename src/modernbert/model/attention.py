@@ -1,8 +1,8 @@
 """Self-attention of one layer: x and its layout in, x mixed over visible tokens out."""
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
+from modernbert.base.shapes import Float
 from modernbert.batch import Layout
 from modernbert.kernels.attention import attend
 from modernbert.kernels.rope import Rope, rotate_

@@ -1,9 +1,9 @@
 """The encoder: a packed batch of token ids in, one vector a token out (paper, section 2.1)."""
 
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from modernbert.base.errors import DataError
+from modernbert.base.shapes import Float, Int
 from modernbert.batch import Layout, PackedBatch, positions
 from modernbert.kernels.rope import Rope, make_rope
 from modernbert.kernels.scaling import RopeScaling

@@ -1,8 +1,8 @@
 """Queries filled up with tokens that read the query and are not read: their vectors out."""
 
-from jaxtyping import Bool, Float
 from torch import Tensor
 
+from modernbert.base.shapes import Bool, Float
 from modernbert.batch import Layout, PackedBatch
 from modernbert.kernels.attention.padded import attend_to
 from modernbert.kernels.rope import Rope

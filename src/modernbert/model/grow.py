@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from modernbert.base import rng
 from modernbert.base.errors import ConfigError
+from modernbert.base.shapes import Bool, Float, Int
 from modernbert.model.config import EncoderConfig
 from modernbert.model.heads import MaskedLMHead
 from modernbert.model.init import empty

@@ -1,8 +1,8 @@
 """Heads: encoded tokens in, what a task reads out."""
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
+from modernbert.base.shapes import Float
 from modernbert.batch import Layout
 from modernbert.kernels.geglu import ACTIVATIONS
 from modernbert.model.config import EncoderConfig, HeadConfig

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int, Int8
 from torch import Tensor, nn
 
 from modernbert.base.errors import CheckpointError, MachineError
+from modernbert.base.shapes import Float, Int, Int8
 from modernbert.kernels import int8
 from modernbert.model import stored
 from modernbert.model.config import EncoderConfig, HeadConfig

@@ -1,8 +1,8 @@
 """The gated MLP of one layer: x in, x out, each token alone."""
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
+from modernbert.base.shapes import Float
 from modernbert.kernels.geglu import gated
 from modernbert.kernels.tiles import by_tiles
 from modernbert.model.config import EncoderConfig

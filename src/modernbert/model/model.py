@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from modernbert.base.shapes import Float, Int
 from modernbert.batch import Layout, PackedBatch
 from modernbert.kernels.cross_entropy import masked_lm_loss
 from modernbert.model.config import EncoderConfig, HeadConfig

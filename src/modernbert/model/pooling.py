@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor
 
+from modernbert.base.shapes import Float
 from modernbert.batch import Layout, segments
 from modernbert.model.sentence_config import PoolingMode
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 
+from modernbert.base.shapes import Float
 from modernbert.batch import Layout, split
 from modernbert.model.pooling import pool
 from modernbert.model.sentence_config import DenseShape, Normalize, Pool, SentenceConfig, Splade

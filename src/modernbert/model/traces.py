@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from jaxtyping import Float
 from torch import Tensor
 
+from modernbert.base.shapes import Float
 from modernbert.batch import Layout, PackedBatch
 from modernbert.kernels.attention.oracle import shares
 from modernbert.kernels.rope import Rope

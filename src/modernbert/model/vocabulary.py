@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from modernbert.base import rng
+from modernbert.base.shapes import Float
 from modernbert.model.hf_kept import without_ids
 from modernbert.model.init import empty
 from modernbert.model.model import Model

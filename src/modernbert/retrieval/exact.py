@@ -6,10 +6,10 @@ from itertools import islice
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from modernbert.base.log import meter
+from modernbert.base.shapes import Float
 from modernbert.batch import Layout
 from modernbert.data.tokenizer import Ids
 from modernbert.infer import embed, reading

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
+from modernbert.base.shapes import Float, Int
 from modernbert.model.model import Model
 
 Given = TypeVar("Given", contravariant=True)

@@ -7,10 +7,10 @@ from typing import final
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from modernbert.base.shapes import Float, Int
 from modernbert.batch import Layout, PackedBatch
 from modernbert.data.rows import Micro
 from modernbert.model.model import Model

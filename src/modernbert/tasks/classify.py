@@ -7,9 +7,9 @@ from typing import final
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from modernbert.base.shapes import Float, Shaped
 from modernbert.batch import Layout, PackedBatch
 from modernbert.data.labels import LabelSet, Problem
 from modernbert.data.rows import Micro

@@ -7,10 +7,10 @@ from typing import final
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from modernbert.base.shapes import Float
 from modernbert.batch import Layout, PackedBatch
 from modernbert.data.rows import Micro
 from modernbert.model.model import Model

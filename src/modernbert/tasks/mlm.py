@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int
 from torch import Tensor
 
+from modernbert.base.shapes import Int
 from modernbert.batch import Layout, PackedBatch
 from modernbert.data.masking import MaskingRule, hide
 from modernbert.data.stream import Rows

@@ -9,9 +9,9 @@ from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
+from modernbert.base.shapes import Float, Int
 from modernbert.batch import Layout, PackedBatch
 from modernbert.data.pieces import Offsets
 from modernbert.data.questions import Question

@@ -7,9 +7,9 @@ from typing import final
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
 from torch import Tensor
 
+from modernbert.base.shapes import Float, Int
 from modernbert.batch import Layout, PackedBatch
 from modernbert.data.rows import Micro
 from modernbert.data.tags import OUTSIDE, is_chunked, spans_of

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from modernbert.base.device import Autocast
 from modernbert.base.rng import key
+from modernbert.base.shapes import Float
 from modernbert.data.corpus import Corpus
 from modernbert.data.heldout import heldout
 from modernbert.model.model import Model

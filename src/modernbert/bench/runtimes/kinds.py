@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
+from modernbert.base.shapes import Float, Int
 from modernbert.batch import Layout, pad, real
 from modernbert.bench.efficiency_case import DeviceName
 from modernbert.bench.lengths import Numbers

@@ -8,9 +8,9 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
+from modernbert.base.shapes import Float, Int, Shaped
 from modernbert.kernels.geglu import ACTIVATIONS
 from modernbert.kernels.rope import Rope, make_rope
 from modernbert.model.attention import Attention

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
+from modernbert.base.shapes import Float
 from modernbert.batch import PackedBatch, segments
 from modernbert.data.tokenizer import Ids
 from modernbert.infer.embed import batches

@@ -6,11 +6,11 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from modernbert.base.errors import CheckpointError, ConfigError, MachineError, reason_of
+from modernbert.base.shapes import Float
 from modernbert.batch import PackedBatch, pad, real
 from modernbert.infer.export.record import Export, Form, checked
 from modernbert.model.config import EncoderConfig, HeadConfig

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from modernbert.base.errors import ConfigError
 from modernbert.base.records import nearest
+from modernbert.base.shapes import Float
 from modernbert.batch import Layout
 from modernbert.kernels.attention.banded import attend as banded
 from modernbert.kernels.attention.oracle import attend as oracle

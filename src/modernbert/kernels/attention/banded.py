@@ -3,11 +3,11 @@
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from modernbert.base.shapes import Float
 from modernbert.batch import Layout
 from modernbert.kernels.attention.plan import Band, Plan, Whole, plan_for
 

@@ -1,9 +1,9 @@
 """The oracle: attention as the formula reads. Any dtype, any device, no fused kernel."""
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor
 
+from modernbert.base.shapes import Bool, Float
 from modernbert.batch import Layout, segments
 
 

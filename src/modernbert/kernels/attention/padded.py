@@ -4,10 +4,10 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from modernbert.base.shapes import Bool, Float
 from modernbert.batch import Layout, pad, real
 
 

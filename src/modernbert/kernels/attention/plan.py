@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
+
+from modernbert.base.shapes import Float, Int
 
 _ROW = 64
 """Documents up to here share rows of this many slots; a block of queries in a band is as long."""

@@ -4,10 +4,10 @@ from functools import lru_cache
 from inspect import signature
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from modernbert.base.errors import MachineError
+from modernbert.base.shapes import Float
 from modernbert.batch import Layout
 
 _DTYPES = (torch.bfloat16, torch.float16)
