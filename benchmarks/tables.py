@@ -20,19 +20,9 @@ from benchmarks.efficiency import (
 from benchmarks.eight_bits import eight_bits_table
 from benchmarks.rows import HERE, rows_of
 from benchmarks.search import embedding_table, maxsim_table, search_table
+from benchmarks.training import training_table
 
 ROOT = Path(__file__).parents[1]
-HEAD = (
-    "model",
-    "vocabulary",
-    "context",
-    "tokens a step",
-    "text in their grids",
-    "tokens/s here",
-    "tokens/s there",
-    "ratio (quartiles)",
-    "machine",
-)
 ACCELERATED = (
     "model",
     "weights",
@@ -64,11 +54,6 @@ FINETUNED = (
     "peak MiB above the weights, here / there",
     "machine",
 )
-
-
-def training_table(rows: Sequence[dict[str, Any]]) -> str:
-    """Lay rows of `modernbert bench training` out as Markdown, in the order they were measured."""
-    return table(HEAD, map(_cells, rows)) if rows else NOTHING.format("training --corpus corpus")
 
 
 def accelerate_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -150,21 +135,6 @@ def _finetuned_cells(row: dict[str, Any], name: str) -> tuple[str, ...]:
 def _scores(found: dict[str, Any]) -> str:
     low, high = min(found["scores"]), max(found["scores"])
     return f"{found['score']:.3f} ({low:.3f} to {high:.3f})"
-
-
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    low, high = row["ratio_quartiles"]
-    return (
-        row["model"],
-        str(row["vocab_size"]),
-        str(row["context_length"]),
-        str(row["row_tokens"]),
-        f"{row['padded_real_share']:.0%}",
-        f"{row['ours_tokens_per_second']:.0f}",
-        f"{row['theirs_tokens_per_second']:.0f}",
-        f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})",
-        machine(row),
-    )
 
 
 TABLES = {

@@ -131,13 +131,24 @@ def test_rows_of_fine_tunings_become_lines():
 
 
 def test_rows_become_lines():
-    *_, line = training_table([ROW]).splitlines()
-    assert line == (
-        "| tiny | 8192 | 1024 | 16384 | 41% | 3000 | 1000 | 3.00 (2.90 to 3.10) | "
-        "P, 2 cores, torch 2.13.0 |"
-    )
     page = "a\n<!-- x: start -->\nold\n<!-- x: stop -->\nb"
     assert replaced(page, "x", "new") == page.replace("old", "new")
+
+
+def test_rows_of_training_become_lines():
+    packed = {"tokens_per_second": 3000.4, "utilisation": 0.4, "peak_bytes": 2 << 20}
+    other = {"tokens_per_second": 1000.2, "ours_is_faster": 3.0, "quartiles": [2.9, 3.1]}
+    sides = {"packed": packed, "transformers": other, "padded": {"failed": "no memory"}}
+    row = ROW | {"lengths": "mixed", "precision": "float32", "sides": sides}
+    *_, first, second, third = training_table([row]).splitlines()
+    common, machine = "| tiny | 8192 | 1024 | mixed | 16384 | float32", "P, 2 cores, torch 2.13.0 |"
+    assert first == f"{common} | packed | 3000 | 1 | 40.0% | 2 | - | {machine}"
+    assert second == (
+        f"{common} | transformers | 1000 | 3.00 (2.90 to 3.10) | - | - | 41% | {machine}"
+    )
+    assert third == f"{common} | padded | - | failed: no memory | - | - | 41% | {machine}"
+    *_, card = training_table([row | {"gpu": "NVIDIA X"}]).splitlines()
+    assert card.endswith("| NVIDIA X, torch 2.13.0 |")
 
 
 def test_rows_of_embedding_and_of_search_become_lines():

@@ -80,20 +80,20 @@ class Autocast:
         )
 
 
-def multiply_rate(device: torch.device, precision: Precision) -> float:
+def multiply_rate(device: torch.device, precision: Precision, width: int = _PROBE) -> float:
     """Measure the device's own rate of a training-like matrix product, in FLOP/s.
 
     It takes about a third of a second and is the yardstick that utilisation is measured by.
     """
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    layer = nn.Linear(_PROBE, _PROBE, bias=False, device=device, dtype=dtype)
-    x = torch.ones(_PROBE, _PROBE, device=device, dtype=dtype)
+    layer = nn.Linear(width, width, bias=False, device=device, dtype=dtype)
+    x = torch.ones(width, width, device=device, dtype=dtype)
     with torch.no_grad():
         layer(x)
         best, until = float("inf"), time.perf_counter() + 0.3
         while time.perf_counter() < until:
             best = min(best, _seconds(layer, x))
-    return 2.0 * _PROBE**3 / best
+    return 2.0 * width**3 / best
 
 
 def _seconds(layer: nn.Linear, x: torch.Tensor) -> float:

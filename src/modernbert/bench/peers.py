@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from modernbert.base.device import Autocast
 from modernbert.base.errors import MachineError
 from modernbert.batch import Layout, pad, real, split
 from modernbert.model import folder
@@ -32,8 +33,8 @@ class PaddedBatch:
 class PaddedTransformers:
     """A plain training loop over transformers' ModernBERT: documents padded to their longest."""
 
-    def __init__(self, model: Model, lr: float) -> None:
-        """Give transformers the same weights.
+    def __init__(self, model: Model, lr: float, autocast: Autocast, attention: str) -> None:
+        """Give transformers the same weights, and one of its ways to attend.
 
         Raises:
             MachineError: transformers is not installed.
@@ -47,28 +48,35 @@ class PaddedTransformers:
             ) from error
         with tempfile.TemporaryDirectory() as there:
             folder.write(model, Path(there))
-            self.model: nn.Module = AutoModelForMaskedLM.from_pretrained(there)
-        self.model.train()
+            opened = AutoModelForMaskedLM.from_pretrained(there, attn_implementation=attention)
+        self._theirs: Any = opened.to(autocast.device).train()
+        self.model: nn.Module = self._theirs
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=lr)
+        self._autocast = autocast
 
-    def loss(self, batches: list[PaddedBatch]) -> float:
+    def recompute(self) -> None:
+        """Keep only what goes into each layer for the backward pass."""
+        self._theirs.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def loss(self, batches: Sequence[PaddedBatch]) -> float:
         """Accumulate the gradients of some batches and return the mean loss."""
+        device = self._autocast.device
         hidden = sum(int((batch.labels != IGNORED).sum()) for batch in batches)
-        total = 0.0
+        losses = []
         for batch in batches:
-            loss = self.model(
-                input_ids=batch.input_ids,
-                attention_mask=batch.attention_mask,
-                labels=batch.labels,
-                num_items_in_batch=hidden,
-            ).loss
+            with self._autocast():
+                loss = self.model(
+                    input_ids=batch.input_ids.to(device),
+                    attention_mask=batch.attention_mask.to(device),
+                    labels=batch.labels.to(device),
+                    num_items_in_batch=hidden,
+                ).loss
             loss.backward()
-            total += float(loss.detach())
-        return total
+            losses.append(loss.detach())
+        return float(torch.stack(losses).sum())
 
-    def step(self, batches: list[PaddedBatch]) -> None:
-        """Take one optimizer step over some batches."""
-        self.loss(batches)
+    def move(self) -> None:
+        """Move the weights along their gradients, and forget the gradients."""
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 

@@ -1,120 +1,158 @@
-"""A corpus and a shape in, training speed beside a padded transformers loop out."""
+"""A case in; speed, memory and utilisation of an optimizer step out, for each way to take it."""
 
 import dataclasses
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from resource import RLIM_INFINITY
+from statistics import median
+from typing import Any
 
+import numpy as np
 import torch
 
 from modernbert.base import machine
-from modernbert.base.device import Autocast
-from modernbert.base.errors import ConfigError
+from modernbert.base.device import choose_device
+from modernbert.base.errors import ConfigError, MachineError
 from modernbert.base.log import say
 from modernbert.base.records import nearest
-from modernbert.bench.cases import TrainingCase
-from modernbert.bench.measure import compare
-from modernbert.bench.peers import PaddedBatch, PaddedTransformers, padded, real_share
-from modernbert.data.corpus import Corpus
-from modernbert.model.init import build
-from modernbert.model.presets import PRESETS
-from modernbert.optim.groups import decay_groups
-from modernbert.optim.stable_adamw import StableAdamW
-from modernbert.train.config import Phase, RunConfig
-from modernbert.train.feed import Progress, Work, feed
-from modernbert.train.run import decided
-from modernbert.train.step import accumulate, move
+from modernbert.bench.measure import Seconds, interleaved, ratio
+from modernbert.bench.peaks import peak
+from modernbert.bench.peers import real_share
+from modernbert.bench.sides import timed
+from modernbert.bench.training_case import TrainingCase
+from modernbert.bench.training_sides import PACKED, SIDES, answers, chosen
+from modernbert.bench.training_work import Job, grids_of, job_of
+from modernbert.bench.worker import Failure, Worker
 
-_LR = 1e-4
-_AGREEMENT = 1e-4
+Row = dict[str, Any]
+
+# Of the loss, in nats, and of the gradients' norm, as a share of it.
+_AGREEMENT = {"float32": (1e-4, 1e-3), "bfloat16": (0.05, 0.1)}
 
 
-def measure(corpus_folder: Path, case: TrainingCase) -> dict[str, object]:
-    """Time optimizer steps over the same documents with the same hidden tokens, and return a row.
+def measure(case: TrainingCase, corpus: Path | None = None) -> Row:
+    """Take the same optimizer steps in every way, in turns, and return a row.
 
-    Both sides start from the same weights; before timing, their losses are compared.
+    All begin with the same weights, documents and hidden tokens, each in a process of its own. A
+    side whose first loss or gradients differ from `packed`, or that fails, then or later, is left
+    out, and the row says why.
 
     Raises:
-        ConfigError: the preset is unknown, or the two losses do not agree.
+        ConfigError: the preset or a side is unknown.
+        MachineError: the device is not there, or this package itself could not take the steps.
     """
-    corpus = Corpus.open(corpus_folder)
-    config = decided(_config(case, corpus_folder), corpus)
-    works = _works(config, corpus, case.rounds + 2)
-    grids = [_padded(work, case.batch_size, config.model.pad_id) for work in works]
-    ours = _Ours(config)
-    theirs = PaddedTransformers(ours.model, _LR)
-    difference = ours.loss(works[0]) - theirs.loss(grids[0])
-    if abs(difference) > _AGREEMENT:
-        raise ConfigError(f"the two losses differ by {difference:.2e}: nothing was timed")
-    ours.optimizer.zero_grad()
-    theirs.optimizer.zero_grad()
-    left, right = iter(works[1:]), iter(grids[1:])
-    found = compare(lambda: ours.step(next(left)), lambda: theirs.step(next(right)), case.rounds)
-    tokens = sum(work.num_tokens for work in works[2:]) / case.rounds
-    ratio = found.ratio
-    say(
-        f"{case.model}: {tokens / found.ours_s:.0f} tok/s packed, {tokens / found.theirs_s:.0f} "
-        f"padded through transformers: {ratio.middle:.2f}x ({ratio.low:.2f} to {ratio.high:.2f})"
-    )
-    return {
-        "bench": "training",
-        **dataclasses.asdict(case),
-        "vocab_size": corpus.vocab_size,
-        "threads": torch.get_num_threads(),
-        "corpus_documents": corpus.manifest.total("documents", "train"),
-        "precision": "float32",
-        "ours_tokens_per_second": round(tokens / found.ours_s, 1),
-        "theirs_tokens_per_second": round(tokens / found.theirs_s, 1),
-        "ratio": round(ratio.middle, 3),
-        "ratio_quartiles": [round(ratio.low, 3), round(ratio.high, 3)],
-        "padded_real_share": round(sum(map(real_share, grids)) / len(grids), 3),
-        "loss_difference": difference,
-        "machine": machine.machine(),
-        "versions": machine.versions(),
+    device = choose_device(case.device)
+    for name in case.sides:
+        if name not in SIDES:
+            raise ConfigError(f"there is no side {name!r} of training: {nearest(name, SIDES)}")
+    job = job_of(case, corpus)
+    highest, source = peak(device, case.precision)
+    with ExitStack() as stack:
+        workers: dict[str, Worker] = {}
+        limit = RLIM_INFINITY if device.type == "cuda" else None
+        facts: dict[str, Row] = {}
+        for name in chosen(case, device):
+            facts[name] = {} if SIDES[name].is_installed else {"failed": "not installed"}
+            if "failed" not in facts[name]:
+                make = partial(answers, name, case, corpus)
+                worker = Worker(make, torch.get_num_threads(), limit)
+                workers[name] = stack.enter_context(worker)
+        _compare(workers, facts, case.precision)
+        seconds = _timed(workers, facts, case.rounds)
+        for name in seconds:
+            facts[name] |= _speed(seconds, name, job, highest) | _peak(workers[name])
+            say(_line(name, facts[name]))
+    return _row(case, job, facts) | {
+        "device": device.type,
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "lengths": case.lengths if corpus is None else "corpus",
+        "peak_flops": highest,
+        "peak_flops_are": source,
     }
 
 
-class _Ours:
-    """The package's own step."""
+def _compare(workers: dict[str, Worker], facts: dict[str, Row], precision: str) -> None:
+    """Compare everyone's first step with ours, before anything is timed."""
+    ours: tuple[float, float] | None = None
+    for name, worker in workers.items():
+        found = worker.ask("first")
+        if isinstance(found, Failure):
+            if name == PACKED:
+                raise MachineError(f"the steps cannot be taken here: {found.reason}")
+            facts[name] = {"failed": found.reason}
+        elif ours is None:
+            ours = found
+        else:
+            facts[name] = agreement(found, ours, precision)
+        if "failed" in facts[name]:
+            say(f"{name} is left out: {facts[name]['failed']}")
 
-    def __init__(self, config: RunConfig) -> None:
-        self.model = build(config.model, config.seed).train()
-        groups = decay_groups(self.model.named_parameters(), 0.0)
-        self.optimizer = StableAdamW(groups, lr=_LR)
-        self._autocast = Autocast(torch.device("cpu"), "float32")
-        self._seed = config.seed
 
-    def loss(self, work: Work) -> float:
-        return accumulate(self.model, work, self._autocast, self._seed).loss
-
-    def step(self, work: Work) -> None:
-        self.loss(work)
-        move(self.optimizer, _LR)
+def agreement(theirs: tuple[float, float], ours: tuple[float, float], precision: str) -> Row:
+    """Return by how much loss and gradients differ, or that this is too much."""
+    loss, norm = theirs[0] - ours[0], theirs[1] / ours[1] - 1
+    limits = _AGREEMENT[precision]
+    if not abs(loss) <= limits[0]:  # NaN differs as well
+        return {"failed": f"its first loss differs by {loss:.2g}"}
+    if not abs(norm) <= limits[1]:
+        return {"failed": f"its gradients are {norm:+.2%} of ours longer"}
+    return {"loss_difference": loss, "gradient_difference": norm}
 
 
-def _config(case: TrainingCase, corpus: Path) -> RunConfig:
-    if case.model not in PRESETS:
-        raise ConfigError(f"there is no preset {case.model!r}: {nearest(case.model, PRESETS)}")
-    phase = Phase(
-        name="bench",
-        tokens=1 << 60,
-        context_length=case.context_length,
-        batch_tokens=case.row_tokens,
-        row_tokens=case.row_tokens,
-        peak_lr=_LR,
-        weight_decay=0.0,
+def _timed(workers: dict[str, Worker], facts: dict[str, Row], rounds: int) -> Seconds:
+    works = {
+        name: partial(timed, worker, name, facts[name], is_needed=name == PACKED)
+        for name, worker in workers.items()
+        if "failed" not in facts[name]
+    }
+    return interleaved(works, rounds)
+
+
+def _speed(seconds: Seconds, name: str, job: Job, highest: float) -> Row:
+    found, middle = ratio(seconds[name], seconds[PACKED]), median(seconds[name])
+    speed = job.tokens / middle
+    return {
+        "seconds": round(middle, 4),
+        "tokens_per_second": round(speed, 1),
+        "ours_is_faster": round(found.middle, 3),
+        "quartiles": [round(found.low, 3), round(found.high, 3)],
+        "utilisation": round(speed * job.token_flops / highest, 4),
+    }
+
+
+def _peak(worker: Worker) -> Row:
+    found = worker.ask("peak")
+    return {"peak_bytes": None if isinstance(found, Failure) else found}
+
+
+def _line(name: str, found: Row) -> str:
+    low, high = found["quartiles"]
+    memory = found["peak_bytes"]
+    said = "" if memory is None else f", {memory / 2**20:.0f} MiB above the weights"
+    return (
+        f"{name}: {found['tokens_per_second']:.0f} tok/s, utilisation "
+        f"{found['utilisation']:.1%}{said}; packed is {found['ours_is_faster']:.2f}x as fast "
+        f"({low:.2f} to {high:.2f})"
     )
-    return RunConfig(
-        model=PRESETS[case.model],
-        phases=(phase,),
-        corpus=str(corpus),
-        device="cpu",
-        precision="float32",
-    )
 
 
-def _works(config: RunConfig, corpus: Corpus, number: int) -> list[Work]:
-    works = feed(config, corpus, Progress())
-    return [next(works) for _ in range(number)]
-
-
-def _padded(work: Work, batch_size: int, pad_id: int) -> list[PaddedBatch]:
-    return [grid for batch in work.batches for grid in padded(batch, batch_size, pad_id)]
+def _row(case: TrainingCase, job: Job, facts: dict[str, Row]) -> Row:
+    asked = dataclasses.asdict(case)
+    del asked["sides"]
+    lengths = [length for step in job.steps for length in step.lengths]
+    grids = [grid for step in job.steps for grid in grids_of(step, case.batch_size, 0)]
+    return {
+        "bench": "training",
+        **asked,
+        "vocab_size": job.config.vocab_size,
+        "corpus_documents": job.corpus_documents,
+        "tokens": round(job.tokens, 1),
+        "length_quartiles": [round(each) for each in np.percentile(lengths, (25, 50, 75))],
+        "padded_real_share": round(real_share(grids), 3),
+        "token_flops": round(job.token_flops),
+        "sides": facts,
+        "threads": torch.get_num_threads(),
+        "machine": machine.machine(),
+        "versions": machine.versions("flash-attn"),
+    }

@@ -13,9 +13,9 @@ from modernbert.bench.cases import (
     FinetuningCase,
     MaxSimCase,
     SearchCase,
-    TrainingCase,
 )
 from modernbert.bench.efficiency_case import EfficiencyCase
+from modernbert.bench.training_case import TrainingCase
 from modernbert.cli.arguments import Model
 from modernbert.cli.verb_of import Verbs, run_verb
 
@@ -39,22 +39,23 @@ def bench(arguments: Sequence[str]) -> int:
 
 def training(
     *,
-    corpus: Path,
+    corpus: Path | None = None,
     case: Annotated[TrainingCase, tyro.conf.arg(name="")],
     out: Path = Out,
 ) -> int:
-    """Time optimizer steps on packed rows against a plain padded loop over transformers.
+    """Time optimizer steps of pretraining, packed and padded, beside a loop over transformers.
 
-    Both have the same weights, documents, hidden tokens, precision and process.
+    All have the same weights, documents and hidden tokens, each a process of its own, in turns;
+    first losses and gradients are compared before anything is timed.
 
     Args:
-        corpus: Folder made by `modernbert prepare`.
+        corpus: Folder made by `modernbert prepare`; without it documents are drawn.
         case: Sizes.
         out: Folder of the rows.
     """
     from modernbert.bench.training import measure
 
-    return _kept(out, "training", measure(corpus, case))
+    return _kept(out, "training", measure(case, corpus))
 
 
 def efficiency(
