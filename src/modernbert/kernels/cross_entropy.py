@@ -44,7 +44,7 @@ class _ChunkedLoss(Function):
         targets: Tensor,
         rows: int,
     ) -> tuple[Tensor, Tensor]:
-        dtype = _compute_dtype(hidden)
+        dtype = computed_in(hidden)
         given: tuple[Tensor | None, ...] = (hidden, weight, bias)
         with torch.autocast(hidden.device.type, enabled=False):
             cast = [None if x is None else x.to(dtype) for x in given]
@@ -63,7 +63,8 @@ class _ChunkedLoss(Function):
         return *grads, None, None
 
 
-def _compute_dtype(x: Tensor) -> torch.dtype:
+def computed_in(x: Tensor) -> torch.dtype:
+    """Return what products of a tensor are computed in, autocast or not."""
     device = x.device.type
     if torch.is_autocast_enabled(device) and x.dtype == torch.float32:
         return torch.get_autocast_dtype(device)

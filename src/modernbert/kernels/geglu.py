@@ -46,6 +46,10 @@ class _Gated(Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (both,) = ctx.saved_tensors
         first, second = both.chunk(2, -1)
+        if torch.compiler.is_compiling():
+            # It fuses what is new, and does not write into a part of a tensor.
+            grad_first = _BACKWARDS[ctx.activation](grad * second, first)
+            return torch.cat([grad_first, ACTIVATIONS[ctx.activation](first) * grad], -1), None
         grad_both = torch.empty_like(both)
         grad_first, grad_second = grad_both.chunk(2, -1)
         torch.mul(ACTIVATIONS[ctx.activation](first), grad, out=grad_second)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from modernbert.base.errors import DataError
 from modernbert.base.shapes import Float, Int
 from modernbert.batch import Layout, PackedBatch, positions
+from modernbert.kernels.attention import backend_of
 from modernbert.kernels.rope import Rope, make_rope
 from modernbert.kernels.scaling import RopeScaling
 from modernbert.model.attention import Attention
@@ -70,8 +71,10 @@ class Encoder(nn.Module):
         _check_ids(batch.ids, self.config.vocab_size)
         ropes = self.ropes(batch)
         x = self.embeddings(batch.ids)
+        # Chosen here, for a compiler that traces a layer could not look at the device.
+        backend = self.backend or backend_of(x)
         for index, layer in enumerate(self.layers):
-            x = layer(x, ropes[self.config.rope_at(index)], batch.layout, self.backend)
+            x = layer(x, ropes[self.config.rope_at(index)], batch.layout, backend)
         out: Tensor = self.final_norm(x)
         return out
 

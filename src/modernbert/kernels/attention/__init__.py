@@ -14,6 +14,7 @@ from modernbert.kernels.attention.oracle import attend as oracle
 from modernbert.kernels.attention.padded import attend as padded
 from modernbert.kernels.attention.varlen import attend as varlen
 from modernbert.kernels.attention.varlen import is_available as varlen_is_available
+from modernbert.kernels.cross_entropy import computed_in
 
 Backend = Callable[[Tensor, Tensor, Tensor, Layout, int | None], Tensor]
 
@@ -47,6 +48,11 @@ def attend(
     if name not in BACKENDS:
         raise ConfigError(f"no attention backend is called {name!r}: {nearest(name, BACKENDS)}")
     return BACKENDS[name](q, k, v, layout, window)
+
+
+def backend_of(x: Tensor) -> str:
+    """Return the fastest backend for what is computed from a tensor, under autocast or not."""
+    return backend_for(x.device, computed_in(x) if x.is_cuda else x.dtype)
 
 
 def backend_for(device: torch.device, dtype: torch.dtype = torch.bfloat16) -> str:

@@ -42,7 +42,8 @@ def attend(
             f"the varlen backend needs a CUDA device and the tensors are on {q.device}: "
             "use banded or padded"
         )
-    if not is_available():
+    # A compiler traces what was chosen before, and cannot look for it.
+    if not torch.compiler.is_compiling() and not is_available():
         raise MachineError(
             "this torch has no torch.nn.attention.varlen: install a newer one or use padded"
         )
@@ -52,6 +53,11 @@ def attend(
             f"the varlen backend takes bfloat16 or float16 and heads of up to {_MAX_WIDTH} in "
             f"multiples of 8, not {q.dtype} and {width}: use padded"
         )
+    return call(q, k, v, layout, window)
+
+
+def call(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None = None) -> Tensor:
+    """Attend as above, on tensors that were looked at; in one graph where a compiler traces it."""
     from torch.nn.attention.varlen import varlen_attn
 
     near = -1 if window is None else window // 2
