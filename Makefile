@@ -9,9 +9,11 @@ SHELL := bash
 PYTHON ?= python3
 TORCH ?= 2.13.0
 BIN := .venv/bin
+# Whatever python has torch for the GPU: make gpu-test GPU_PYTHON=/usr/bin/python3.12
+GPU_PYTHON ?= python3
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help install demo test test-transformers4 check lint format lock lock-transformers4 clean
+.PHONY: help install demo test test-transformers4 gpu-test gpu-bench check lint format lock lock-transformers4 clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +31,15 @@ test: install ## Run every test that a CPU can run, on every core.
 test-transformers4: .venv-transformers4/installed ## Run the tests against other libraries on transformers 4, and on PyLate.
 	PYTHONPATH=src .venv-transformers4/bin/python -m pytest -n auto --maxprocesses 8 \
 	  -W ignore::DeprecationWarning:torch.jit._script tests/parity
+
+# These two install nothing and use no network: docs/guides/gpu.md says what GPU_PYTHON has to have.
+# The options of pytest in pyproject.toml ask for plugins, and on somebody else's image what other
+# packages warn of is no fault.
+gpu-test: ## Run the tests that need a GPU, with GPU_PYTHON and the source tree as it is.
+	HF_HUB_OFFLINE=1 PYTHONPATH=src $(GPU_PYTHON) -m pytest -o addopts="" -W default -p no:cacheprovider -rs tests/gpu
+
+gpu-bench: ## Measure training, encoding and queries on a GPU in ten minutes; rows go to benchmarks/.
+	HF_HUB_OFFLINE=1 PYTHONPATH=src $(GPU_PYTHON) -m modernbert.bench.gpu --minutes 10
 
 check: lint ## Lint, check types and imports, run the quick tests; about a minute on two cores.
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 -m "not slow" tests/unit tests/property tests/architecture
