@@ -58,7 +58,8 @@ class RoundedTable(nn.Module):
 
     def forward(self, ids: Int[Tensor, "T"]) -> Float[Tensor, "T D"]:
         """Look ids up."""
-        return self.weight[ids].float() * self.scales[ids, None]
+        scales = self.scales[ids, None]
+        return self.weight[ids].to(scales.dtype) * scales
 
 
 def round_matrices(model: Model) -> None:
