@@ -18,8 +18,6 @@ STEPS = 63
 VNNI) add products in pairs in 16 bits, and would cut larger ones off."""
 _TAIL = 8
 """Bytes behind what is rounded: its scale and its offset, as float32."""
-_TILE = 2048
-"""Tokens that are rounded together at most; what one is like should not decide for too many."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,13 +63,7 @@ def pack(
 
 def linear(x: Float[Tensor, "T K"], packed: Packed) -> Float[Tensor, "T N"]:
     """Multiply by a packed matrix, without gradients; the output has the dtype of `x`."""
-    step = _by_token if packed.is_by_token else _together
-    if len(x) <= _TILE:
-        return step(x, packed)
-    out = x.new_empty(len(x), len(packed.scales))
-    for at in range(0, len(x), _TILE):
-        out[at : at + _TILE] = step(x[at : at + _TILE], packed)
-    return out
+    return (_by_token if packed.is_by_token else _together)(x, packed)
 
 
 def _by_token(x: Float[Tensor, "T K"], packed: Packed) -> Float[Tensor, "T N"]:

@@ -9,7 +9,7 @@ import torch
 
 from modernbert.kernels import int8
 
-SIZES = {"one": (1, 24, 40), "some": (37, 64, 8), "tiles": (2 * 2048 + 5, 8, 16)}
+SIZES = {"one": (1, 24, 40), "some": (37, 64, 8), "many": (5000, 8, 16)}
 
 
 def drawn(tokens, wide, out):
