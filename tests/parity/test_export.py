@@ -1,7 +1,6 @@
-"""Exports against the model, for every head; proofs that can fail; other people's libraries."""
+"""Exports against the model, for every head; proofs that can fail."""
 
 import json
-import os
 import shutil
 
 import numpy as np
@@ -214,56 +213,3 @@ def test_what_was_changed_or_is_missing_is_refused(exported, tmp_path):
     shutil.copy(whole / PLACES["onnx-int8"], path)
     with pytest.raises(CheckpointError, match="that is not to be used: the cosine to the model is"):
         modernbert.load(out, runtime="onnx-int8")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["onnx/model.onnx", "onnx/model_quantized.onnx"])
-def test_fastembed_gives_the_same_vectors(exported, name, monkeypatch):
-    pytest.importorskip("fastembed", reason="fastembed is not installed beside these libraries")
-    monkeypatch.setitem(os.environ, "HF_HUB_OFFLINE", "1")
-    from fastembed import TextEmbedding
-    from fastembed.common.model_description import ModelSource, PoolingType
-
-    source, out = exported("none", "onnx", "onnx-int8")
-    TextEmbedding.add_custom_model(
-        model=f"exported/{name}",
-        pooling=PoolingType.MEAN,
-        normalization=True,
-        sources=ModelSource(hf="exported/model"),
-        dim=32,
-        model_file=name,
-    )
-    theirs = TextEmbedding(f"exported/{name}", specific_model_path=str(out))
-    assert_alike(np.stack([*theirs.embed(TEXTS)]), source)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("backend", "name"),
-    [
-        ("onnx", "model.onnx"),
-        ("onnx", "model_quantized.onnx"),
-        ("openvino", "openvino_model.xml"),
-    ],
-)
-def test_sentence_transformers_gives_the_same_vectors(exported, backend, name):
-    packages = {"onnx": "optimum.onnxruntime", "openvino": "optimum.intel"}
-    pytest.importorskip(
-        packages[backend],
-        reason="the optimum that this backend needs does not go with this transformers",
-        exc_type=ImportError,
-    )
-    from sentence_transformers import SentenceTransformer
-
-    source, out = exported("none", "onnx", "onnx-int8", "openvino")
-    options = {"file_name": name, "local_files_only": True}
-    if backend == "onnx":
-        options["provider"] = "CPUExecutionProvider"
-    theirs = SentenceTransformer(str(out), backend=backend, model_kwargs=options)
-    assert_alike(theirs.encode(TEXTS), source)
-
-
-def assert_alike(theirs, source):
-    exact = modernbert.load(source).float().embed(TEXTS)
-    found = torch.cosine_similarity(torch.from_numpy(np.asarray(theirs)), exact)
-    assert found.min() > 0.999
