@@ -131,9 +131,11 @@ def called(*arguments: str | Path, limit_bytes: int = 0, **more) -> subprocess.C
 
 
 def started(*arguments: str | Path) -> subprocess.Popen:
-    return subprocess.Popen(
-        command(*arguments), stderr=subprocess.PIPE, text=True, env=environment()
-    )
+    """Start a command that is to be struck by a signal, perhaps just after a file was opened."""
+    python, *given = command(*arguments)
+    # What comes last counts: all other warnings stay errors.
+    given[2:2] = ["-W", "ignore::ResourceWarning"]
+    return subprocess.Popen([python, *given], stderr=subprocess.PIPE, text=True, env=environment())
 
 
 def struck(process: subprocess.Popen, number: int, when: Callable[[], bool]) -> tuple[int, str]:
