@@ -21,9 +21,9 @@ from modernbert.model.init import outline
 from modernbert.model.model import Model
 
 _MATRICES = ("attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo")
-_UNEVEN = "mlp.Wo"
-"""What it multiplies differs by far the most from token to token in size: the gate's product."""
 _TABLE = "encoder.embeddings.tok_embeddings"
+_TABLE_STEPS = 127
+"""All 8 bits: token vectors are looked up, and no instructions add their products."""
 
 
 class RoundedLinear(nn.Module):
@@ -34,11 +34,9 @@ class RoundedLinear(nn.Module):
         whole: Int8[Tensor, "N K"],
         scales: Float[Tensor, "N"],
         bias: Float[Tensor, "N"] | None,
-        *,
-        is_by_token: bool,
     ) -> None:
         super().__init__()
-        self._packed = int8.pack(whole, scales, bias, is_by_token=is_by_token)
+        self._packed = int8.pack(whole, scales, bias)
 
     def forward(self, x: Float[Tensor, "T K"]) -> Float[Tensor, "T N"]:
         """Multiply, without gradients."""
@@ -112,7 +110,8 @@ def read_rounded(path: Path, config: EncoderConfig, head: HeadConfig | None) -> 
 def _rounded(model: Model) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for name, module in _modules(model).items():
-        found[f"{name}.weight"], found[f"{name}.scales"] = int8.rounded(module.weight)
+        steps = _TABLE_STEPS if name == _TABLE else int8.STEPS
+        found[f"{name}.weight"], found[f"{name}.scales"] = int8.rounded(module.weight, steps)
         if isinstance(module, nn.Linear) and module.bias is not None:
             found[f"{name}.bias"] = module.bias
     return found
@@ -152,8 +151,7 @@ def _fill(model: Model, tensors: Mapping[str, Tensor]) -> None:
         rounded: nn.Module
         if isinstance(module, nn.Linear):
             bias = None if module.bias is None else tensors[f"{place}.bias"]
-            is_by_token = place.endswith(_UNEVEN)
-            rounded = RoundedLinear(whole, scales, bias, is_by_token=is_by_token)
+            rounded = RoundedLinear(whole, scales, bias)
         else:
             rounded = RoundedTable(whole, scales)
         setattr(model.get_submodule(parent), name, rounded)

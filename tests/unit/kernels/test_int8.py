@@ -19,56 +19,51 @@ def drawn(tokens, wide, out):
     return x, torch.randn(out, wide, generator=source), torch.randn(out, generator=source)
 
 
-def packed(weight, bias, *, is_by_token):
-    return int8.pack(*int8.rounded(weight), bias, is_by_token=is_by_token)
+def packed(weight, bias):
+    return int8.pack(*int8.rounded(weight), bias)
 
 
-def largest_step(x, *, is_by_token):
-    """Return the width of the steps of each token, at most."""
-    if is_by_token:
-        return ((x.amax(1) - x.amin(1)) / 255)[:, None]
-    return (x.amax() - x.amin()) / 255
+def width_of_steps(x):
+    return ((x.amax(1) - x.amin(1)) / 255)[:, None]
 
 
 @pytest.mark.parametrize("has_bias", [False, True])
-@pytest.mark.parametrize("is_by_token", [False, True])
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
-def test_products_are_off_by_the_steps_of_rounding_at_most(size, is_by_token, has_bias):
+def test_products_are_off_by_the_steps_of_rounding_at_most(size, has_bias):
     x, weight, bias = drawn(*size)
     bias = bias if has_bias else None
-    found = int8.linear(x, packed(weight, bias, is_by_token=is_by_token))
+    found = int8.linear(x, packed(weight, bias))
     exact = torch.nn.functional.linear(
         x.double(), weight.double(), None if bias is None else bias.double()
     )
     steps = weight.abs().amax(1) / int8.STEPS
     of_weight = x.abs().sum(1)[:, None] * steps / 2
-    of_tokens = largest_step(x, is_by_token=is_by_token) * (weight.abs().sum(1) / 2)
+    of_tokens = width_of_steps(x) * (weight.abs().sum(1) / 2)
     both = of_weight + of_tokens * 1.02
     assert ((found - exact).abs() <= both + 1e-4 * exact.abs() + 1e-5).all()
 
 
-@pytest.mark.parametrize("is_by_token", [False, True])
-def test_each_token_has_its_own_steps_where_they_are_to_differ(is_by_token):
+def test_each_token_has_its_own_steps():
     x, weight, _ = drawn(8, 64, 16)
     x[0] *= 1000
-    found = int8.linear(x, packed(weight, None, is_by_token=is_by_token))[1:3]
-    exact = x[1:3] @ weight.T
-    assert (torch.cosine_similarity(found, exact, dim=1).min() > 0.999) == is_by_token
+    matrix = packed(weight, None)
+    found = int8.linear(x, matrix)
+    assert torch.cosine_similarity(found, x @ weight.T, dim=1).min() > 0.999
+    alone = torch.cat([int8.linear(each[None], matrix) for each in x])
+    torch.testing.assert_close(found, alone, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("is_by_token", [False, True])
-def test_bfloat16_stays_bfloat16(is_by_token):
+def test_bfloat16_stays_bfloat16():
     x, weight, bias = drawn(5, 32, 8)
-    found = int8.linear(x.bfloat16(), packed(weight, bias, is_by_token=is_by_token))
+    found = int8.linear(x.bfloat16(), packed(weight, bias))
     assert found.dtype == torch.bfloat16
     exact = torch.nn.functional.linear(x, weight, bias)
     assert torch.cosine_similarity(found.float(), exact, dim=1).min() > 0.99
 
 
-@pytest.mark.parametrize("is_by_token", [False, True])
-def test_no_tokens_and_zeros_are_multiplied(is_by_token):
+def test_no_tokens_and_zeros_are_multiplied():
     _, weight, bias = drawn(1, 32, 8)
-    matrix = packed(weight, bias, is_by_token=is_by_token)
+    matrix = packed(weight, bias)
     assert int8.linear(torch.empty(0, 32), matrix).shape == (0, 8)
     torch.testing.assert_close(int8.linear(torch.zeros(3, 32), matrix), bias.expand(3, 8))
 
