@@ -6,8 +6,7 @@ import re
 import pytest
 
 from modernbert.cli.demo import Summary
-from modernbert.data.manifest import BuildOptions, Manifest, Plan, SourceFacts
-from modernbert.data.shards import ShardFacts
+from modernbert.data.manifest import BuildOptions, Manifest, Plan, ShardFacts, SourceFacts
 from modernbert.data.stream import StreamState
 from modernbert.evals.results import Results, Score, SeedResult, TaskResult
 from modernbert.evals.sweep import Sweep

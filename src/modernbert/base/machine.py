@@ -5,7 +5,6 @@ import platform
 import shutil
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,9 @@ PACKAGES = (
 
 def versions(*more: str) -> dict[str, str]:
     """Return the versions of Python and of the packages that decide a run's numbers."""
+    # Here and not above: the command line's --help needs none of it.
+    from importlib import metadata
+
     found = {"python": platform.python_version()}
     for name in (*PACKAGES, *more):
         try:

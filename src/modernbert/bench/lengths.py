@@ -1,10 +1,8 @@
-"""How long the documents of a named case are; free of torch, for the command line."""
+"""How long the documents of a named case are; free of torch and numpy, for the command line."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
-
-from modernbert.base.rng import generator
 
 CaseName = Literal["queries", "short", "short-fixed", "long", "long-fixed"]
 Precision = Literal["float32", "bfloat16"]
@@ -39,6 +37,8 @@ LENGTHS: dict[CaseName, Lengths] = {
 
 def lengths_of(case: CaseName, number: int) -> list[int]:
     """Draw so many lengths of a case; the same on every machine."""
+    from modernbert.base.rng import generator
+
     told = LENGTHS[case]
     drawn = generator(0, "lengths", case).normal(told.mean, told.deviation, number)
     return [int(length) for length in drawn.clip(told.shortest, told.longest)]

@@ -3,12 +3,14 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from modernbert.base.errors import DataError, reason_of
 from modernbert.base.files import read_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FORMAT = 1
 FEWEST = 40
@@ -22,7 +24,7 @@ class Lesson:
 
     teacher: str
     texts: list[str]
-    vectors: NDArray[np.float16]
+    vectors: "NDArray[np.float16]"
     """The teacher's vector of each text [N D], of length 1; memory-mapped."""
 
 
@@ -32,6 +34,8 @@ def read_lesson(folder: Path) -> Lesson:
     Raises:
         DataError: it is not there, of another format, or damaged.
     """
+    import numpy as np
+
     try:
         told = read_json(folder / DESCRIPTION)
         vectors = np.load(folder / VECTORS, mmap_mode="r")

@@ -9,7 +9,6 @@ from modernbert.base.errors import ConfigError, DataError
 from modernbert.base.files import digest, read_json, write_json
 from modernbert.base.records import from_plain
 from modernbert.data.documents import InvalidUtf8
-from modernbert.data.shards import ShardFacts
 
 FORMAT = 1
 SPLITS = ("train", "heldout")
@@ -37,6 +36,19 @@ class BuildOptions:
     def heldout_share(self, source: str) -> float:
         """Return the share of a source's documents that is kept out of training."""
         return 1.0 if source in self.heldout_sources else self.heldout_fraction
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFacts:
+    """What the manifest says of a shard."""
+
+    name: str
+    """Name of its files, without their suffix."""
+    documents: int
+    tokens: int
+    text_bytes: int
+    """Bytes of the texts in UTF-8."""
+    index_crc32: int
 
 
 @dataclass(frozen=True, slots=True)

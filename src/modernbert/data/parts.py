@@ -13,9 +13,9 @@ from pathlib import Path
 
 from modernbert.base.files import sweep, write_json
 from modernbert.data.documents import Document, Found, Reader
-from modernbert.data.manifest import FORMAT, SPLITS, Plan, SourceFacts, parsed
+from modernbert.data.manifest import FORMAT, SPLITS, Plan, ShardFacts, SourceFacts, parsed
 from modernbert.data.prefetch import prefetch
-from modernbert.data.shards import DTYPES, ShardFacts, StoredIds, write_shard
+from modernbert.data.shards import DTYPES, StoredIds, write_shard
 from modernbert.data.tokenizer import Tokenizer
 
 _BATCH_CHARS = 4_000_000

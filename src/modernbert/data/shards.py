@@ -6,7 +6,6 @@ own CRC32 stands in the manifest. All numbers are little-endian.
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from modernbert.base.errors import DataError
 from modernbert.base.files import whole_file
+from modernbert.data.manifest import ShardFacts
 
 Ids = NDArray[np.int64]
 StoredIds = NDArray[np.unsignedinteger]
@@ -24,19 +24,6 @@ DTYPES: dict[str, np.dtype[np.unsignedinteger]] = {
     "uint32": np.dtype("<u4"),
 }
 _OFFSET, _CRC = np.dtype("<u8"), np.dtype("<u4")
-
-
-@dataclass(frozen=True, slots=True)
-class ShardFacts:
-    """What the manifest says of a shard."""
-
-    name: str
-    """Name of its files, without their suffix."""
-    documents: int
-    tokens: int
-    text_bytes: int
-    """Bytes of the texts in UTF-8."""
-    index_crc32: int
 
 
 def dtype_for(vocab_size: int, forced: str | None = None) -> str:

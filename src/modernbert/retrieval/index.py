@@ -16,7 +16,7 @@ from modernbert.base.errors import ConfigError, DataError
 from modernbert.base.log import say
 from modernbert.data.entries import Entry, EntryFiles
 from modernbert.infer.reading import check_list
-from modernbert.retrieval import index_files, looking
+from modernbert.retrieval import index_arrays, index_files, looking
 from modernbert.retrieval.answers import Embed, Found, answers_of, entries_of
 from modernbert.retrieval.beginning import begun, check_same, described, fill
 from modernbert.retrieval.filters import conditions_of
@@ -192,7 +192,7 @@ class Index:
         self._facts = facts
         self._graph: Neighbours | None = None
         self._segments = segments_of(self.folder, facts)
-        deleted = index_files.read_deleted(self.folder, facts)
+        deleted = index_arrays.read_deleted(self.folder, facts)
         self._alive = []
         for segment in self._segments:
             alive = np.ones(segment.facts.documents, dtype=np.bool_)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modernbert.base.files import hashed
-from modernbert.retrieval.index_files import load, store
+from modernbert.retrieval.index_arrays import load, store
 from modernbert.retrieval.lexical import K1, B, words_of
 
 _FILES = ("words", "word_starts", "posting_rows", "posting_counts", "lengths")

@@ -14,14 +14,8 @@ from modernbert.base.errors import DataError, reason_of
 from modernbert.base.files import hashed, whole_folder
 from modernbert.data.entries import Entry
 from modernbert.infer.eight_bits import to_bytes
-from modernbert.retrieval.index_files import (
-    SEGMENTS,
-    IndexFacts,
-    Numbers,
-    SegmentFacts,
-    load,
-    store,
-)
+from modernbert.retrieval.index_arrays import load, store
+from modernbert.retrieval.index_files import SEGMENTS, IndexFacts, Numbers, SegmentFacts
 from modernbert.retrieval.postings import (
     Postings,
     count_words,

@@ -20,7 +20,7 @@ from modernbert.base.log import meter, say
 from modernbert.data.entries import Entry, EntryFiles
 from modernbert.data.entries import name_of as source_name
 from modernbert.data.survey import surveyed
-from modernbert.retrieval import index_files
+from modernbert.retrieval import index_arrays, index_files
 from modernbert.retrieval.index_files import AddedFacts, IndexFacts
 from modernbert.retrieval.pending import Pending, groups, source_of
 from modernbert.retrieval.segment import Encoded, joined, segments_of, write_segment
@@ -42,7 +42,7 @@ class Writer:
         is_there = (folder / index_files.INDEX).is_file()
         self.facts = facts if facts and not is_there else index_files.read_facts(folder)
         index_files.sweep(folder, self.facts if is_there else None)
-        self._deleted = set(index_files.read_deleted(folder, self.facts).tolist())
+        self._deleted = set(index_arrays.read_deleted(folder, self.facts).tolist())
         self._segments = segments_of(folder, self.facts)
 
     def __enter__(self) -> "Writer":
@@ -266,7 +266,7 @@ class Writer:
         facts = self.facts
         self._deleted |= set(numbers)
         name = f"deleted-{facts.next_number:06}.npy"
-        index_files.write_deleted(
+        index_arrays.write_deleted(
             self.folder, name, np.array(sorted(self._deleted), dtype=np.int64)
         )
         return replace(

@@ -18,7 +18,7 @@ try:
     main(sys.argv[1:])
 except SystemExit as stopped:
     assert stopped.code in (0, None), stopped.code
-heavy = {"torch", "tokenizers", "safetensors", "huggingface_hub"} & set(sys.modules)
+heavy = {"torch", "numpy", "tokenizers", "safetensors", "huggingface_hub"} & set(sys.modules)
 assert not heavy, heavy
 """
 VERBS = (
@@ -37,6 +37,7 @@ VERBS = (
     "evaluate",
     "fill",
     "convert",
+    "export",
     "inspect",
     "grow",
     "swap-vocabulary",
