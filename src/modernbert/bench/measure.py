@@ -49,16 +49,16 @@ def interleaved(
 ) -> Seconds:
     """Run every work once a round and gather the seconds that each says it took.
 
-    A round before the first warms up, unless works do that themselves. The order turns from round
-    to round, so that no work always meets the caches that the same other one left. One that says
-    None has failed, and is left out from then on.
+    A round before the first warms up, unless works do that themselves. Rounds go forwards and
+    backwards by turns, and each pair of them begins one later, so that no work always meets what
+    the same other one left. One that says None has failed, and is left out from then on.
     """
     assert rounds >= 2
     found: Seconds = {name: [] for name in works}
     for number in range(0 if warms_up else 1, rounds + 1):
         names = [*found]
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
+        turn = number // 2 % len(names)
+        for name in (names[turn:] + names[:turn])[:: -1 if number % 2 else 1]:
             seconds = works[name]()
             if seconds is None:
                 del found[name]
