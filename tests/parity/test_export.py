@@ -9,8 +9,9 @@ import torch
 
 import modernbert
 from modernbert.base.errors import CheckpointError, ConfigError
-from modernbert.batch import pack
+from modernbert.batch import Layout, PackedBatch, pack
 from modernbert.evals.exported import own_texts
+from modernbert.infer.export import proving
 from modernbert.infer.export.export import Asked, export_model
 from modernbert.infer.export.graph import Graph
 from modernbert.infer.export.record import PLACES, read_export
@@ -160,6 +161,47 @@ def test_a_folder_keeps_exports_beside_its_weights(tmp_path):
         modernbert.load(source, runtime="int8")
     export_model(str(source), modernbert.load(source), TEXTS, Asked(forms=("int8",)), source)
     assert modernbert.load(source, runtime="int8").embed(TEXTS).shape == (len(TEXTS), 32)
+
+
+@pytest.mark.slow
+def test_a_form_that_is_refused_does_not_stop_the_others(tmp_path):
+    needs("onnx")
+    made(None).save(tmp_path / "model")
+    model, out = modernbert.load(tmp_path / "model"), tmp_path / "out"
+    out.mkdir()
+    (out / ".lock").touch()
+    (out / ".partial-of-a-killed-one").mkdir()
+    asked = Asked(forms=("int8", "onnx"), least_cosine=0.9999999)
+    with pytest.raises(CheckpointError, match=r"^int8 was not kept.*; .*/out has onnx$"):
+        export_model(str(tmp_path / "model"), model, TEXTS, asked, out)
+    assert set(read_export(out).graphs) == {"onnx"}
+
+
+@pytest.mark.slow
+def test_options_are_read_in_eight_bits_by_openvino(tmp_path):
+    needs("openvino-int8")
+    source, out = tmp_path / "model", tmp_path / "out"
+    made(HEADS["choice"], num_layers=2).save(source)
+    asked = Asked(forms=("openvino-int8",), least_cosine=0.9)
+    export_model(str(source), modernbert.load(source), TEXTS, asked, out)
+    opened = modernbert.load(out, runtime="openvino-int8")
+    batch = pack([[1, 5, 9, 7, 2], [1, 2]])
+    assert opened(batch).shape == (2, 1)
+
+
+def test_undecided_scores_are_held_against_what_is_usual():
+    def cosines(ours, theirs, *, is_vector):
+        layout = Layout.of([1] * len(ours))
+        batch = PackedBatch(torch.zeros(len(ours), dtype=torch.long), layout)
+        products = proving._products(torch.tensor(ours), torch.tensor(theirs), batch)
+        return proving._cosines(products, is_vector=is_vector)
+
+    ours = [[3.0, -3.0], [0.01, 0.0]]
+    theirs = [[3.0, -3.0], [0.0, 0.01]]
+    assert cosines(ours, theirs, is_vector=True).tolist() == pytest.approx([1, 0])
+    assert cosines(ours, theirs, is_vector=False).min() > 0.9999
+    wrong = [[3.0, -3.0], [-3.0, 3.0]]
+    assert cosines(ours, wrong, is_vector=False)[1] < 0.8
 
 
 def test_eight_bits_that_break_their_bound_are_not_kept(tmp_path):

@@ -1,5 +1,6 @@
 """What a result was made with: versions, machine, command, commit."""
 
+import contextlib
 import os
 import platform
 import shutil
@@ -103,6 +104,14 @@ def available_bytes() -> int | None:
 def resident_bytes() -> int | None:
     """Return the memory this process holds now; None where the system does not say."""
     return _status("VmRSS")
+
+
+def give_back() -> None:
+    """Give memory that was freed back to the system, where the C library can."""
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def peak_bytes() -> int | None:

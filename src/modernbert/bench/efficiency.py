@@ -13,6 +13,7 @@ import torch
 from modernbert.base import machine
 from modernbert.base.device import choose_device
 from modernbert.base.errors import ConfigError
+from modernbert.base.log import say
 from modernbert.bench.contest import Entry, compared, timed_all
 from modernbert.bench.efficiency_case import DeviceName, EfficiencyCase, Work, work_of
 from modernbert.bench.folders import make
@@ -96,11 +97,13 @@ def _made(found: dict[str, tuple[str, ...] | str], place: Path) -> tuple[dict[st
         models[model] = facts
         if isinstance(names, str):
             facts["left_out"] = names
+            say(f"{model} is left out: {names}")
             continue
         graph = any(RUNTIMES[name].reads_graphs for name in names)
         facts["weights"] = make(model, place / model, graph=graph)
         if facts["weights"] is None:
             facts["left_out"] = "the installed transformers does not make it"
+            say(f"{model} is left out: {facts['left_out']}")
         else:
             folders[model] = place / model
     return folders, models

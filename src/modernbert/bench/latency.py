@@ -74,7 +74,7 @@ def _of_length(
     facts: Row = {}
     for name, each in seconds.items():
         off = (vectors[name] - vectors[LAUNCHED]).norm() / vectors[LAUNCHED].norm()
-        ms = [round(1000 * part, 4) for part in quantiles(each, n=4)]
+        ms = [round(1000 * part, 4) for part in quantiles(each, n=4, method="inclusive")]
         facts[name] = {"milliseconds": ms[1], "quartiles": [ms[0], ms[2]], "difference": float(off)}
         say(f"a query of {length} tokens, {name}: {ms[1]:.2f} ms ({ms[0]:.2f} to {ms[2]:.2f})")
     return facts

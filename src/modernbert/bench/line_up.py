@@ -13,8 +13,11 @@ def members(case: EfficiencyCase, work: Work) -> dict[str, tuple[str, ...] | str
     The ModernBERT of a model's size runs too, by this package: it is what others are divided by.
 
     Raises:
-        ConfigError: a model or runtime is unknown, or cannot run like that.
+        ConfigError: a model or runtime is unknown or cannot run like that, or no model reads
+            documents of this length.
     """
+    if not case.models:
+        raise ConfigError("no model is named: leave --models out, or name some")
     for model in case.models:
         if model not in SHAPES:
             raise ConfigError(f"there is no model {model!r}: {nearest(model, SHAPES)}")
@@ -28,7 +31,11 @@ def members(case: EfficiencyCase, work: Work) -> dict[str, tuple[str, ...] | str
             )
     beside = dict.fromkeys(SHAPES[model].beside for model in case.models)
     names = dict.fromkeys([*beside, *case.models])
-    return {model: _runtimes(model, case, work, known) for model in names}
+    found = {model: _runtimes(model, case, work, known) for model in names}
+    if all(isinstance(told, str) for told in found.values()):
+        reasons = "; ".join(f"{model}: {told}" for model, told in found.items())
+        raise ConfigError(f"no model can encode these documents: {reasons}")
+    return found
 
 
 def _runtimes(

@@ -70,7 +70,7 @@ def interleaved(
 def ratio(slower: list[float], faster: list[float]) -> Ratio:
     """Divide round by round: what disturbs a round disturbs both."""
     ratios = [one / other for one, other in zip(slower, faster, strict=True)]
-    low, middle, high = statistics.quantiles(ratios, n=4)
+    low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
     return Ratio(middle, low, high)
 
 

@@ -12,7 +12,9 @@ import torch
 from torch import nn
 
 from modernbert.base.device import Autocast, choose_device
+from modernbert.base.errors import ConfigError
 from modernbert.base.machine import resident_bytes
+from modernbert.base.records import nearest
 from modernbert.bench.measure import peak_above
 from modernbert.bench.peers import PaddedTransformers
 from modernbert.bench.training_case import TrainingCase
@@ -202,8 +204,18 @@ def _peak_on_cuda(before: int | None, work: Callable[[], None]) -> int:
 
 
 def chosen(case: TrainingCase, device: torch.device) -> Sequence[str]:
-    """Return the sides of a case, `packed` the first; unasked, those that can run here."""
+    """Return the sides of a case, `packed` the first; unasked, those that can run here.
+
+    Raises:
+        ConfigError: one that was asked for cannot run here.
+    """
     able = [name for name, side in SIDES.items() if side.can(device, case.precision)]
+    for name in case.sides:
+        if name not in able:
+            raise ConfigError(
+                f"the side {name!r} cannot run in {case.precision} on {device.type}: "
+                f"{nearest(name, able)}"
+            )
     if case.sides:
         return [name for name in able if name == PACKED or name in case.sides]
     return [name for name in able if SIDES[name].is_installed]

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,10 +15,12 @@ import pytest
 import torch
 
 from modernbert.base.errors import ConfigError, MachineError
+from modernbert.batch import Layout, PackedBatch
 from modernbert.bench import efficiency
+from modernbert.bench.contest import AGREEMENT, likeness
 from modernbert.bench.efficiency_case import EfficiencyCase, Work, work_of
-from modernbert.bench.encoding import answers
-from modernbert.bench.folders import make
+from modernbert.bench.encoding import answers, drawn
+from modernbert.bench.folders import make, stirred
 from modernbert.bench.line_up import members
 from modernbert.bench.runtimes import LOCAL, OURS, PRODUCTS, RUNTIMES, Target
 from modernbert.bench.runtimes.kinds import rows_of
@@ -25,8 +28,10 @@ from modernbert.bench.shapes import OWN, SHAPES
 from modernbert.bench.sides import agreement, timed
 from modernbert.bench.worker import Failure, Worker
 from modernbert.cli.main import run
+from modernbert.infer.encode import encode
 from modernbert.model import folder
 from modernbert.model.init import build
+from modernbert.model.int8 import round_matrices
 from modernbert.model.presets import PRESETS
 from modernbert.model.stored import headers
 
@@ -51,7 +56,7 @@ def test_a_row_compares_runtimes_that_agree(precision, tmp_path):
     assert set(ours["runtimes"]) == {OURS, *names}
     assert set(other["runtimes"]) == {"transformers"}
     assert ours["runtimes"][OURS]["ours_is_faster"] == 1
-    assert 0 < ours["runtimes"]["transformers"]["largest_difference"] < 0.1
+    assert 0 < ours["runtimes"]["transformers"]["difference"] < AGREEMENT[precision]
     found = [*ours["runtimes"].values(), *other["runtimes"].values()]
     assert all(each["tokens_per_second"] > 0 for each in found)
     assert all(each["speed_quartiles"][0] <= each["speed_quartiles"][1] for each in found)
@@ -257,6 +262,43 @@ def test_vectors_that_differ_are_not_timed():
     assert agreement(Failure("no memory"), ours, 1e-3) == {"failed": "no memory"}
 
 
+def encoded(edit=None, **fields):
+    """Return what a small model with layers that matter says, faulty or not."""
+    config = replace(PRESETS["tiny"], **fields)
+    model = build(config, 0, None).eval()
+    model.load_state_dict(stirred(build(PRESETS["tiny"], 0, None)).state_dict())
+    if edit:
+        with torch.no_grad():
+            edit(model)
+    documents = drawn(((300, 200),))[0]
+    layout = Layout.of([len(each) for each in documents])
+    with torch.inference_mode():
+        found = encode(model.encoder, PackedBatch(torch.cat(documents), layout))
+    return [found.float().numpy()]
+
+
+def test_rounding_is_told_from_faults():
+    right = encoded()
+    rounded = {
+        "bfloat16": encoded(lambda model: model.encoder.bfloat16()),
+        "int8": encoded(round_matrices),
+    }
+    for precision, rows in rounded.items():
+        found = likeness(rows, right, AGREEMENT[precision])
+        assert AGREEMENT[precision] / 20 < found["difference"] < AGREEMENT[precision] / 2
+        # What is taken for float32 and is not.
+        assert "failed" in likeness(rows, right, AGREEMENT["float32"])
+    faults = {
+        "window": encoded(local_window=64),
+        "local angles": encoded(local_rope_theta=160_000.0),
+        "global angles": encoded(global_rope_theta=10_000.0),
+        "a layer": encoded(lambda model: model.encoder.layers[1].mlp.Wo.weight.zero_()),
+    }
+    for rows in faults.values():
+        said = likeness(rows, right, max(AGREEMENT.values()))["failed"]
+        assert said.startswith("its vectors differ by")
+
+
 def members_of(**fields):
     case = EfficiencyCase(**fields)
     return members(case, work_of(case, "cpu"))
@@ -271,6 +313,10 @@ def test_unknown_names_are_answered_with_near_ones():
         members_of(precision="bfloat16", runtimes=("onnxruntime",))
     with pytest.raises(ConfigError, match="there is no runtime 'vllm' for float32 on cpu"):
         members_of(runtimes=("vllm",))
+    with pytest.raises(ConfigError, match="no model is named: leave --models out"):
+        members_of(models=())
+    with pytest.raises(ConfigError, match="no model can encode these documents: tiny: it reads"):
+        members_of(models=("tiny",), case="fixed", length=100_000, documents=1)
 
 
 def test_the_modernbert_of_a_size_runs_beside_other_families():

@@ -74,7 +74,8 @@ def test_sides_are_those_that_can_run_there():
         "transformers flash",
     }
     asked = dataclasses.replace(SMALL, sides=("padded", "transformers flash"))
-    assert chosen(asked, CPU) == [PACKED, "padded"]
+    with pytest.raises(ConfigError, match="'transformers flash' cannot run in float32 on cpu"):
+        chosen(asked, CPU)
     on_a_card = dataclasses.replace(asked, precision="bfloat16")
     assert chosen(on_a_card, torch.device("cuda")) == [PACKED, "padded", "transformers flash"]
 

@@ -49,8 +49,6 @@ class Runtime:
     """Whether it opens the graph that is made of transformers' model."""
     devices: tuple[DeviceName, ...] = ("cpu", "cuda")
     precisions: tuple[Numbers, ...] = ("float32", "bfloat16")
-    limit: float | None = None
-    """By how much its vectors may differ; None takes what the precision allows."""
 
     def can(self, target: Target, *, ours: bool) -> bool:
         """Return whether it computes that, there, for a model of ours or of others."""

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 
 from modernbert.base import files, machine
 from modernbert.base.errors import CheckpointError, ConfigError
-from modernbert.base.lock import alone
+from modernbert.base.lock import LOCK, alone
 from modernbert.base.log import say
 from modernbert.data.tokenizer import Ids
 from modernbert.infer.export.proving import LEAST_COSINE, MOST_LOST, Bounds, Metric, as_run, prove
@@ -31,7 +30,7 @@ from modernbert.infer.export.record import (
     read_export,
     write_export,
 )
-from modernbert.infer.export.running import INPUTS, open_form
+from modernbert.infer.export.running import inputs, open_form
 from modernbert.infer.export.writing import (
     openvino_to_int8,
     to_int8,
@@ -44,6 +43,7 @@ from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.reading import with_ends
 from modernbert.model.int8 import write_rounded
 
+_ASIDE = ".partial-"
 _VERSIONS = ("onnx", "onnxruntime", "onnxscript", "openvino", "nncf")
 
 
@@ -83,16 +83,26 @@ def export_model(
     with (
         files.promised_folder(out),
         alone(out, "written to", NAME),
-        TemporaryDirectory(dir=out, prefix=".partial-") as place,
+        TemporaryDirectory(dir=out, prefix=_ASIDE) as place,
     ):
-        work = _Work(model, documents, Path(place))
+        work, refused = _Work(model, documents, Path(place)), []
         for form in asked.forms:
             bounds = Bounds(asked.least_cosine or LEAST_COSINE[form], asked.most_lost)
-            written = _written(begun, work, form, (bounds, metric), out)
+            try:
+                written = _written(begun, work, form, (bounds, metric), out)
+            except CheckpointError as error:
+                refused.append(str(error))
+                continue
             begun = begun.with_graph(form, written)
             if not is_own:
                 _write_around(model, out)
             write_export(begun, out)
+        if refused:
+            kept = f"; {out} has {', '.join(begun.graphs)}" if begun.graphs else ""
+            raise CheckpointError(
+                f"{'; '.join(refused)}: allow more with --least-cosine or --most-lost, or take "
+                f"another form{kept}"
+            )
     return begun
 
 
@@ -103,7 +113,7 @@ def _begun(name: str, model: Pretrained, out: Path, *, is_own: bool) -> Export:
         head=model.model.head_config,
         versions=machine.versions(*_VERSIONS),
     )
-    is_new = not out.is_dir() or not any(out.iterdir())
+    is_new = not out.is_dir() or all(map(_is_leftover, out.iterdir()))
     if is_new or (is_own and not (out / NAME).is_file()):
         return fresh
     try:
@@ -116,6 +126,11 @@ def _begun(name: str, model: Pretrained, out: Path, *, is_own: bool) -> Export:
     if not is_same:
         raise ConfigError(f"{out} holds an export of another model: give a new folder")
     return before
+
+
+def _is_leftover(path: Path) -> bool:
+    """Return whether something is what a process left that was killed as it exported."""
+    return path.name == LOCK or path.name.startswith(_ASIDE)
 
 
 def _documents(model: Pretrained, texts: Sequence[str]) -> list[Ids]:
@@ -154,15 +169,12 @@ def _written(
     target = out / PLACES[form]
     aside = work.place / form / target.name
     aside.parent.mkdir()
-    say(f"{form}: written, and held against the model on {len(work.documents)} texts")
+    say(f"{form}: to be written, and held against the model on {len(work.documents)} texts")
     _write(work, form, aside)
     opened = as_run(work.model, open_form(aside, form, begun), form)
     proof = prove(work.model, opened, work.documents, *wanted)
     if failure := proof.failure():
-        raise CheckpointError(
-            f"{form} was not kept: {failure}. Allow more with --least-cosine or --most-lost, or "
-            "take another form"
-        )
+        raise CheckpointError(f"{form} was not kept: {failure}")
     files.make_folder(target.parent)
     names = [each.name for each in sorted(aside.parent.iterdir())]
     for name in names:
@@ -190,13 +202,9 @@ def _write(work: _Work, form: Form, target: Path) -> None:
     else:
         whole = work.place / "whole.xml"
         to_openvino(source, whole)
-        openvino_to_int8(whole, target, [_grid(ids) for ids in work.documents])
-
-
-def _grid(ids: Ids) -> dict[str, NDArray[np.int64]]:
-    """Lay one text out as a graph takes it."""
-    row = np.asarray(ids, dtype=np.int64)[None]
-    return dict(zip(INPUTS, (row, np.ones_like(row)), strict=True))
+        rows = [torch.as_tensor(ids, dtype=torch.int64)[None] for ids in work.documents]
+        head = work.model.model.head_config
+        openvino_to_int8(whole, target, [inputs(head, row, torch.ones_like(row)) for row in rows])
 
 
 def _write_around(model: Pretrained, out: Path) -> None:

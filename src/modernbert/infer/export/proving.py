@@ -48,12 +48,12 @@ def prove(
     metric: Metric | None = None,
 ) -> Proof:
     """Let a model, and what is to stand for it, read the same documents and a file of examples."""
-    largest, cosines = 0.0, []
-    for one, another, near in _compared(model, other, documents):
+    largest, products = 0.0, []
+    for one, another, found in _compared(model, other, documents):
         difference = float((one - another).abs().max())
         largest = max(largest, difference) if difference == difference else difference
-        cosines.append(near)
-    joined = torch.cat(cosines)
+        products.append(found)
+    joined = _cosines(torch.cat(products), is_vector=_is_vector(model))
     name, own, theirs = "", 0.0, 0.0
     if metric is not None:
         (name, own), (_, theirs) = metric(model), metric(other)
@@ -83,35 +83,45 @@ def as_run(model: Pretrained, runs: Runs, form: Form) -> Pretrained:
 
 def _compared(
     model: Pretrained, other: Pretrained, documents: Sequence[Ids]
-) -> Iterator[tuple[Tensor, Tensor, Float[Tensor, "S"]]]:
-    """Yield what both say of each batch, and the cosine of what they say of each text."""
+) -> Iterator[tuple[Tensor, Tensor, Float[Tensor, "S 4"]]]:
+    """Yield what both say of each batch, and the products of what they say of each text."""
     for _, batch in batches(model.runs, documents, _BATCH_TOKENS):
         one, another = scored(model.runs, batch), scored(other.runs, batch)
         both = _rows(model, one, batch), _rows(model, another, batch)
-        yield one, another, _cosines(*both, batch)
+        yield one, another, _products(*both, batch)
 
 
 def _rows(model: Pretrained, x: Tensor, batch: PackedBatch) -> Float[Tensor, "rows N"]:
     """Return what is compared: vectors where texts or tokens have some, else scores."""
-    head = model.model.head_config
-    is_vector = head is None or model.sentence.config.is_sparse
-    found = model.sentence(x, batch.layout) if is_vector else x
-    return found if found.shape[1] > 1 else _signed(found)
+    return model.sentence(x, batch.layout) if _is_vector(model) else x
 
 
-def _signed(scores: Float[Tensor, "rows 1"]) -> Float[Tensor, "rows 2"]:
-    """Give lone scores an angle of their own: any two of one sign are alike otherwise."""
-    return torch.cat([scores, torch.ones_like(scores)], 1)
+def _is_vector(model: Pretrained) -> bool:
+    return model.model.head_config is None or model.sentence.config.is_sparse
 
 
-def _cosines(
+def _products(
     one: Float[Tensor, "rows N"], another: Float[Tensor, "rows N"], batch: PackedBatch
-) -> Float[Tensor, "S"]:
-    """Return a cosine a text; all that is said of a text's tokens is one vector."""
+) -> Float[Tensor, "S 4"]:
+    """Return three products a text, of both and of each with itself, and how many rows it has.
+
+    All that is said of a text's tokens is one vector.
+    """
     products = (one * another, one * one, another * another)
     sums = torch.stack([each.sum(1, dtype=torch.float64) for each in products], 1)
+    sums = torch.cat([sums, sums.new_ones(len(sums), 1)], 1)
     if len(one) == len(batch.ids):
         numbers = segments(batch.layout, len(one))
-        sums = sums.new_zeros(len(batch.layout.lengths()), 3).index_add(0, numbers, sums)
-    dots, ours, theirs = sums.unbind(1)
-    return dots / (ours * theirs).sqrt()
+        sums = sums.new_zeros(len(batch.layout.lengths()), 4).index_add(0, numbers, sums)
+    return sums
+
+
+def _cosines(products: Float[Tensor, "S 4"], *, is_vector: bool) -> Float[Tensor, "S"]:
+    """Return a cosine a text.
+
+    Each row of scores has one more number, the same for all and as large as a row is in the mean:
+    where a model is undecided its scores are near 0, and their angle alone says nothing.
+    """
+    dots, ours, theirs, rows = products.unbind(1)
+    more = 0.0 if is_vector else rows * (ours.sum() / rows.sum())
+    return (dots + more) / ((ours + more) * (theirs + more)).sqrt()

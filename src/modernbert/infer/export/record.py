@@ -121,6 +121,8 @@ def checked(folder: Path, form: Form, export: Export) -> Path:
     written = export.graphs.get(form)
     if written is None:
         raise CheckpointError(f"{folder} holds no graph {form!r}: {nearest(form, export.graphs)}")
+    if PLACES[form] not in written.files:
+        raise CheckpointError(f"{folder / NAME} has no digest of {PLACES[form]}: export anew")
     for name, known in written.files.items():
         path = folder / name
         if not path.is_file():

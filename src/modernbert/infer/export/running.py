@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from modernbert.base.errors import CheckpointError, ConfigError, MachineError, reason_of
-from modernbert.base.shapes import Float
+from modernbert.base.shapes import Float, Int
 from modernbert.batch import PackedBatch, pad, real
 from modernbert.infer.export.record import Export, Form, checked
 from modernbert.model.config import EncoderConfig, HeadConfig
@@ -20,6 +20,18 @@ from modernbert.model.model import Model
 INPUTS = ("input_ids", "attention_mask")
 _Arrays = Sequence[NDArray[Any]]
 Session = Callable[[Mapping[str, NDArray[np.int64]]], _Arrays]
+
+
+def inputs(
+    head: HeadConfig | None, ids: Int[Tensor, "S L"], mask: Int[Tensor, "S L"]
+) -> dict[str, NDArray[np.int64]]:
+    """Lay grids out as a graph takes them: options of a question are rows of one of its own."""
+    grids = (ids[None], mask[None]) if _is_choice(head) else (ids, mask)
+    return {name: grid.numpy() for name, grid in zip(INPUTS, grids, strict=True)}
+
+
+def _is_choice(head: HeadConfig | None) -> bool:
+    return head is not None and head.kind == "choice"
 
 
 @final
@@ -40,15 +52,10 @@ class ExportedModel(nn.Module):
     def forward(self, batch: PackedBatch) -> Float[Tensor, "rows N"]:
         """Return the head's scores, or encoded tokens when there is no head, as `Model` does."""
         mask = real(batch.layout)
-        grids = [pad(batch.ids, batch.layout), mask.long()]
-        is_choice = self.head_config is not None and self.head_config.kind == "choice"
-        given = {
-            name: (grid[None] if is_choice else grid).numpy()
-            for name, grid in zip(INPUTS, grids, strict=True)
-        }
-        found = [torch.from_numpy(each) for each in self._session(given)]
+        grids = pad(batch.ids, batch.layout), mask.long()
+        found = [torch.from_numpy(each) for each in self._session(inputs(self.head_config, *grids))]
         rows = torch.stack(found, -1) if len(found) > 1 else found[0]
-        if is_choice:
+        if _is_choice(self.head_config):
             return rows[0, :, None]
         if self.head_config is not None and self.head_config.reads_documents:
             return rows
