@@ -202,6 +202,12 @@ def test_undecided_scores_are_held_against_what_is_usual():
     assert cosines(ours, theirs, is_vector=False).min() > 0.9999
     wrong = [[3.0, -3.0], [-3.0, 3.0]]
     assert cosines(ours, wrong, is_vector=False)[1] < 0.8
+    decided = torch.tensor([[3.0, -3.0], [-3.0, 3.0]])
+    off = cosines(decided.tolist(), (decided + torch.tensor([0.3, 0.3])).tolist(), is_vector=False)
+    plain, scored = (made(HEADS[name]) for name in ("none", "sequence"))
+    assert off.max() < proving.usual_cosine(scored, "int8") == 0.998
+    assert proving.usual_cosine(plain, "int8") == 0.995
+    assert proving.usual_cosine(scored, "onnx") == 0.99999
 
 
 def test_eight_bits_that_break_their_bound_are_not_kept(tmp_path):

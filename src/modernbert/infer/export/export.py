@@ -20,7 +20,14 @@ from modernbert.base.errors import CheckpointError, ConfigError
 from modernbert.base.lock import LOCK, alone
 from modernbert.base.log import say
 from modernbert.data.tokenizer import Ids
-from modernbert.infer.export.proving import LEAST_COSINE, MOST_LOST, Bounds, Metric, as_run, prove
+from modernbert.infer.export.proving import (
+    MOST_LOST,
+    Bounds,
+    Metric,
+    as_run,
+    prove,
+    usual_cosine,
+)
 from modernbert.infer.export.record import (
     NAME,
     PLACES,
@@ -87,10 +94,11 @@ def export_model(
     ):
         work, refused = _Work(model, documents, Path(place)), []
         for form in asked.forms:
-            bounds = Bounds(asked.least_cosine or LEAST_COSINE[form], asked.most_lost)
+            least = asked.least_cosine or usual_cosine(model, form)
+            bounds = Bounds(least, asked.most_lost)
             try:
                 written = _written(begun, work, form, (bounds, metric), out)
-            except CheckpointError as error:
+            except _RefusedError as error:
                 refused.append(str(error))
                 continue
             begun = begun.with_graph(form, written)
@@ -139,6 +147,10 @@ def _documents(model: Pretrained, texts: Sequence[str]) -> list[Ids]:
     return with_ends(model.tokenizer, texts, "", limit)
 
 
+class _RefusedError(CheckpointError):
+    """A graph is further from the model than it may be."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Work:
     """What forms are made of."""
@@ -164,7 +176,7 @@ def _written(
     """Write one form aside, prove it, and put it where it belongs.
 
     Raises:
-        CheckpointError: it broke a bound.
+        _RefusedError: it broke a bound.
     """
     target = out / PLACES[form]
     aside = work.place / form / target.name
@@ -174,7 +186,7 @@ def _written(
     opened = as_run(work.model, open_form(aside, form, begun), form)
     proof = prove(work.model, opened, work.documents, *wanted)
     if failure := proof.failure():
-        raise CheckpointError(f"{form} was not kept: {failure}")
+        raise _RefusedError(f"{form} was not kept: {failure}")
     files.make_folder(target.parent)
     names = [each.name for each in sorted(aside.parent.iterdir())]
     for name in names:
