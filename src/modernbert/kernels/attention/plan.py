@@ -87,7 +87,10 @@ def _cut(lengths: tuple[int, ...], window: int | None, dtype: torch.dtype) -> Pl
     short = [index for index in documents if lengths[index] <= short_limit]
     long = [index for index in documents if lengths[index] > short_limit]
     laid = []
-    if short:
+    if len(short) == 1:
+        # Nothing to share a row with, so nothing has to be moved.
+        laid.append(_whole(starts[short[0]], lengths[short[0]]))
+    elif short:
         laid.append(_rows([(starts[i], lengths[i]) for i in short], dtype))
     if long and window is not None:
         laid.append(_band([(starts[i], lengths[i]) for i in long], sight, dtype))
