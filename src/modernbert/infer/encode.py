@@ -50,7 +50,8 @@ def encode(encoder: Encoder, batch: PackedBatch) -> Float[Tensor, "T D"]:
     from those of one pass.
     """
     dealt = [list(range(len(batch.layout.cu_seqlens) - 1))]
-    if _is_shareable(encoder, batch):
+    # Looking at every module takes longer than a layer of one short document.
+    if len(dealt[0]) > 1 and _is_shareable(encoder, batch):
         dealt = shares(encoder.config, batch.layout.lengths(), torch.get_num_threads())
     if len(dealt) == 1:
         whole: Tensor = encoder(batch)

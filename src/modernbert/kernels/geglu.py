@@ -30,8 +30,15 @@ def gated(both: Float[Tensor, "T J"], activation: str) -> Float[Tensor, "T I"]:
 
     Keeps only its input for the backward pass: the activation is cheaper to redo than to store.
     """
+    if not torch.is_grad_enabled():
+        return _mixed(both, activation)
     out: Tensor = _Gated.apply(both, activation)  # type: ignore[no-untyped-call]
     return out
+
+
+def _mixed(both: Tensor, activation: str) -> Tensor:
+    first, second = both.chunk(2, -1)
+    return ACTIVATIONS[activation](first).mul_(second)
 
 
 class _Gated(Function):
@@ -39,8 +46,7 @@ class _Gated(Function):
     def forward(ctx: Any, both: Tensor, activation: str) -> Tensor:
         ctx.save_for_backward(both)
         ctx.activation = activation
-        first, second = both.chunk(2, -1)
-        return ACTIVATIONS[activation](first).mul_(second)
+        return _mixed(both, activation)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
