@@ -6,6 +6,7 @@ K head width, V vocabulary; B and L only where a padded (batch, length) grid is 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -108,6 +109,21 @@ def real(layout: Layout) -> Bool[Tensor, "S L"]:
 def split(x: Shaped[Tensor, "T ..."], layout: Layout) -> list[Tensor]:
     """Return one view a sequence."""
     return list(x.split(layout.lengths()))
+
+
+def gather(batch: PackedBatch, numbers: Sequence[int]) -> PackedBatch:
+    """Lay some sequences of a batch end to end, in the order in which they are named."""
+    sequences = split(batch.ids, batch.layout)
+    ids = [sequences[number] for number in numbers]
+    return PackedBatch(torch.cat(ids), Layout.of([len(each) for each in ids]))
+
+
+def restore(
+    groups: Sequence[Sequence[int]], pieces: Sequence[Sequence[Shaped[Tensor, "_ ..."]]]
+) -> Shaped[Tensor, "R ..."]:
+    """Join what was found of each sequence, group by group, in the order before `gather`."""
+    found = dict(zip(chain(*groups), chain(*pieces), strict=True))
+    return torch.cat([found[number] for number in range(len(found))])
 
 
 def segments(layout: Layout, num_tokens: int) -> Int[Tensor, "T"]:

@@ -8,13 +8,15 @@ import pytest
 import torch
 
 import modernbert
-from modernbert.base.errors import CheckpointError, ConfigError
+from modernbert.base.errors import CheckpointError, ConfigError, MachineError
 from modernbert.batch import Layout, PackedBatch, pack
 from modernbert.evals.exported import own_texts
+from modernbert.infer.export import export as export_module
 from modernbert.infer.export import proving
 from modernbert.infer.export.export import Asked, export_model
 from modernbert.infer.export.graph import Graph
-from modernbert.infer.export.record import PLACES, read_export
+from modernbert.infer.export.record import PLACES, Export, read_export
+from modernbert.infer.export.running import ExportedModel
 from modernbert.model.config import MASKED_LM, HeadConfig
 from tests.architecture.source import ROOT
 from tests.nets import config_of, documents_of, lively
@@ -159,8 +161,68 @@ def test_a_folder_keeps_exports_beside_its_weights(tmp_path):
     shutil.copy(other / "model.safetensors", source)
     with pytest.raises(CheckpointError, match=r"holds weights that export\.json is not of: export"):
         modernbert.load(source, runtime="int8")
+    stale = source / PLACES["openvino"]
+    stale.parent.mkdir()
+    stale.touch()
     export_model(str(source), modernbert.load(source), TEXTS, Asked(forms=("int8",)), source)
     assert modernbert.load(source, runtime="int8").embed(TEXTS).shape == (len(TEXTS), 32)
+    assert not stale.exists()
+
+
+def test_a_broken_record_stops_neither_the_weights_nor_a_new_export(tmp_path):
+    source = tmp_path / "model"
+    made(None).save(source)
+    (source / "export.json").write_text("[]")
+    model = modernbert.load(source)
+    with pytest.raises(CheckpointError, match=r"export\.json cannot be read"):
+        modernbert.load(source, runtime="int8")
+    export_model(str(source), model, TEXTS, Asked(forms=("int8",)), source)
+    assert modernbert.load(source, runtime="int8").embed(TEXTS).shape == (len(TEXTS), 32)
+
+
+def test_a_tokenizer_that_was_changed_since_is_refused(tmp_path):
+    source, out = tmp_path / "model", tmp_path / "out"
+    made(None).save(source)
+    export_model(str(source), modernbert.load(source), TEXTS, Asked(forms=("int8",)), out)
+    tokenizer = json.loads((out / "tokenizer.json").read_text())
+    words = tokenizer["model"]["vocab"]
+    first, second = [word for word in words if word.isalpha()][:2]
+    words[first], words[second] = words[second], words[first]
+    (out / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json is not what was exported"):
+        modernbert.load(out, runtime="int8")
+    told = json.loads((out / "export.json").read_text())
+    del told["around"]
+    (out / "export.json").write_text(json.dumps(told))
+    with pytest.raises(CheckpointError, match=r"export\.json has no digest of a tokenizer: export"):
+        modernbert.load(out, runtime="int8")
+
+
+def test_what_is_not_installed_is_said_before_anything_is_written(tmp_path, monkeypatch):
+    made(None).save(tmp_path / "model")
+    model, out = modernbert.load(tmp_path / "model"), tmp_path / "out"
+    monkeypatch.setattr(export_module, "find_spec", lambda name: None if name == "nncf" else name)
+    asked = Asked(forms=("int8", "openvino-int8"))
+    with pytest.raises(MachineError, match=r"^this export needs nncf: pip install 'modernbert\[ex"):
+        export_model(str(tmp_path / "model"), model, TEXTS, asked, out)
+    assert not out.exists()
+
+
+def test_no_text_is_padded_to_more_than_twice_its_length_for_a_graph():
+    grids, model = [], lively(config_of(num_layers=2)).eval()
+
+    def session(given):
+        ids, mask = (torch.from_numpy(given[name]) for name in ("input_ids", "attention_mask"))
+        grids.append(ids.shape)
+        with torch.no_grad():
+            return [found.numpy() for found in Graph(model, is_for_int8=False)(ids, mask)]
+
+    export = Export(model="", encoder=model.config, head=None)
+    batch = pack(documents_of((5, 300, 70, 140, 64, 299)))
+    with torch.no_grad():
+        exact = model(batch)
+    assert torch.allclose(ExportedModel(export, session)(batch), exact, atol=1e-5)
+    assert grids == [(2, 300), (2, 140), (2, 64)]
 
 
 @pytest.mark.slow

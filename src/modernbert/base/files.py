@@ -131,6 +131,22 @@ def promised_folder(path: Path) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def promised_rows(path: Path) -> Iterator[None]:
+    """See that rows can be appended to a file before the work that makes them; leave no empty one.
+
+    Raises:
+        MachineError: its folder cannot be made, or it cannot be written.
+    """
+    with promised_folder(path.parent):
+        append(path, "")
+        try:
+            yield
+        finally:
+            if not path.stat().st_size:
+                path.unlink()
+
+
 def remove_folder(path: Path) -> None:
     """Delete a folder so that a half-deleted one never carries its name."""
     if path.exists():

@@ -77,7 +77,7 @@ def _text_lengths(
 
     Their ids are drawn like all others: weights are random, and speed does not depend on ids.
     """
-    if case.case != "text" and texts is None:
+    if case.case != "text" and texts is None and tokenizer is None:
         return []
     if case.case != "text" or texts is None or tokenizer is None:
         raise ConfigError(

@@ -67,9 +67,8 @@ class EfficiencyCase:
                 f"case is {self.case}, length {self.length} and longest {self.longest}: the case "
                 "fixed has a length of 1 or more, no other has one, and longest is 1 or more"
             )
-        if min(self.largest_batch_limit, self.largest_batch_minutes) <= 0 or (
-            self.largest_batch_gib < 0
-        ):
+        is_sound = self.largest_batch_minutes > 0 and self.largest_batch_gib >= 0  # NaN is not
+        if self.largest_batch_limit <= 0 or not is_sound:
             raise ConfigError(
                 f"largest_batch_limit is {self.largest_batch_limit}, largest_batch_minutes "
                 f"{self.largest_batch_minutes} and largest_batch_gib {self.largest_batch_gib}: "

@@ -1,12 +1,13 @@
 """`modernbert bench WHAT`: a named case measured beside other people's code, a row appended."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
+from modernbert.base.errors import ConfigError
 from modernbert.bench.cases import (
     AccelerateCase,
     EmbeddingCase,
@@ -55,7 +56,7 @@ def training(
     """
     from modernbert.bench.training import measure
 
-    return _kept(out, "training", measure(case, corpus))
+    return _kept(out, "training", lambda: [measure(case, corpus)])
 
 
 def efficiency(
@@ -80,9 +81,11 @@ def efficiency(
     """
     from modernbert.bench.efficiency import curve, measure
 
-    for row in curve(case, lengths) if lengths else [measure(case, texts, tokenizer)]:
-        _kept(out, "efficiency", row)
-    return 0
+    if not lengths:
+        return _kept(out, "efficiency", lambda: [measure(case, texts, tokenizer)])
+    if texts or tokenizer or case.case not in ("short", "fixed"):
+        raise ConfigError("--lengths makes documents of its own: leave --case and --texts out")
+    return _kept(out, "efficiency", lambda: curve(case, lengths))
 
 
 def accelerate(
@@ -104,7 +107,7 @@ def accelerate(
     """
     from modernbert.bench.accelerate import measure
 
-    return _kept(out, "accelerate", measure(model, texts, case))
+    return _kept(out, "accelerate", lambda: [measure(model, texts, case)])
 
 
 def finetuning(
@@ -128,7 +131,7 @@ def finetuning(
     from modernbert.infer.hub import folder_of
     from modernbert.model.sentence_reader import model_place
 
-    return _kept(out, "finetuning", measure(model_place(folder_of(model)), case))
+    return _kept(out, "finetuning", lambda: [measure(model_place(folder_of(model)), case)])
 
 
 def embedding(
@@ -155,7 +158,7 @@ def embedding(
     """
     from modernbert.bench.embedding import measure
 
-    return _kept(out, "embedding", measure(model, texts, case, beside))
+    return _kept(out, "embedding", lambda: [measure(model, texts, case, beside)])
 
 
 def maxsim(*, case: Annotated[MaxSimCase, tyro.conf.arg(name="")], out: Path = Out) -> int:
@@ -170,7 +173,7 @@ def maxsim(*, case: Annotated[MaxSimCase, tyro.conf.arg(name="")], out: Path = O
     """
     from modernbert.bench.maxsim import measure
 
-    return _kept(out, "maxsim", measure(case))
+    return _kept(out, "maxsim", lambda: [measure(case)])
 
 
 def search(
@@ -189,12 +192,15 @@ def search(
     """
     from modernbert.bench.search import measure
 
-    return _kept(out, "search", measure(given, case))
+    return _kept(out, "search", lambda: [measure(given, case)])
 
 
-def _kept(out: Path, what: str, row: dict[str, Any]) -> int:
+def _kept(out: Path, what: str, measure: Callable[[], Iterable[dict[str, Any]]]) -> int:
+    """Append each row as it comes to a file that is known to take it before hours are spent."""
     from modernbert.base import files
 
-    files.make_folder(out)
-    files.append(out / f"{what}.jsonl", json.dumps(row) + "\n")
+    path = out / f"{what}.jsonl"
+    with files.promised_rows(path):
+        for row in measure():
+            files.append(path, json.dumps(row) + "\n")
     return 0

@@ -29,6 +29,14 @@ class ExportOptions:
     examples: Path | None = None
     """File of texts that graphs are proven on, .jsonl, .csv, .tsv or .parquet; where rows have
     labels too, the task is measured. By default this package's own source."""
+    text: str = ""
+    """Column of the texts of --examples; guessed where it is left out, as the others are."""
+    pair: str = ""
+    """Column of the second texts, where two are compared, or of the questions about texts."""
+    label: tuple[str, ...] = ()
+    """Column of labels or answers, or one column of 0 and 1 for each of several labels."""
+    choices: tuple[str, ...] = ()
+    """Column of lists of options to choose from, or one column for each option."""
     least_cosine: float = 0.0
     """What the cosine to the model's own vectors or scores must reach on every text; 0 takes
     0.99999, or in 8 bits 0.995 of vectors and 0.998 of scores."""
@@ -45,6 +53,10 @@ class ExportOptions:
             raise ConfigError("--to names nothing: give onnx, openvino or modernbert")
         if "modernbert" in self.to and not self.int8:
             raise ConfigError("--to modernbert needs no export but in 8 bits: add --int8")
+        if self.examples is None and (self.text or self.pair or self.label or self.choices):
+            raise ConfigError(
+                "--text, --pair, --label and --choices are columns of --examples: give that file"
+            )
         if not (0 <= self.least_cosine <= 1 and 0 <= self.most_lost <= 1):
             raise ConfigError(
                 f"--least-cosine is {self.least_cosine} and --most-lost {self.most_lost}: give "
@@ -71,12 +83,14 @@ def export(
     """
     from modernbert.base.records import to_plain
     from modernbert.evals.exported import examples_in, own_texts
+    from modernbert.evals.head_measures import Named
     from modernbert.infer.export.export import Asked, export_model
     from modernbert.infer.source import open_source
     from modernbert.infer.told import Told
 
     opened = open_source(model, Told(headless=options.headless))
-    given = examples_in(options.examples, opened) if options.examples else own_texts()
+    named = Named(options.text, options.pair, options.label, options.choices)
+    given = examples_in(options.examples, opened, named) if options.examples else own_texts()
     asked = Asked(
         forms=tuple(_form(reader, is_int8=options.int8) for reader in options.to),
         least_cosine=options.least_cosine,
@@ -95,6 +109,7 @@ def lines_of(found: "Export") -> str:
         (
             form,
             f"{each.size_bytes / 1e6:.0f} MB",
+            f"{each.proof.texts}",
             f"{each.proof.cosine:.5f}",
             f"{each.proof.mean_cosine:.5f}",
             f"{each.proof.largest_error:.2g}",
@@ -102,7 +117,15 @@ def lines_of(found: "Export") -> str:
         )
         for form, each in found.graphs.items()
     ]
-    head = ("graph", "size", "lowest cosine", "mean", "largest error", "task, model and graph")
+    head = (
+        "graph",
+        "size",
+        "texts",
+        "lowest cosine",
+        "mean",
+        "largest error",
+        "task, model and graph",
+    )
     return text_table(rows, head)
 
 

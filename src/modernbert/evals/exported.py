@@ -8,10 +8,12 @@ from modernbert.base.errors import DataError
 from modernbert.base.log import say
 from modernbert.data.python_source import functions_of
 from modernbert.data.word_files import is_plain_text
-from modernbert.evals.head_measures import MEASURES, pairs_in
+from modernbert.evals.head_measures import MEASURES, Named, pairs_in
 from modernbert.infer.export.proving import Metric
 from modernbert.infer.pretrained import Pretrained
 
+_FEW = 16
+"""Texts below which a proof says little."""
 _TEXTS = 256
 """Texts of a file that a graph is proven on at most, from all over it."""
 
@@ -32,11 +34,12 @@ def own_texts() -> Examples:
     return Examples(_spread([text for each in found for text in (each.docstring, each.code)]))
 
 
-def examples_in(path: Path, model: Pretrained) -> Examples:
+def examples_in(path: Path, model: Pretrained, named: Named | None = None) -> Examples:
     """Read a file of examples as `finetune` does; of running text, a text a line, or a table.
 
-    Each head is measured by its first measure, models of vectors by the order of pairs with a
-    number each (Spearman), a masked-LM head by how many hidden tokens of the texts it guesses.
+    Columns that are not named are guessed. Each head is measured by its first measure, models of
+    vectors by the order of pairs with a number each (Spearman), a masked-LM head by how many hidden
+    tokens of the texts it guesses.
 
     Raises:
         DataError: the file cannot be read or holds no text, or a row has a label that the model
@@ -45,10 +48,12 @@ def examples_in(path: Path, model: Pretrained) -> Examples:
     head = model.model.head_config
     kind = "none" if head is None or model.sentence.config.is_sparse else head.kind
     has_labels = kind == "masked_lm" or not is_plain_text(path)
-    found, metric = (MEASURES[kind] if has_labels else pairs_in)(path, model)
+    found, metric = (MEASURES[kind] if has_labels else pairs_in)(path, model, named or Named())
     kept = _spread(found)
     if not kept:
         raise DataError(f"{path} holds no text: give a file with some")
+    if len(kept) < _FEW:
+        say(f"{path} holds {len(kept)} texts: a proof on so few says little, give {_FEW} or more")
     said = "no labels that this model gives" if metric is None else "labels are measured too"
     say(f"{path}: {len(found):,} texts, {len(kept)} of them compared one by one; {said}")
     return Examples(kept, metric)
@@ -56,5 +61,5 @@ def examples_in(path: Path, model: Pretrained) -> Examples:
 
 def _spread(texts: Sequence[str]) -> list[str]:
     kept = [text for text in texts if text.strip()]
-    step = max(1, len(kept) // _TEXTS)
-    return kept[::step][:_TEXTS]
+    number = min(len(kept), _TEXTS)
+    return [kept[place * len(kept) // number] for place in range(number)]

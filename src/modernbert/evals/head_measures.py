@@ -4,6 +4,7 @@ What is measured takes any model of that head: one of weights, or one that a gra
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,28 @@ from modernbert.tasks.classify import MEASURES as LABELS
 from modernbert.tasks.classify import quality, targets_of
 
 Found = tuple[list[str], Metric | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Columns of a file of examples, where they are not to be guessed; empty names are none."""
+
+    text: str = ""
+    pair: str = ""
+    label: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> Columns:
+        """Those of texts and labels."""
+        return Columns(self.text, self.pair, self.label)
+
+    @property
+    def of_choices(self) -> ChoiceColumns:
+        """Those of questions with options."""
+        return ChoiceColumns(self.text, self.pair, self.choices, "".join(self.label))
+
+
 _EVERY = 7
 """One token of so many is hidden, about as many as in an evaluation of pretraining."""
 _LONGEST = 512
@@ -43,17 +66,17 @@ _BATCH_TOKENS = 1024
 """Few, so that scores of a whole vocabulary fit."""
 
 
-def pairs_in(path: Path, _: Pretrained) -> Found:
+def pairs_in(path: Path, _: Pretrained, named: Named) -> Found:
     """Read texts; pairs with a number each are measured by their order."""
     if is_plain_text(path):
         return [str(row.values["text"]) for row in text_file(path)], None
     table = open_table(path, "test")
     rows = [row.values for row in first_rows(table)]
-    columns = guess(Columns(), rows, str(path))
+    columns = guess(named.columns, rows, str(path))
     texts = [text for row in table for text in texts_in(row, columns)]
     if len(columns.label) != 1 or len(columns.texts) < 2:
         return texts, None
-    ones, others, numbers = read_pairs(path)
+    ones, others, numbers = read_pairs(path, columns)
 
     def measure(model: Pretrained) -> tuple[str, float]:
         first, second = (model.embed(some).float() for some in (ones, others))
@@ -63,10 +86,10 @@ def pairs_in(path: Path, _: Pretrained) -> Found:
     return texts, measure
 
 
-def _labelled(path: Path, model: Pretrained) -> Found:
+def _labelled(path: Path, model: Pretrained, named: Named) -> Found:
     table = open_table(path, "test")
     rows = [row.values for row in first_rows(table)]
-    columns = guess(Columns(), rows, str(path))
+    columns = guess(named.columns, rows, str(path))
     pairs = [texts_in(row, columns) for row in table]
     texts = [text for pair in pairs for text in pair]
     head = model.model.head_config
@@ -83,7 +106,7 @@ def _labelled(path: Path, model: Pretrained) -> Found:
     return texts, measure
 
 
-def _tagged(path: Path, model: Pretrained) -> Found:
+def _tagged(path: Path, model: Pretrained, _: Named) -> Found:
     given = in_one_scheme(list(read_tagged(path, "test")))
     head = model.model.head_config
     assert head is not None, "a model that tags has a head"
@@ -113,8 +136,8 @@ def _span_f1(model: Pretrained, given: Sequence[Tagged]) -> float:
     return 2 * hits / max(said + right, 1)
 
 
-def _asked(path: Path, _: Pretrained) -> Found:
-    given = list(read_questions(path, "test", Columns()))
+def _asked(path: Path, _: Pretrained, named: Named) -> Found:
+    given = list(read_questions(path, "test", named.columns))
     can_be_none = not all(each.answers for each in given)
 
     def measure(model: Pretrained) -> tuple[str, float]:
@@ -129,10 +152,10 @@ def _asked(path: Path, _: Pretrained) -> Found:
     return [each.context for each in given], measure
 
 
-def _chosen(path: Path, _: Pretrained) -> Found:
+def _chosen(path: Path, _: Pretrained, named: Named) -> Found:
     table = open_table(path, "test")
     rows = [row.values for row in first_rows(table)]
-    columns = guess_choices(ChoiceColumns(), rows, str(path))
+    columns = guess_choices(named.of_choices, rows, str(path))
     read = [question_in(row, columns) for row in table]
     spelling = spelling_of(right for _, right in read)
     numbers = np.array([right.number(spelling) for _, right in read])
@@ -146,9 +169,9 @@ def _chosen(path: Path, _: Pretrained) -> Found:
     return [" ".join(choice.texts) for choice, _ in read], measure
 
 
-def _hidden(path: Path, model: Pretrained) -> Found:
+def _hidden(path: Path, model: Pretrained, named: Named) -> Found:
     """Hide one token in seven of each text, always the same ones."""
-    texts, _ = pairs_in(path, model)
+    texts, _ = pairs_in(path, model, named)
     limit = min(model.max_length, _LONGEST)
     read = [ids for ids in with_ends(model.tokenizer, texts, "", limit) if len(ids) > _EVERY]
     if not read:
@@ -170,7 +193,7 @@ def _hidden(path: Path, model: Pretrained) -> Found:
     return texts, measure
 
 
-MEASURES: dict[str, Callable[[Path, Pretrained], Found]] = {
+MEASURES: dict[str, Callable[[Path, Pretrained, Named], Found]] = {
     "none": pairs_in,
     "sequence": _labelled,
     "tokens": _tagged,

@@ -78,15 +78,17 @@ def lines_of(found: Sequence[Agreement]) -> str:
     return text_table(rows, ("model", "pairs of", "number", "Spearman", "Pearson"))
 
 
-def read_pairs(path: Path) -> tuple[list[str], list[str], metrics.Values]:
-    """Read rows of two texts and a number.
+def read_pairs(
+    path: Path, named: Columns | None = None
+) -> tuple[list[str], list[str], metrics.Values]:
+    """Read rows of two texts and a number; columns that are not named are guessed.
 
     Raises:
         DataError: a file cannot be read, or holds no pairs whose numbers differ.
     """
     table = open_table(path, "test")
     rows = [row.values for row in first_rows(table)]
-    columns = guess(Columns(), rows, str(path))
+    columns = guess(named or Columns(), rows, str(path))
     if len(columns.texts) != 2 or len(columns.label) != 1:
         raise DataError(
             f"{path} is not seen to hold two texts and a number a row (it has "

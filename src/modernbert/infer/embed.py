@@ -67,11 +67,11 @@ def vectors_of_tokens(
 ) -> list[Float[Tensor, "T N"]]:
     """Return for each text one float32 vector a token, on the model's device."""
     late = sentence.config.late
-    is_attended = late is None or late.expansion is None or late.expansion.is_attended
+    has_unseen = late is not None and late.has_unseen
     found: dict[int, Tensor] = {}
     for numbers, batch in batches(model, [text.ids for text in texts], BATCH_TOKENS):
         counts = [texts[number].num_read for number in numbers]
-        if is_attended or sum(counts) == len(batch.ids):
+        if not has_unseen or sum(counts) == len(batch.ids):
             x = encoded(model, batch)
         elif isinstance(model, ExportedModel):
             raise ConfigError(

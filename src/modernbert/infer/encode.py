@@ -1,7 +1,6 @@
 """A packed batch in, its encoded tokens out: on a CPU, shares of the batch run side by side."""
 
 from collections.abc import Sequence
-from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +8,7 @@ from torch.nn.modules import module as modules
 
 from modernbert.base.shapes import Float
 from modernbert.base.threads import side_by_side
-from modernbert.batch import Layout, PackedBatch, split
+from modernbert.batch import PackedBatch, gather, restore, split
 from modernbert.data.packing import SHARE_TOKENS, even_shares
 from modernbert.infer.export.running import ExportedModel, Runs
 from modernbert.model.config import EncoderConfig
@@ -56,12 +55,10 @@ def encode(encoder: Encoder, batch: PackedBatch) -> Float[Tensor, "T D"]:
     if len(dealt) == 1:
         whole: Tensor = encoder(batch)
         return whole
-    documents = split(batch.ids, batch.layout)
-    parts = [_packed([documents[number] for number in share]) for share in dealt]
+    parts = [gather(batch, share) for share in dealt]
     encoded = side_by_side(encoder, parts)
     rows = [split(x, part.layout) for x, part in zip(encoded, parts, strict=True)]
-    found = dict(zip(chain(*dealt), chain(*rows), strict=True))
-    return torch.cat([found[number] for number in range(len(found))])
+    return restore(dealt, rows)
 
 
 def shares(config: EncoderConfig, lengths: Sequence[int], threads: int) -> list[list[int]]:
@@ -75,10 +72,6 @@ def shares(config: EncoderConfig, lengths: Sequence[int], threads: int) -> list[
         if threads % number == 0 and is_even and fewest >= SHARE_TOKENS:
             return dealt
     return [list(range(len(lengths)))]
-
-
-def _packed(documents: list[Tensor]) -> PackedBatch:
-    return PackedBatch(torch.cat(documents), Layout.of([len(ids) for ids in documents]))
 
 
 def _is_shareable(encoder: Encoder, batch: PackedBatch) -> bool:

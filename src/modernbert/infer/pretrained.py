@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from torch import Tensor, nn
 
 from modernbert.base import files
 from modernbert.base.errors import CheckpointError, ConfigError
+from modernbert.base.records import one_of
 from modernbert.base.shapes import Float
 from modernbert.batch import PackedBatch
 from modernbert.data.tokenizer import Tokenizer
@@ -208,16 +209,18 @@ def load(
             is no name.
         DataError: there is no tokenizer.
     """
+    one_of("runtime", str(runtime), get_args(Runtime))
     folder = folder_of(path_or_hub_id, revision=revision, token=token, runtime=runtime)
-    export = read_export(folder) if (folder / EXPORT).is_file() else None
+    is_export = (folder / EXPORT).is_file()
+    export = read_export(folder) if is_export and runtime != "torch" else None
     is_rounded_here = runtime == "int8" and not (export and "int8" in export.graphs)
     if runtime != "torch" and not is_rounded_here:
         return _exported(folder, runtime, export or read_export(folder), tokenizer)
     place = sentence_reader.model_place(folder)
-    if export is not None and not stored.has_weights(place):
+    if is_export and not stored.has_weights(place):
         raise CheckpointError(
             f"{folder} holds what was exported, and no weights: name one with --runtime, "
-            f"{' or '.join(export.graphs)}"
+            f"{' or '.join(read_export(folder).graphs)}"
         )
     model = model_folder.read(place)
     if runtime == "int8":

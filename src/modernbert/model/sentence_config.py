@@ -79,6 +79,11 @@ class LateInteraction:
     skipped_in: tuple[str, ...] = ("document",)
     """Where they are left out: query, document, or both."""
 
+    @property
+    def has_unseen(self) -> bool:
+        """Return whether queries are filled up with tokens that no other token sees."""
+        return self.expansion is not None and not self.expansion.is_attended
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentenceConfig:

@@ -138,6 +138,24 @@ def test_families_have_as_many_weights_as_was_published(model, millions):
     assert abs(made.num_parameters() / 1e6 - millions) < 1
 
 
+def test_what_would_be_ignored_or_lost_is_refused_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(efficiency, "measure", lambda *given: pytest.fail("measured in vain"))
+    (tmp_path / "efficiency.jsonl").mkdir()
+    with pytest.raises(ConfigError, match="--lengths makes documents of its own: leave --case"):
+        run(["bench", "efficiency", "--lengths", "16", "--case", "long"])
+    with pytest.raises(MachineError, match=r"efficiency\.jsonl"):
+        run(["bench", "efficiency", "--out", str(tmp_path)])
+    with pytest.raises(ConfigError, match="give limit and minutes above 0"):
+        EfficiencyCase(case="short-fixed", largest_batch_minutes=float("nan"))
+
+
+def test_a_measurement_that_fails_leaves_nothing(tmp_path):
+    out = tmp_path / "rows"
+    with pytest.raises(ConfigError, match="there is no model 'nobody'"):
+        run(["bench", "efficiency", "--models", "nobody", "--out", str(out)])
+    assert not out.exists()
+
+
 def test_real_texts_give_their_lengths(tmp_path):
     texts = tmp_path / "a.txt"
     texts.write_text("one two three")
@@ -145,6 +163,8 @@ def test_real_texts_give_their_lengths(tmp_path):
         efficiency.measure(EfficiencyCase(case="text", device="cpu"))
     with pytest.raises(ConfigError, match="the case text takes both, and no other case does"):
         efficiency.measure(EfficiencyCase(device="cpu"), texts=texts)
+    with pytest.raises(ConfigError, match="the case text takes both, and no other case does"):
+        efficiency.measure(EfficiencyCase(device="cpu"), tokenizer=tmp_path)
     case = EfficiencyCase(case="text", device="cpu")
     assert work_of(case, "cpu", [9, 4]).batches == ((4, 9),)
 

@@ -91,6 +91,22 @@ def test_every_head_is_measured_on_examples(tmp_path, run, model, kind):
     assert 0.9 < proof["cosine"] < 1
 
 
+def test_columns_are_named_where_they_cannot_be_guessed(tmp_path, run, model):
+    folder, out = model(HEADS["sequence"]), tmp_path / "out"
+    rows = tmp_path / "rows.jsonl"
+    kept = [{"a": "the packed batch", "b": "its tokens apart", "c": "b"}] * 4
+    rows.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    loose = ("--to", "modernbert", "--int8", "--least-cosine", 0.5, "--most-lost", 1, "--json")
+    asked = ("export", folder, "--out", out, "--examples", rows, *loose)
+    status, printed, said = run(*asked, "--text", "a", "--label", "c")
+    assert status == 0, said
+    proof = json.loads(printed)["graphs"]["int8"]["proof"]
+    assert (proof["metric"], proof["texts"]) == ("accuracy", 4)
+    assert "holds 4 texts: a proof on so few says little, give 16 or more" in said
+    status, _, said = run(*asked, "--text", "d")
+    assert (status, "has no column 'd'" in said) == (2, True), said
+
+
 def test_running_text_and_own_texts_will_do(tmp_path, run, model):
     folder, out = model(HEADS["sequence"]), tmp_path / "out"
     texts = tmp_path / "texts.txt"
@@ -111,6 +127,7 @@ def test_what_means_nothing_is_refused(tmp_path, run, model):
         (("--to",), "--to names nothing: give onnx, openvino or modernbert"),
         (("--to", "modernbert"), "--to modernbert needs no export but in 8 bits: add --int8"),
         (("--least-cosine", 2), "--least-cosine is 2.0 and --most-lost 0.005: give numbers from"),
+        (("--text", "a"), "--text, --pair, --label and --choices are columns of --examples: give"),
         (("--examples", empty), "holds no text: give a file with some"),
     ):
         status, _, said = run("export", folder, "--out", out, *asked)

@@ -181,6 +181,12 @@ def test_a_bare_encoder_has_no_head(tmp_path):
         fill(again, "the [MASK]")
 
 
+@pytest.mark.parametrize("name", ["onx", None])
+def test_an_unknown_runtime_is_refused(tmp_path, name):
+    with pytest.raises(ConfigError, match=f"^runtime is '{name}': "):
+        load(tmp_path, runtime=name)
+
+
 @pytest.mark.parametrize("path", ["/no/such", "./no", "../no/such", "~/no", "a/b/c", "a b", "x//y"])
 def test_a_path_that_is_not_there_is_named(path):
     with pytest.raises(CheckpointError) as caught:

@@ -9,14 +9,15 @@ OUT/config.json, tokenizer.json, modules.json ...   what every library reads bes
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 
 from modernbert.base import files, machine
-from modernbert.base.errors import CheckpointError, ConfigError
+from modernbert.base.errors import CheckpointError, ConfigError, MachineError
 from modernbert.base.lock import LOCK, alone
 from modernbert.base.log import say
 from modernbert.data.tokenizer import Ids
@@ -44,13 +45,21 @@ from modernbert.infer.export.writing import (
     to_openvino,
     write_onnx,
 )
-from modernbert.infer.fingerprint import fingerprint_of_model
+from modernbert.infer.fingerprint import digests_around, fingerprint_of_model
 from modernbert.infer.hub import folder_of
 from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.reading import with_ends
 from modernbert.model.int8 import write_rounded
 
 _ASIDE = ".partial-"
+_ONNX, _OPENVINO = ("onnx", "onnxscript", "onnxruntime"), ("onnx", "onnxscript", "openvino")
+_PACKAGES: dict[Form, tuple[str, ...]] = {
+    "int8": (),
+    "onnx": _ONNX,
+    "onnx-int8": _ONNX,
+    "openvino": _OPENVINO,
+    "openvino-int8": (*_OPENVINO, "nncf"),
+}
 _VERSIONS = ("onnx", "onnxruntime", "onnxscript", "openvino", "nncf")
 
 
@@ -83,6 +92,10 @@ def export_model(
         ConfigError: OUT holds another model's export, or something else.
         MachineError: a package is missing, the disk is full or the folder cannot be written.
     """
+    _need(asked.forms)
+    late = model.sentence.config.late
+    if late is not None and late.has_unseen and set(asked.forms) != {"int8"}:
+        say("queries are filled up with tokens that no other sees: a graph reads documents alone")
     model = model.float()
     is_own = out.resolve() == folder_of(name).resolve()
     begun = _begun(name, model, out, is_own=is_own)
@@ -92,6 +105,8 @@ def export_model(
         alone(out, "written to", NAME),
         TemporaryDirectory(dir=out, prefix=_ASIDE) as place,
     ):
+        if is_own and not begun.graphs and (out / NAME).is_file():
+            _remove_graphs(out)
         work, refused = _Work(model, documents, Path(place)), []
         for form in asked.forms:
             least = asked.least_cosine or usual_cosine(model, form)
@@ -101,9 +116,9 @@ def export_model(
             except _RefusedError as error:
                 refused.append(str(error))
                 continue
-            begun = begun.with_graph(form, written)
             if not is_own:
                 _write_around(model, out)
+            begun = replace(begun.with_graph(form, written), around=digests_around(out))
             write_export(begun, out)
         if refused:
             kept = f"; {out} has {', '.join(begun.graphs)}" if begun.graphs else ""
@@ -127,13 +142,23 @@ def _begun(name: str, model: Pretrained, out: Path, *, is_own: bool) -> Export:
     try:
         before = read_export(out)
     except CheckpointError as error:
+        if is_own:
+            return fresh
         raise ConfigError(f"{out} holds something else ({error}): give a new folder") from error
-    is_same = (before.model, before.head) == (fresh.model, fresh.head)
-    if is_own and not is_same:
-        return fresh
-    if not is_same:
+    if (before.model, before.head) == (fresh.model, fresh.head):
+        return before
+    if not is_own:
         raise ConfigError(f"{out} holds an export of another model: give a new folder")
-    return before
+    return fresh
+
+
+def _remove_graphs(out: Path) -> None:
+    """Remove graphs of what the weights beside them were: nobody else would see that they are."""
+    for target in (out / place for place in PLACES.values()):
+        for path in target.parent.glob(f"{target.stem}.*"):
+            say(f"{path} is of other weights than lie beside it: removed")
+            path.unlink()
+    (out / NAME).unlink(missing_ok=True)
 
 
 def _is_leftover(path: Path) -> bool:
@@ -145,6 +170,20 @@ def _documents(model: Pretrained, texts: Sequence[str]) -> list[Ids]:
     """Return texts as a model reads them, the longest it reads among them."""
     limit = min(model.sentence.config.max_length, model.max_length)
     return with_ends(model.tokenizer, texts, "", limit)
+
+
+def _need(forms: Sequence[Form]) -> None:
+    """Refuse what cannot be written before any of it is.
+
+    Raises:
+        MachineError: a package is not installed.
+    """
+    wanted = sorted({package for form in forms for package in _PACKAGES[form]})
+    missing = [package for package in wanted if find_spec(package) is None]
+    if missing:
+        raise MachineError(
+            f"this export needs {', '.join(missing)}: pip install 'modernbert[export]'"
+        )
 
 
 class _RefusedError(CheckpointError):

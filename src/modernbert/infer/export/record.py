@@ -74,6 +74,8 @@ class Export:
     """The model's fingerprint: what its weights and settings compute."""
     encoder: EncoderConfig
     head: HeadConfig | None
+    around: dict[str, str] = field(default_factory=dict)
+    """Digest of each file beside the graphs that decides what texts become, by path."""
     graphs: dict[str, Written] = field(default_factory=dict)
     """By form."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -113,7 +115,7 @@ def read_export(folder: Path) -> Export:
 
 
 def checked(folder: Path, form: Form, export: Export) -> Path:
-    """Return where a graph lies, once its files are those that were proven.
+    """Return where a graph lies, once it and what lies around it are what was proven.
 
     Raises:
         CheckpointError: the graph is missing, is not what was proven, or broke a bound.
@@ -123,7 +125,9 @@ def checked(folder: Path, form: Form, export: Export) -> Path:
         raise CheckpointError(f"{folder} holds no graph {form!r}: {nearest(form, export.graphs)}")
     if PLACES[form] not in written.files:
         raise CheckpointError(f"{folder / NAME} has no digest of {PLACES[form]}: export anew")
-    for name, known in written.files.items():
+    if not export.around:
+        raise CheckpointError(f"{folder / NAME} has no digest of a tokenizer: export anew")
+    for name, known in {**export.around, **written.files}.items():
         path = folder / name
         if not path.is_file():
             raise CheckpointError(f"{path} is missing: export the model anew")

@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 from modernbert.base.errors import CheckpointError, ConfigError, MachineError, reason_of
 from modernbert.base.shapes import Float, Int
-from modernbert.batch import PackedBatch, pad, real
+from modernbert.batch import PackedBatch, gather, pad, real, restore, split
 from modernbert.infer.export.record import Export, Form, checked
 from modernbert.model.config import EncoderConfig, HeadConfig
 from modernbert.model.int8 import read_rounded
 from modernbert.model.model import Model
 
+_SHORT = 64
+"""Tokens up to which another call costs more than padding."""
 INPUTS = ("input_ids", "attention_mask")
 _Arrays = Sequence[NDArray[Any]]
 Session = Callable[[Mapping[str, NDArray[np.int64]]], _Arrays]
@@ -28,6 +30,20 @@ def inputs(
     """Lay grids out as a graph takes them: options of a question are rows of one of its own."""
     grids = (ids[None], mask[None]) if _is_choice(head) else (ids, mask)
     return {name: grid.numpy() for name, grid in zip(INPUTS, grids, strict=True)}
+
+
+def _alike(lengths: Sequence[int]) -> list[list[int]]:
+    """Group sequences, the longest first, so that none is padded to more than twice its length.
+
+    A graph's global layers compare all places of a grid, padding too.
+    """
+    order = sorted(range(len(lengths)), key=lambda number: -lengths[number])
+    groups: list[list[int]] = []
+    for number in order:
+        if not groups or 2 * max(lengths[number], _SHORT) < lengths[groups[-1][0]]:
+            groups.append([])
+        groups[-1].append(number)
+    return groups if len(groups) > 1 else [list(range(len(lengths)))]
 
 
 def _is_choice(head: HeadConfig | None) -> bool:
@@ -51,15 +67,27 @@ class ExportedModel(nn.Module):
 
     def forward(self, batch: PackedBatch) -> Float[Tensor, "rows N"]:
         """Return the head's scores, or encoded tokens when there is no head, as `Model` does."""
+        groups = _alike(batch.layout.lengths())
+        if len(groups) == 1:
+            return self._run(batch)
+        parts = [gather(batch, group) for group in groups]
+        return restore(groups, [self._pieces(self._run(part), part) for part in parts])
+
+    def _pieces(self, rows: Tensor, batch: PackedBatch) -> Sequence[Tensor]:
+        return rows.split(1) if self._reads_documents else split(rows, batch.layout)
+
+    @property
+    def _reads_documents(self) -> bool:
+        return self.head_config is not None and self.head_config.reads_documents
+
+    def _run(self, batch: PackedBatch) -> Float[Tensor, "rows N"]:
         mask = real(batch.layout)
         grids = pad(batch.ids, batch.layout), mask.long()
         found = [torch.from_numpy(each) for each in self._session(inputs(self.head_config, *grids))]
         rows = torch.stack(found, -1) if len(found) > 1 else found[0]
         if _is_choice(self.head_config):
             return rows[0, :, None]
-        if self.head_config is not None and self.head_config.reads_documents:
-            return rows
-        return rows[mask]
+        return rows if self._reads_documents else rows[mask]
 
     def encoded(self, batch: PackedBatch) -> Float[Tensor, "T D"]:
         """Return encoded tokens.
