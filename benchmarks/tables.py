@@ -18,6 +18,7 @@ from benchmarks.efficiency import (
     runtimes_table,
 )
 from benchmarks.eight_bits import eight_bits_table
+from benchmarks.latency import latency_table
 from benchmarks.rows import HERE, rows_of
 from benchmarks.search import embedding_table, maxsim_table, search_table
 from benchmarks.training import training_table
@@ -92,6 +93,11 @@ def parts() -> dict[str, str]:
     return made | {"published": published_table(rows_of(HERE / "published.jsonl"))}
 
 
+def of_queries() -> dict[str, str]:
+    """Return the generated table of the page on GPUs by the name in its comments."""
+    return {"queries": latency_table(rows_of(HERE / "latency.jsonl"))}
+
+
 def _accelerated_cells(row: dict[str, Any]) -> tuple[str, ...]:
     low, high = row["ratio_quartiles"]
     return (
@@ -161,6 +167,7 @@ PARTS = {
 PAGES = {
     ROOT / "README.md": tables,
     ROOT / "docs" / "concepts" / "how-fast-and-why.md": parts,
+    ROOT / "docs" / "guides" / "gpu.md": of_queries,
 }
 """What is made anew in which page."""
 

@@ -4,6 +4,7 @@ import ast
 import re
 
 import pytest
+from benchmarks.latency import latency_table
 from benchmarks.rows import rows_of
 from benchmarks.search import embedding_table, maxsim_table, search_table
 from benchmarks.tables import (
@@ -14,6 +15,7 @@ from benchmarks.tables import (
     training_table,
 )
 
+from modernbert.bench.latency import LAUNCHED, REPLAYED
 from tests.architecture.source import PACKAGE, ROOT, texts, tracked
 
 TREE = re.compile(r"^```text\nsrc/modernbert/\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
@@ -94,6 +96,20 @@ def test_rows_of_accelerated_models_become_lines():
         "| tiny | 2.7M | 96 of a.jsonl | 40, 200, 512 | sorted | 93% | float32 | 3000 | 1000 | "
         "3.00 (2.90 to 3.10) | P, 2 cores, torch 2.13.0 |"
     )
+
+
+def test_rows_of_queries_become_lines():
+    launched = {"milliseconds": 6.0, "quartiles": [5.5, 6.5], "difference": 0.0}
+    replayed = {"milliseconds": 1.5, "quartiles": [1.4, 1.6], "difference": 0.0}
+    queries = {"16": {LAUNCHED: launched, REPLAYED: replayed}, "64": {LAUNCHED: launched}}
+    row = ROW | {"precision": "bfloat16", "gpu": "NVIDIA G", "queries": queries}
+    *_, one, other = latency_table([row]).splitlines()
+    assert one == (
+        "| tiny | bfloat16 | 16 | 6.00 (5.50 to 6.50) | 1.50 (1.40 to 1.60) | 4.00 | "
+        "NVIDIA G, torch 2.13.0 |"
+    )
+    assert "| 64 | 6.00 (5.50 to 6.50) | - | - |" in other
+    assert latency_table([]).startswith("No row was measured yet.")
 
 
 def test_rows_of_fine_tunings_become_lines():
