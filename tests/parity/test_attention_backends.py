@@ -19,7 +19,7 @@ LAYOUTS = {
 def run(qkv, layout, window, backend):
     qkv = [x.detach().requires_grad_() for x in qkv]
     mixed = attend(*qkv, layout, window, backend)
-    slope = torch.arange(len(mixed), dtype=torch.float64).sin()[:, None, None].to(mixed.dtype)
+    slope = torch.arange(len(mixed), dtype=torch.float64).sin()[:, None, None].to(mixed)
     return mixed, *torch.autograd.grad((mixed * slope).sum(), qkv)
 
 

@@ -169,6 +169,18 @@ def test_a_folder_keeps_exports_beside_its_weights(tmp_path):
     assert not stale.exists()
 
 
+def test_another_head_does_not_take_the_place_of_graphs_of_the_same_weights(tmp_path):
+    source = tmp_path / "model"
+    made(HEADS["sequence"]).save(source)
+    asked = Asked(forms=("int8",), least_cosine=0.5)
+    export_model(str(source), modernbert.load(source), TEXTS, asked, source)
+    headless = modernbert.load(source)
+    headless.model.head = None
+    with pytest.raises(ConfigError, match="holds an export of another model or head: give a new"):
+        export_model(str(source), headless, TEXTS, asked, source)
+    assert (source / PLACES["int8"]).is_file()
+
+
 def test_a_broken_record_stops_neither_the_weights_nor_a_new_export(tmp_path):
     source = tmp_path / "model"
     made(None).save(source)

@@ -46,7 +46,8 @@ def measure(case: EfficiencyCase, texts: Path | None = None, tokenizer: Path | N
             f"documents of {case.case} differ in length: the largest batch is searched with "
             "--case short-fixed, long-fixed or fixed"
         )
-    device: DeviceName = "cuda" if choose_device(case.device).type == "cuda" else "cpu"
+    asked = "cpu" if case.precision == "int8" and case.device == "auto" else case.device
+    device: DeviceName = "cuda" if choose_device(asked).type == "cuda" else "cpu"
     work = work_of(case, device, _text_lengths(case, device, texts, tokenizer))
     found = members(case, work)
     with ExitStack() as stack:

@@ -67,6 +67,8 @@ class EfficiencyCase:
                 f"case is {self.case}, length {self.length} and longest {self.longest}: the case "
                 "fixed has a length of 1 or more, no other has one, and longest is 1 or more"
             )
+        if self.precision == "int8" and self.device == "cuda":
+            raise ConfigError("precision is int8 and device cuda: 8 bits are multiplied on a CPU")
         is_sound = self.largest_batch_minutes > 0 and self.largest_batch_gib >= 0  # NaN is not
         if self.largest_batch_limit <= 0 or not is_sound:
             raise ConfigError(

@@ -7,16 +7,16 @@ it tries itself on tiny shapes, and writes no row among those of the project.
 import argparse
 import dataclasses
 import json
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
 from modernbert.base import files
-from modernbert.base.errors import UserError
 from modernbert.base.log import say
 from modernbert.bench import efficiency, latency, training
 from modernbert.bench.efficiency_case import EfficiencyCase, EfficiencyName
@@ -44,6 +44,10 @@ _LAST_START = 0.8
 Row = dict[str, Any]
 Part = tuple[str, str, Callable[[], Row]]
 """What is said of it, the file its row goes to, and what is done."""
+
+
+class _LateError(RuntimeError):
+    """A part took longer than there was time."""
 
 
 def parts(*, is_trial: bool) -> Iterator[Part]:
@@ -123,7 +127,7 @@ def _encodings(*, is_trial: bool) -> Iterator[EfficiencyCase]:
 def run(works: Iterable[Part], out: Path, minutes: float) -> int:
     """Measure one part after the other while there is time; return how many failed.
 
-    Each row is written when it is there.
+    Each row is written when it is there; what takes longer than there is time is given up.
     """
     start, failed = time.monotonic(), 0
     files.make_folder(out)
@@ -134,14 +138,36 @@ def run(works: Iterable[Part], out: Path, minutes: float) -> int:
             continue
         say(f"{said}, {spent:.1f} minutes after the start")
         try:
-            row = work()
-        except (UserError, RuntimeError) as error:  # out of memory, say: others may fit
+            row = _in_time(work, 60 * (minutes - spent))
+        except _LateError as error:
+            say(f"given up: {said}: {error}")
+            continue
+        except Exception as error:  # of any kind, such as too little memory: others may do
             failed += 1
             say(f"failed: {said}: {error}")
             continue
         files.append(out / f"{what}.jsonl", json.dumps(row) + "\n")
     say(f"the rows are in {out}; it took {(time.monotonic() - start) / 60:.1f} minutes")
     return failed
+
+
+def _in_time(work: Callable[[], Row], seconds: float) -> Row:
+    """Return what a part gives, unless it takes longer.
+
+    Raises:
+        _LateError: it does.
+    """
+
+    def late(*_: object) -> NoReturn:
+        raise _LateError("there was no more time for it")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        return work()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

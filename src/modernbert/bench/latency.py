@@ -9,7 +9,7 @@ import torch
 
 from modernbert.base import machine
 from modernbert.base.device import choose_device
-from modernbert.base.errors import ConfigError
+from modernbert.base.errors import ConfigError, MachineError
 from modernbert.base.log import say
 from modernbert.base.records import nearest
 from modernbert.batch import Layout, PackedBatch
@@ -23,6 +23,8 @@ LENGTHS = (16, 24, 32, 48, 64)
 """Tokens of the queries."""
 LAUNCHED, REPLAYED = "launched", "replayed"
 _IDS = 1024
+_AGREEMENT = 0.1
+"""Of their length that vectors may lie apart, in bfloat16."""
 
 Row = dict[str, Any]
 
@@ -35,7 +37,7 @@ def measure(model: str, device_name: str = "auto", rounds: int = 50) -> Row:
 
     Raises:
         ConfigError: the preset is unknown.
-        MachineError: the device is not there.
+        MachineError: the device is not there, or a graph gives other vectors.
     """
     if model not in PRESETS:
         raise ConfigError(f"there is no preset {model!r}: {nearest(model, PRESETS)}")
@@ -70,12 +72,18 @@ def _of_length(
     ids = torch.randint(_IDS, (length,), generator=torch.Generator().manual_seed(length))
     batch = PackedBatch(ids, Layout.of([length]))
     vectors = {name: way(batch).double() for name, way in ways.items()}
+    scale = vectors[LAUNCHED].norm()
+    off = {name: float((each - vectors[LAUNCHED]).norm() / scale) for name, each in vectors.items()}
+    if not max(off.values()) <= _AGREEMENT:
+        raise MachineError(
+            f"vectors of {length} tokens differ by {max(off.values()):.2g}: a replayed graph is "
+            "not what a pass gives"
+        )
     seconds = interleaved({name: _timed(way, batch) for name, way in ways.items()}, rounds)
     facts: Row = {}
     for name, each in seconds.items():
-        off = (vectors[name] - vectors[LAUNCHED]).norm() / vectors[LAUNCHED].norm()
         ms = [round(1000 * part, 4) for part in quantiles(each, n=4, method="inclusive")]
-        facts[name] = {"milliseconds": ms[1], "quartiles": [ms[0], ms[2]], "difference": float(off)}
+        facts[name] = {"milliseconds": ms[1], "quartiles": [ms[0], ms[2]], "difference": off[name]}
         say(f"a query of {length} tokens, {name}: {ms[1]:.2f} ms ({ms[0]:.2f} to {ms[2]:.2f})")
     return facts
 

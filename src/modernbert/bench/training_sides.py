@@ -149,6 +149,8 @@ def answers(name: str, case: TrainingCase, corpus: Path | None) -> Answers:
         loss = stepper.gather(job.steps[0])
         norm = float(gradient_norm(stepper.model))
         stepper.move()
+        if autocast.device.type == "cuda":  # the others take their first step beside it
+            torch.cuda.empty_cache()
         return loss, norm
 
     def once() -> None:

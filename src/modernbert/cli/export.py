@@ -92,7 +92,7 @@ def export(
     named = Named(options.text, options.pair, options.label, options.choices)
     given = examples_in(options.examples, opened, named) if options.examples else own_texts()
     asked = Asked(
-        forms=tuple(_form(reader, is_int8=options.int8) for reader in options.to),
+        forms=tuple(_form(each, is_int8=options.int8) for each in dict.fromkeys(options.to)),
         least_cosine=options.least_cosine,
         most_lost=options.most_lost,
     )

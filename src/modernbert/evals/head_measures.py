@@ -66,7 +66,7 @@ _BATCH_TOKENS = 1024
 """Few, so that scores of a whole vocabulary fit."""
 
 
-def pairs_in(path: Path, _: Pretrained, named: Named) -> Found:
+def pairs_in(path: Path, model: Pretrained, named: Named) -> Found:
     """Read texts; pairs with a number each are measured by their order."""
     if is_plain_text(path):
         return [str(row.values["text"]) for row in text_file(path)], None
@@ -74,7 +74,8 @@ def pairs_in(path: Path, _: Pretrained, named: Named) -> Found:
     rows = [row.values for row in first_rows(table)]
     columns = guess(named.columns, rows, str(path))
     texts = [text for row in table for text in texts_in(row, columns)]
-    if len(columns.label) != 1 or len(columns.texts) < 2:
+    has_pairs = len(columns.label) == 1 and len(columns.texts) == 2
+    if not has_pairs or model.sentence.config.is_per_token:
         return texts, None
     ones, others, numbers = read_pairs(path, columns)
 

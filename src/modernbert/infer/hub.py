@@ -127,8 +127,10 @@ def _downloaded(hub_id: str, revision: str | None, token: str | None, runtime: R
 
 
 def _wanted(runtime: Runtime) -> list[str]:
-    if runtime == "torch" or runtime == "int8":
+    if runtime == "torch":
         return [*WANTED]
+    if runtime == "int8":
+        return [*WANTED, NAME, PLACES[runtime]]
     graph = Path(PLACES[runtime]).with_suffix(".*").as_posix()
     return [*(name for name in WANTED if not name.startswith("model")), NAME, graph]
 

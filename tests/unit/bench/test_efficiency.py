@@ -145,6 +145,8 @@ def test_what_would_be_ignored_or_lost_is_refused_first(tmp_path, monkeypatch):
         run(["bench", "efficiency", "--lengths", "16", "--case", "long"])
     with pytest.raises(MachineError, match=r"efficiency\.jsonl"):
         run(["bench", "efficiency", "--out", str(tmp_path)])
+    with pytest.raises(ConfigError, match="precision is int8 and device cuda: 8 bits are mult"):
+        EfficiencyCase(precision="int8", device="cuda")
     with pytest.raises(ConfigError, match="give limit and minutes above 0"):
         EfficiencyCase(case="short-fixed", largest_batch_minutes=float("nan"))
 

@@ -1,6 +1,9 @@
 import json
+import time
+from functools import partial
 
 import pytest
+import torch
 
 from modernbert.base.errors import MachineError
 from modernbert.bench import latency
@@ -40,6 +43,14 @@ def test_nothing_begins_when_time_is_up(tmp_path, capsys):
     assert "left out after 0.0 minutes: one" in capsys.readouterr().err
 
 
+def test_what_takes_too_long_is_given_up(tmp_path, capsys):
+    begun = time.monotonic()
+    assert run([("one", "a", partial(time.sleep, 30))], tmp_path, 0.005) == 0
+    assert time.monotonic() - begun < 10
+    assert "given up: one: there was no more time for it" in capsys.readouterr().err
+    assert not (tmp_path / "a.jsonl").exists()
+
+
 def test_a_cpu_has_no_graphs():
     row = latency.measure("tiny", "cpu", rounds=2)
     assert row["gpu"] is None
@@ -47,6 +58,15 @@ def test_a_cpu_has_no_graphs():
         assert set(facts) == {latency.LAUNCHED}
         assert facts[latency.LAUNCHED]["milliseconds"] > 0
         assert facts[latency.LAUNCHED]["difference"] == 0
+
+
+def test_ways_that_disagree_are_not_timed():
+    ways = {
+        latency.LAUNCHED: lambda batch: torch.ones(3),
+        latency.REPLAYED: lambda batch: -torch.ones(3),
+    }
+    with pytest.raises(MachineError, match="vectors of 3 tokens differ by 2: a replayed graph"):
+        latency._of_length(3, ways, 2)
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ def exported(folder: Path, _: Target, *, form: Literal["onnx-int8", "openvino-in
     model = model_folder.read(folder).eval()
     encoder = Model(model.encoder)
     source, place = folder / "exported.onnx", folder / form
-    place.mkdir()
+    place.mkdir(exist_ok=True)
     writing.write_onnx(encoder, source, is_for_int8=True)
     if form == "onnx-int8":
         path = place / "model.onnx"
