@@ -134,7 +134,7 @@ def test_our_own_eight_bits_are_close_for_every_head(exported, name):
 def test_eight_bits_of_a_trained_model_keep_their_word(tmp_path):
     needs("onnx", "openvino-int8")
     source, forms = str(ROOT / "packages/mini/src/modernbert_mini/model"), EIGHT_BITS
-    texts = own_texts().texts[::8]
+    texts = own_texts().texts[::2]
     export_model(source, modernbert.load(source), texts, Asked(forms=forms), tmp_path)
     export, exact = read_export(tmp_path), modernbert.load(source).float().embed(texts)
     for form in forms:

@@ -52,6 +52,8 @@ from modernbert.infer.reading import with_ends
 from modernbert.model.int8 import write_rounded
 
 _ASIDE = ".partial-"
+_LONG = 2048
+"""Tokens of the longest text that is read: a graph of ONNX needs gigabytes for 8192."""
 _ONNX, _OPENVINO = ("onnx", "onnxscript", "onnxruntime"), ("onnx", "onnxscript", "openvino")
 _PACKAGES: dict[Form, tuple[str, ...]] = {
     "int8": (),
@@ -167,9 +169,12 @@ def _is_leftover(path: Path) -> bool:
 
 
 def _documents(model: Pretrained, texts: Sequence[str]) -> list[Ids]:
-    """Return texts as a model reads them, cut where it cuts them."""
+    """Return texts as a model reads them, and a long one that is made of all."""
     limit = min(model.sentence.config.max_length, model.max_length)
-    return with_ends(model.tokenizer, texts, "", limit)
+    found = with_ends(model.tokenizer, texts, "", limit)
+    (long,) = with_ends(model.tokenizer, ["\n".join(texts)], "", min(limit, _LONG))
+    # Second, where no form that looks at texts before it is proven sees it.
+    return [found[0], long, *found[1:]]
 
 
 def _need(forms: Sequence[Form]) -> None:

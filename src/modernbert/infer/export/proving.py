@@ -9,7 +9,7 @@ from torch import Tensor
 from modernbert.base.shapes import Float
 from modernbert.batch import PackedBatch, segments
 from modernbert.data.tokenizer import Ids
-from modernbert.infer.embed import batches
+from modernbert.infer.embed import BATCH_TOKENS, batches
 from modernbert.infer.encode import scored
 from modernbert.infer.export.record import Form, Proof
 from modernbert.infer.export.running import ExportedModel, Runs
@@ -93,10 +93,16 @@ def _compared(
     model: Pretrained, other: Pretrained, documents: Sequence[Ids]
 ) -> Iterator[tuple[Tensor, Tensor, Float[Tensor, "S 4"]]]:
     """Yield what both say of each batch, and the products of what they say of each text."""
-    for _, batch in batches(model.runs, documents, _BATCH_TOKENS):
+    for _, batch in batches(model.runs, documents, _budget(model)):
         one, another = scored(model.runs, batch), scored(other.runs, batch)
         both = _rows(model, one, batch), _rows(model, another, batch)
         yield one, another, _products(*both, batch)
+
+
+def _budget(model: Pretrained) -> int:
+    """Return how many tokens are read at once: as many as in use, but of a whole vocabulary few."""
+    head = model.model.head_config
+    return _BATCH_TOKENS if head is not None and head.kind == "masked_lm" else BATCH_TOKENS
 
 
 def _rows(model: Pretrained, x: Tensor, batch: PackedBatch) -> Float[Tensor, "rows N"]:
