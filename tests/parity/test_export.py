@@ -257,7 +257,9 @@ def test_options_are_read_in_eight_bits_by_openvino(tmp_path):
     source, out = tmp_path / "model", tmp_path / "out"
     made(HEADS["choice"], num_layers=2).save(source)
     asked = Asked(forms=("openvino-int8",), least_cosine=0.9)
-    export_model(str(source), modernbert.load(source), TEXTS, asked, out)
+    # NNCF takes its scales from half of them: of a handful they would follow from chance.
+    export_model(str(source), modernbert.load(source), own_texts().texts[::2], asked, out)
+    assert read_export(out).graphs["openvino-int8"].proof.cosine > 0.95
     opened = modernbert.load(out, runtime="openvino-int8")
     batch = pack([[1, 5, 9, 7, 2], [1, 2]])
     assert opened(batch).shape == (2, 1)
