@@ -143,8 +143,13 @@ def promised_rows(path: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            if not path.stat().st_size:
-                path.unlink()
+            _remove_empty(path)
+
+
+def _remove_empty(path: Path) -> None:
+    with suppress(FileNotFoundError):  # another process may have removed it
+        if not path.stat().st_size:
+            path.unlink()
 
 
 def remove_folder(path: Path) -> None:

@@ -216,3 +216,16 @@ def test_folders_inside_are_replaced_whole_and_others_stay(tmp_path):
         (aside / "top.json").write_text("new")
     found = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")]
     assert sorted(found) == ["mine/notes.txt", "steps/new.json", "top.json"]
+
+
+def test_promised_rows_may_be_removed_by_another(tmp_path):
+    path = tmp_path / "new" / "rows.jsonl"
+
+    def work():
+        with files.promised_rows(path):
+            path.unlink()
+            raise ValueError("the work failed")
+
+    with pytest.raises(ValueError, match="the work failed"):
+        work()
+    assert not path.parent.exists()

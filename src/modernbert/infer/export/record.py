@@ -103,7 +103,7 @@ def read_export(folder: Path) -> Export:
     path = folder / NAME
     try:
         told = files.read_json(path)
-        if told.pop("format") != FORMAT:
+        if not isinstance(told, dict) or told.pop("format", None) != FORMAT:
             raise ValueError(f"its format is not {FORMAT}")
         return from_plain(Export, told, NAME)
     except FileNotFoundError as error:
