@@ -48,17 +48,22 @@ def encode(encoder: Encoder, batch: PackedBatch) -> Float[Tensor, "T D"]:
     by it, for no thread waits for another one until the end. Numbers differ by their rounding
     from those of one pass.
     """
-    dealt = [list(range(len(batch.layout.cu_seqlens) - 1))]
-    # Looking at every module takes longer than a layer of one short document.
-    if len(dealt[0]) > 1 and _is_shareable(encoder, batch):
-        dealt = shares(encoder.config, batch.layout.lengths(), torch.get_num_threads())
+    # Looking at every module takes longer than a layer of a few short documents.
+    is_large = len(batch.ids) >= 2 * SHARE_TOKENS and len(batch.layout.cu_seqlens) > 2
+    if not is_large or not _is_shareable(encoder, batch):
+        return _at_once(encoder, batch)
+    dealt = shares(encoder.config, batch.layout.lengths(), torch.get_num_threads())
     if len(dealt) == 1:
-        whole: Tensor = encoder(batch)
-        return whole
+        return _at_once(encoder, batch)
     parts = [gather(batch, share) for share in dealt]
     encoded = side_by_side(encoder, parts)
     rows = [split(x, part.layout) for x, part in zip(encoded, parts, strict=True)]
     return restore(dealt, rows)
+
+
+def _at_once(encoder: Encoder, batch: PackedBatch) -> Float[Tensor, "T D"]:
+    found: Tensor = encoder(batch)
+    return found
 
 
 def shares(config: EncoderConfig, lengths: Sequence[int], threads: int) -> list[list[int]]:

@@ -33,6 +33,8 @@ def make_rope(
     frequency = frequencies(theta**exponent, theta, scaling)
     angle = (place.float()[:, None] * frequency)[:, None]
     share = scaling.attention_factor
+    if share == 1:
+        return Rope(angle.cos(), angle.sin())
     return Rope(angle.cos() * share, angle.sin() * share)
 
 
@@ -93,12 +95,22 @@ def rotate(
 def rotate_(
     qkv: Float[Tensor, "T 3 H K"], rope: Rope
 ) -> tuple[Float[Tensor, "T H K"], Float[Tensor, "T H K"], Float[Tensor, "T H K"]]:
-    """Rotate as `rotate` does, inside the memory of `qkv` where no gradient is recorded."""
+    """Rotate as `rotate` does; where no gradient is recorded, `qkv` may be overwritten."""
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return rotate(qkv, rope)
-    _turn_in_place(qkv[:, :2].flatten(1, 2), rope)
-    q, k, v = qkv.unbind(1)
-    return q, k, v
+    both, v = qkv.split((2, 1), 1)
+    pair = both.flatten(1, 2)
+    tiles = _tiles(pair)
+    if len(tiles) == 1:
+        # So little that to copy it back takes longer than its memory is worth.
+        turned = torch.empty(pair.shape, dtype=pair.dtype, device=pair.device)
+        _turn_tile(pair, rope.cos, rope.sin, turned)
+        return *turned.chunk(2, 1), v.squeeze(1)
+    for tile in tiles:
+        turned = torch.empty_like(pair[tile])
+        _turn_tile(pair[tile], rope.cos[tile], rope.sin[tile], turned)
+        pair[tile] = turned
+    return *pair.chunk(2, 1), v.squeeze(1)
 
 
 class _Rotate(Function):
@@ -127,16 +139,11 @@ class _Rotate(Function):
         return grad, None, None
 
 
-def _turn_in_place(x: Tensor, rope: Rope) -> None:
-    for tile in _tiles(x):
-        x[tile] = _turned(x[tile], rope.cos[tile], rope.sin[tile])
-
-
 def _tiles(x: Tensor) -> list[slice]:
     """Cut the tokens where a cache is small; elsewhere each cut would cost a launch."""
     size = max(len(x), 1)
     if x.device.type == "cpu":
-        share = torch.get_num_threads() * _GRAIN // max(x[:1].numel() // 2, 1)
+        share = torch.get_num_threads() * _GRAIN // max(x.shape[1] * x.shape[2] // 2, 1)
         size = max(_TILE, share)
     return [slice(at, at + size) for at in range(0, len(x), size)]
 
@@ -147,21 +154,21 @@ def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         left, right = x.to(torch.promote_types(x.dtype, torch.float32)).chunk(2, -1)
         return torch.cat([left * cos - right * sin, right * cos + left * sin], -1).to(x.dtype)
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    _turn(x, cos, sin, out)
-    return out
-
-
-def _turn(x: Tensor, cos: Tensor, sin: Tensor, out: Tensor) -> None:
     for tile in _tiles(x):
         _turn_tile(x[tile], cos[tile], sin[tile], out[tile])
+    return out
 
 
 def _turn_tile(x: Tensor, cos: Tensor, sin: Tensor, out: Tensor) -> None:
     exact = torch.promote_types(x.dtype, torch.float32)
-    left, right = x.to(exact).chunk(2, -1)
+    shape = (*x.shape[:2], 2, x.shape[2] // 2)
+    halves = x.to(exact).view(shape)
     wide = out if out.dtype == exact else torch.empty(x.shape, dtype=exact, device=x.device)
-    out_left, out_right = wide.chunk(2, -1)
-    torch.mul(left, cos, out=out_left).addcmul_(right, sin, value=-1)
-    torch.mul(right, cos, out=out_right).addcmul_(left, sin)
+    turned = wide.view(shape)
+    torch.mul(halves, cos[:, None], out=turned)
+    left, right = halves.unbind(2)
+    new_left, new_right = turned.unbind(2)
+    new_left.addcmul_(right, sin, value=-1)
+    new_right.addcmul_(left, sin)
     if wide is not out:
         out.copy_(wide)

@@ -13,7 +13,7 @@ def test_every_token_has_a_place_of_its_own(window):
 
 
 def test_short_documents_share_rows():
-    plan = plan_for((32,) * 8, None, torch.float32)
+    plan = plan_for((32, 31) * 4, None, torch.float32)
     (rows,) = plan.stretches
     assert isinstance(rows, Band)
     assert (rows.num_blocks, rows.reach) == (4, 0)
@@ -28,12 +28,19 @@ def test_long_documents_are_alone_in_global_layers_and_together_in_local_ones():
 
 
 @pytest.mark.parametrize("window", [None, 128])
-def test_a_short_document_alone_is_read_where_it_is(window):
-    plan = plan_for((21,), window, torch.float32)
+@pytest.mark.parametrize("number", [1, 5])
+def test_short_documents_of_one_length_are_read_where_they_are(window, number):
+    plan = plan_for((21,) * number, window, torch.float32)
     (stretch,) = plan.stretches
     assert isinstance(stretch, Whole)
-    assert (stretch.start, stretch.stop) == (0, 21)
+    assert (stretch.start, stretch.number, stretch.length) == (0, number, 21)
     assert plan.is_ordered
+
+
+def test_neighbours_of_one_length_are_one_grid_in_global_layers():
+    stretches = plan_for((300, 300, 10, 400, 300), None, torch.float32).stretches
+    grids = [(s.start, s.number, s.length) for s in stretches if isinstance(s, Whole)]
+    assert grids == [(600, 1, 10), (0, 2, 300), (610, 1, 400), (1010, 1, 300)]
 
 
 def test_layers_of_one_batch_share_a_plan():

@@ -1,4 +1,4 @@
-"""Attention on a CPU: one fused call for all bands, one for each long document seen whole."""
+"""Attention on a CPU: one fused call for all bands, one for long documents of one length."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 
 from modernbert.base.shapes import Float
 from modernbert.batch import Layout
-from modernbert.kernels.attention.plan import Band, Plan, Whole, plan_for
+from modernbert.kernels.attention.plan import Band, Plan, Whole, lengths_of, plan_for
 
 _forward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
@@ -38,7 +38,7 @@ def attend(
 
 def _planned(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None) -> Tensor:
     exact = torch.promote_types(q.dtype, torch.float32)
-    plan = plan_for(layout.lengths(), window, exact)
+    plan = plan_for(lengths_of(layout), window, exact)
     if not (torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v))):
         return _placed(_joined([_read(stretch, q, k, v) for stretch in plan.stretches]), plan)
     mixed: Tensor = _Attend.apply(q, k, v, plan)  # type: ignore[no-untyped-call]
@@ -70,14 +70,14 @@ class _Attend(Function):
 
 def _num_slots(stretch: Whole | Band) -> int:
     if isinstance(stretch, Whole):
-        return stretch.stop - stretch.start
+        return stretch.number * stretch.length
     return stretch.num_blocks * stretch.block
 
 
 def _mix(stretch: Whole | Band, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     if isinstance(stretch, Whole):
-        mixed, logsumexp = _forward(*(_document(x, stretch) for x in (q, k, v)))
-        return mixed.transpose(1, 2)[0], logsumexp
+        mixed, logsumexp = _forward(*(_grid(x, stretch) for x in (q, k, v)))
+        return mixed.transpose(1, 2).flatten(0, 1), logsumexp
     queries, keys, values = _queries(q, stretch), _keys(k, stretch), _keys(v, stretch)
     mixed, logsumexp = _forward(queries, keys, values, attn_mask=stretch.mask)
     return mixed.transpose(1, 2).flatten(0, 1), logsumexp
@@ -86,10 +86,10 @@ def _mix(stretch: Whole | Band, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor
 def _unmix(stretch: Whole | Band, given: tuple[Tensor, ...], logsumexp: Tensor) -> Grads:
     grad, q, k, v, out = given
     if isinstance(stretch, Whole):
-        grad, q, k, v = (_document(x, stretch) for x in (grad, q, k, v))
-        out = out.transpose(0, 1)[None]
+        grad, q, k, v = (_grid(x, stretch) for x in (grad, q, k, v))
+        out = out.unflatten(0, (stretch.number, -1)).transpose(1, 2)
         grads = _backward(*_widened(grad, q, k, v, out), logsumexp, 0.0, False)
-        return tuple(x.transpose(1, 2)[0].to(q.dtype) for x in grads)
+        return tuple(x.transpose(1, 2).flatten(0, 1).to(q.dtype) for x in grads)
     grad, q, k, v = (
         _queries(grad, stretch),
         _queries(q, stretch),
@@ -119,7 +119,7 @@ def _read(stretch: Whole | Band, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     inner, num_blocks = stretch.inner, stretch.num_blocks
     parts = (range(inner.start), inner, range(inner.stop, num_blocks))
     found = [_read_blocks(stretch, part, q, k, v) for part in parts if part]
-    return torch.cat([x.transpose(1, 2).flatten(0, 1) for x in found])
+    return _joined([x.transpose(1, 2).flatten(0, 1) for x in found])
 
 
 def _read_blocks(band: Band, part: range, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -138,8 +138,12 @@ def _read_blocks(band: Band, part: range, q: Tensor, k: Tensor, v: Tensor) -> Te
     return mixed
 
 
-def _document(x: Tensor, stretch: Whole) -> Tensor:
-    return x[stretch.start : stretch.stop].transpose(0, 1)[None]  # 1 H L K
+def _grid(x: Tensor, stretch: Whole) -> Tensor:
+    """View documents as a batch; no token is moved."""
+    by_token, by_head, by_unit = x.stride()
+    shape = (stretch.number, x.shape[1], stretch.length, x.shape[2])  # N H L K
+    strides = (stretch.length * by_token, by_head, by_token, by_unit)
+    return x.as_strided(shape, strides, x.storage_offset() + stretch.start * by_token)
 
 
 def _queries(x: Tensor, band: Band) -> Tensor:

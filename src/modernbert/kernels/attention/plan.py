@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from modernbert.base.shapes import Float, Int
+from modernbert.batch import Layout
 
 _ROW = 64
 """Documents up to here share rows of this many slots; a block of queries in a band is as long."""
@@ -18,10 +19,11 @@ _STEP = 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Whole:
-    """One document in which every token sees every other."""
+    """Documents of one length in a row, in which every token sees every other."""
 
     start: int
-    stop: int
+    number: int
+    length: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,11 +73,20 @@ def plan_for(lengths: tuple[int, ...], window: int | None, dtype: torch.dtype) -
     return _remembered.plan_for(lengths, window, dtype)
 
 
+def lengths_of(layout: Layout) -> tuple[int, ...]:
+    """Return the lengths of a batch's documents, listed once for all layers."""
+    if _remembered.layout is not layout:
+        _remembered.layout, _remembered.lengths = layout, layout.lengths()
+    return _remembered.lengths
+
+
 class _Remembered(threading.local):
     """A thread's last plans: batches that are encoded side by side do not displace each other's."""
 
     def __init__(self) -> None:
         self.plan_for = lru_cache(maxsize=4)(_cut)
+        self.layout: Layout | None = None
+        self.lengths: tuple[int, ...] = ()
 
 
 def _cut(lengths: tuple[int, ...], window: int | None, dtype: torch.dtype) -> Plan:
@@ -87,15 +98,16 @@ def _cut(lengths: tuple[int, ...], window: int | None, dtype: torch.dtype) -> Pl
     short = [index for index in documents if lengths[index] <= short_limit]
     long = [index for index in documents if lengths[index] > short_limit]
     laid = []
-    if len(short) == 1:
-        # Nothing to share a row with, so nothing has to be moved.
-        laid.append(_whole(starts[short[0]], lengths[short[0]]))
+    alike = _alike(short, lengths)
+    if len(alike) == 1:
+        # A grid already: nothing has to be moved.
+        laid.append(_whole(starts, lengths, alike[0]))
     elif short:
         laid.append(_rows([(starts[i], lengths[i]) for i in short], dtype))
     if long and window is not None:
         laid.append(_band([(starts[i], lengths[i]) for i in long], sight, dtype))
     elif long:
-        laid += [_whole(starts[i], lengths[i]) for i in long]
+        laid += [_whole(starts, lengths, each) for each in _alike(long, lengths)]
     place = torch.empty(sum(lengths), dtype=torch.int64)
     before = 0
     for _, tokens, slots, num_slots in laid:
@@ -109,12 +121,21 @@ _Laid = tuple[Whole | Band, Tensor, Tensor, int]
 """A stretch, its tokens, the slot of each, and the number of slots."""
 
 
-def _whole(start: int, length: int) -> _Laid:
-    return Whole(start, start + length), *_run(start, length), length
+def _alike(documents: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
+    """Return the documents in groups of neighbours of one length."""
+    groups: list[list[int]] = []
+    for index in documents:
+        if groups and groups[-1][-1] == index - 1 and lengths[index] == lengths[index - 1]:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
 
 
-def _run(start: int, length: int) -> tuple[Tensor, Tensor]:
-    return torch.arange(start, start + length), torch.arange(length)
+def _whole(starts: Sequence[int], lengths: Sequence[int], documents: Sequence[int]) -> _Laid:
+    start, number, length = starts[documents[0]], len(documents), lengths[documents[0]]
+    slots = torch.arange(number * length)
+    return Whole(start, number, length), start + slots, slots, len(slots)
 
 
 def _rows(documents: Sequence[tuple[int, int]], dtype: torch.dtype) -> _Laid:
