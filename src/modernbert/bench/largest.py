@@ -1,8 +1,9 @@
 """A runtime and a length in, the most documents that fit into one batch out."""
 
+import re
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from resource import RLIM_INFINITY
@@ -18,7 +19,9 @@ from modernbert.bench.worker import Answers, Failure, Worker, memory_limit
 _NEAR = 1.0625
 """How much more the smallest batch that does not fit may hold than the largest that does."""
 
-StoppedBy = Literal["memory", "limit", "time"]
+StoppedBy = Literal["memory", "limit", "time", "failure"]
+_OF_MEMORY = re.compile("memory|alloc|process ended", re.IGNORECASE)
+"""How runtimes say that they were refused memory; some are ended by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,8 @@ def measure_largest(name: str, folder: Path, work: Work, case: EfficiencyCase) -
         return not isinstance(found, Failure)
 
     found = largest(fits, case.largest_batch_limit, lambda: time.monotonic() >= end)
+    if found.stopped_by == "memory" and not all(map(_OF_MEMORY.search, reasons)):
+        found = replace(found, stopped_by="failure")
     say(f"{name}: {found.documents} documents of {length} in a batch, up to {found.stopped_by}")
     return {
         **asdict(found),

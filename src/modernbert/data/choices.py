@@ -123,13 +123,17 @@ def read_options(
     while group := list(islice(rest, _AT_ONCE)):
         contexts = tokenizer.encode_texts([question.texts[0] for question in group])
         options = iter(
-            tokenizer.encode_texts(
-                [" ".join([*each.texts[1:], option]) for each in group for option in each.options]
-            )
+            tokenizer.encode_texts([option for each in group for _, option in pairs_of(each)])
         )
         for question, context in zip(group, contexts, strict=True):
             own = islice(options, len(question.options))
             yield [joined([context, option], tokenizer, max_length) for option in own]
+
+
+def pairs_of(question: Choice) -> list[tuple[str, str]]:
+    """Return what is read of each option: the question, and the option behind its beginning."""
+    first, *begin = question.texts
+    return [(first, " ".join([*begin, option])) for option in question.options]
 
 
 def _named(row: Row, names: Sequence[str]) -> tuple[list[str], list[Any]]:

@@ -9,6 +9,7 @@ from modernbert.base.log import say
 from modernbert.data.python_source import functions_of
 from modernbert.data.word_files import is_plain_text
 from modernbert.evals.head_measures import MEASURES, Named, pairs_in
+from modernbert.infer.classify import Text, parts_of
 from modernbert.infer.export.proving import Metric
 from modernbert.infer.pretrained import Pretrained
 
@@ -22,7 +23,7 @@ _TEXTS = 256
 class Examples:
     """What a graph is held against."""
 
-    texts: list[str]
+    texts: Sequence[Text]
     metric: Metric | None = None
     """What is measured on all rows; None where rows have no labels that the model gives."""
 
@@ -59,7 +60,7 @@ def examples_in(path: Path, model: Pretrained, named: Named | None = None) -> Ex
     return Examples(kept, metric)
 
 
-def _spread(texts: Sequence[str]) -> list[str]:
-    kept = [text for text in texts if text.strip()]
+def _spread(texts: Sequence[Text]) -> list[Text]:
+    kept = [text for text in texts if any(part.strip() for part in parts_of(text))]
     number = min(len(kept), _TEXTS)
     return [kept[place * len(kept) // number] for place in range(number)]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from modernbert.base.errors import DataError
 from modernbert.data.choice_columns import ChoiceColumns, guess_choices
-from modernbert.data.choices import question_in, spelling_of
+from modernbert.data.choices import pairs_of, question_in, spelling_of
 from modernbert.data.columns import Columns, guess
 from modernbert.data.examples import first_rows, said_in, texts_in
 from modernbert.data.labels import LabelSet
@@ -25,7 +25,7 @@ from modernbert.data.word_files import is_plain_text, text_file
 from modernbert.evals.similarity import read_pairs
 from modernbert.infer.answer import answer
 from modernbert.infer.choose import choice_scores
-from modernbert.infer.classify import label_scores
+from modernbert.infer.classify import Text, label_scores, parts_of
 from modernbert.infer.embed import batches
 from modernbert.infer.encode import scored
 from modernbert.infer.export.proving import Metric
@@ -36,7 +36,8 @@ from modernbert.tasks import metrics, spans, tokens
 from modernbert.tasks.classify import MEASURES as LABELS
 from modernbert.tasks.classify import quality, targets_of
 
-Found = tuple[list[str], Metric | None]
+Found = tuple[Sequence[Text], Metric | None]
+"""What a head reads, texts or pairs, and how it is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def _labelled(path: Path, model: Pretrained, named: Named) -> Found:
     rows = [row.values for row in first_rows(table)]
     columns = guess(named.columns, rows, str(path))
     pairs = [texts_in(row, columns) for row in table]
-    texts = [text for pair in pairs for text in pair]
+    texts = [pair if len(pair) > 1 else pair[0] for pair in pairs]
     head = model.model.head_config
     if not columns.label or head is None:
         return texts, None
@@ -150,7 +151,7 @@ def _asked(path: Path, _: Pretrained, named: Named) -> Found:
         ]
         return "f1", float(np.mean(scores))
 
-    return [each.context for each in given], measure
+    return [(each.text, each.context) for each in given], measure
 
 
 def _chosen(path: Path, _: Pretrained, named: Named) -> Found:
@@ -167,12 +168,13 @@ def _chosen(path: Path, _: Pretrained, named: Named) -> Found:
         found = [int(each.argmax()) for each in choice_scores(model, questions, options)]
         return "accuracy", metrics.accuracy(np.array(found), numbers)
 
-    return [" ".join(choice.texts) for choice, _ in read], measure
+    return [pair for choice, _ in read for pair in pairs_of(choice)], measure
 
 
 def _hidden(path: Path, model: Pretrained, named: Named) -> Found:
     """Hide one token in seven of each text, always the same ones."""
-    texts, _ = pairs_in(path, model, named)
+    found, _ = pairs_in(path, model, named)
+    texts = [part for text in found for part in parts_of(text)]
     limit = min(model.max_length, _LONGEST)
     read = [ids for ids in with_ends(model.tokenizer, texts, "", limit) if len(ids) > _EVERY]
     if not read:

@@ -103,9 +103,10 @@ def read_pairs(
         try:
             numbers.append(number_of(said_in(row, columns)))
         except DataError as error:
+            way = "call the right one score" if named is None else "name it with --label"
             raise DataError(
                 f"the column {columns.label[0]!r} of {path} was taken for the numbers, and "
-                f"{error}; or call the right one score"
+                f"{error}; or {way}"
             ) from error
     if len({*numbers}) < _FEWEST:
         raise DataError(

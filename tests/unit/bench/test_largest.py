@@ -1,6 +1,9 @@
 import pytest
 
-from modernbert.bench.largest import Largest, largest
+from modernbert.bench import largest as module
+from modernbert.bench.efficiency_case import EfficiencyCase, Work
+from modernbert.bench.largest import Largest, largest, measure_largest
+from modernbert.bench.worker import Failure
 
 
 @pytest.mark.parametrize("truth", [1, 2, 3, 7, 16, 100, 777, 1000])
@@ -21,6 +24,35 @@ def test_the_largest_batch_is_found_to_a_sixteenth(truth):
 def test_a_search_ends_at_its_limit():
     assert largest(lambda _: True, 100, lambda: False) == Largest(100, "limit")
     assert largest(lambda _: True, 1, lambda: False) == Largest(1, "limit")
+
+
+@pytest.mark.parametrize(
+    ("reason", "stopped_by"),
+    [
+        ("RuntimeError: DefaultCPUAllocator: can't allocate memory", "memory"),
+        ("std::bad_alloc", "memory"),
+        ("its process ended with status -9", "memory"),
+        ("ValueError: a shape does not fit", "failure"),
+    ],
+)
+def test_only_what_lacks_memory_says_so(monkeypatch, tmp_path, reason, stopped_by):
+    class Poor:
+        def __init__(self, make, *_):
+            self.number = len(make.args[2].lengths)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def ask(self, *_):
+            return None if self.number < 3 else Failure(reason)
+
+    monkeypatch.setattr(module, "Worker", Poor)
+    case = EfficiencyCase(largest_batch_gib=1)
+    found = measure_largest("modernbert", tmp_path, Work(((512,),), "float32", "cpu"), case)
+    assert found == {"documents": 2, "stopped_by": stopped_by, "too_many": 3, "reason": reason}
 
 
 def test_nothing_fits():

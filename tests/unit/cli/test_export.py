@@ -4,7 +4,10 @@ import json
 
 import pytest
 
+from modernbert import load
+from modernbert.base.errors import ConfigError
 from modernbert.cli.main import main
+from modernbert.evals.exported import examples_in
 from modernbert.model.config import MASKED_LM, HeadConfig
 from tests.nets import config_of
 from tests.sentence_folders import TEXTS, made
@@ -89,6 +92,36 @@ def test_every_head_is_measured_on_examples(tmp_path, run, model, kind):
     assert proof["metric"] == MEASURED[kind]
     assert "labels are measured too" in said
     assert 0.9 < proof["cosine"] < 1
+
+
+@pytest.mark.parametrize(("kind", "number"), [("choice", 8), ("spans", 4), ("sequence", 4)])
+def test_what_a_head_reads_is_compared_whole(tmp_path, model, kind, number):
+    folder = model(HEADS[kind])
+    given = examples_in(rows_file(tmp_path / "rows.jsonl", kind), load(folder))
+    row = ROWS[kind]
+    pairs = {
+        "choice": [(row.get("question"), each) for each in row.get("choices", ())],
+        "spans": [(row.get("question"), row.get("context"))],
+        "sequence": [row.get("text")],
+    }
+    assert len(given.texts) == number
+    assert set(given.texts) == set(pairs[kind])
+
+
+def test_numbers_that_are_none_say_how_to_name_them(tmp_path, run, model):
+    folder, rows = model(None), tmp_path / "rows.jsonl"
+    kept = [{"sentence1": "a batch", "sentence2": "tokens", "label": "far"}] * 4
+    rows.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    status, _, said = run("export", folder, "--out", tmp_path / "out", "--examples", rows)
+    assert (status, "or name it with --label" in said) == (2, True), said
+
+
+def test_what_is_rounded_does_not_leave_the_processor(rounded):
+    _, out = rounded(None)
+    opened = load(out, runtime="int8")
+    assert opened.to("cpu").half() is opened
+    with pytest.raises(ConfigError, match="runtime int8 computes on the processor: load the"):
+        opened.to("meta")
 
 
 def test_columns_are_named_where_they_cannot_be_guessed(tmp_path, run, model):

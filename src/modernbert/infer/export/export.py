@@ -17,10 +17,12 @@ from tempfile import TemporaryDirectory
 import torch
 
 from modernbert.base import files, machine
-from modernbert.base.errors import CheckpointError, ConfigError, MachineError
+from modernbert.base.errors import CheckpointError, ConfigError, DataError, MachineError
 from modernbert.base.lock import LOCK, alone
 from modernbert.base.log import say
+from modernbert.data.examples import read_texts
 from modernbert.data.tokenizer import Ids
+from modernbert.infer.classify import Text, parts_of
 from modernbert.infer.export.proving import (
     MOST_LOST,
     Bounds,
@@ -79,12 +81,12 @@ class Asked:
 def export_model(
     name: str,
     model: Pretrained,
-    texts: Sequence[str],
+    texts: Sequence[Text],
     asked: Asked,
     out: Path,
     metric: Metric | None = None,
 ) -> Export:
-    """Write graphs of a model, and prove each on texts before it is given its name.
+    """Write graphs of a model, and prove each on texts or pairs before it is given its name.
 
     `name` is what it was opened by; its own folder may be OUT, whose weights then have graphs
     beside them. Graphs that OUT has of the same model stay.
@@ -92,6 +94,7 @@ def export_model(
     Raises:
         CheckpointError: a graph is further from the model than it may be.
         ConfigError: OUT holds another model's export, or something else.
+        DataError: there is no text, or one holds what is no character.
         MachineError: a package is missing, the disk is full or the folder cannot be written.
     """
     _need(asked.forms)
@@ -168,11 +171,15 @@ def _is_leftover(path: Path) -> bool:
     return path.name == LOCK or path.name.startswith(_ASIDE)
 
 
-def _documents(model: Pretrained, texts: Sequence[str]) -> list[Ids]:
-    """Return texts as a model reads them, and a long one that is made of all."""
+def _documents(model: Pretrained, texts: Sequence[Text]) -> list[Ids]:
+    """Return texts or pairs as a model reads them, and a long text that is made of all."""
     limit = min(model.sentence.config.max_length, model.max_length)
-    found = with_ends(model.tokenizer, texts, "", limit)
-    (long,) = with_ends(model.tokenizer, ["\n".join(texts)], "", min(limit, _LONG))
+    parts = [parts_of(text) for text in texts]
+    if not parts:
+        raise DataError("there is no text to read: give at least one")
+    found = [each.ids for each in read_texts(parts, model.tokenizer, limit)]
+    whole = "\n".join(part for each in parts for part in each)
+    (long,) = with_ends(model.tokenizer, [whole], "", min(limit, _LONG))
     # Second, where no form that looks at texts before it is proven sees it.
     return [found[0], long, *found[1:]]
 

@@ -29,7 +29,7 @@ class Proof:
     """How far what a graph says is from what the model says, in float32."""
 
     texts: int
-    """Texts that both read."""
+    """Texts or pairs that both read."""
     tokens: int
     largest_error: float
     """Largest difference of two numbers."""
@@ -48,6 +48,8 @@ class Proof:
 
     def failure(self) -> str:
         """Return which bound is broken; empty where all hold. NaN breaks every one."""
+        if self.texts < 1:
+            return "it was proven on no text"
         if not self.cosine >= self.least_cosine:
             return f"the cosine to the model is {self.cosine:.5f}, below {self.least_cosine:g}"
         if self.metric and not self.model - self.graph <= self.most_lost:
