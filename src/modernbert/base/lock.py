@@ -29,6 +29,10 @@ def held(folder: Path, being: str) -> TextIO:
             # One that has just begun has not written its number yet.
             by = f"process {number}" if (number := handle.read().strip()) else "another process"
             raise ConfigError(f"{folder} is being {being} by {by}: stop that one first") from error
+        if not _is_at(handle, folder / LOCK):
+            # Who held it until now has taken it away, and somebody else may have made another.
+            handle.close()
+            return held(folder, being)
         handle.truncate(0)
         handle.write(str(os.getpid()))
         handle.flush()
@@ -36,9 +40,16 @@ def held(folder: Path, being: str) -> TextIO:
     return handle
 
 
+def _is_at(handle: TextIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 @contextmanager
-def alone(folder: Path, being: str, result: str) -> Iterator[None]:
-    """Hold a folder meanwhile; nothing of that is left there unless it has its result.
+def alone(folder: Path, being: str) -> Iterator[None]:
+    """Hold a folder meanwhile; nothing of that is left there.
 
     Raises:
         ConfigError: another process holds it; `being` says what is done to the folder.
@@ -48,5 +59,4 @@ def alone(folder: Path, being: str, result: str) -> Iterator[None]:
         try:
             yield
         finally:
-            if not (folder / result).exists():
-                (folder / LOCK).unlink(missing_ok=True)
+            (folder / LOCK).unlink(missing_ok=True)

@@ -18,7 +18,6 @@ from modernbert.data.judged import JudgedSet, read_judged
 from modernbert.evals.judging import check_installed
 from modernbert.evals.options import RetrievalOptions
 from modernbert.evals.retrieval_results import (
-    NAME,
     Asked,
     RetrievalResults,
     SetResult,
@@ -140,7 +139,7 @@ def run(jobs: Sequence[Job], asked: RetrievalResults, out: Path) -> RetrievalRes
             another process writes to it.
         MachineError: it cannot be written.
     """
-    with alone(out, "written to", NAME):
+    with alone(out, "written to"):
         return _run(jobs, asked, out)
 
 

@@ -107,7 +107,7 @@ def export_model(
     documents = _documents(model, texts)
     with (
         files.promised_folder(out),
-        alone(out, "written to", NAME),
+        alone(out, "written to"),
         TemporaryDirectory(dir=out, prefix=_ASIDE) as place,
     ):
         if is_own and not begun.graphs and (out / NAME).is_file():
