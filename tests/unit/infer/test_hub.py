@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import modernbert
 from modernbert.base.errors import CheckpointError
 from modernbert.infer import hub as hub_module
+from modernbert.infer.export.export import Asked, export_model
 from modernbert.infer.hub import folder_of
 from tests.loopback import Hub, Repository, commit_of, environment, loads, running
 from tests.unit.infer.test_pretrained import made
@@ -85,6 +87,23 @@ def test_a_revision_is_a_branch_a_tag_or_a_commit(hub, tmp_path):
     assert loads(hub.url, tmp_path, {"id": "a/b@v1.0"}) == ["16"]
     missing = MODEL | {"revision": commit_of(3)}
     assert loads(NOWHERE, tmp_path, missing) == [REACH]
+
+
+@pytest.mark.slow
+def test_what_a_runtime_reads_is_downloaded_and_no_more(tmp_path):
+    folder = tmp_path / "model"
+    made().save(folder)
+    asked = Asked(forms=("int8",), least_cosine=0.5)
+    export_model(str(folder), modernbert.load(folder), ["a text", "another"], asked, folder)
+    for name in ("onnx/model.onnx", "openvino/openvino_model.xml"):
+        (folder / name).parent.mkdir()
+        (folder / name).write_text("not read")
+    commits = {commit_of(0): folder}
+    with running(Hub({"a/b": Repository(commits, {"main": commit_of(0)})})) as hub:
+        assert loads(hub.url, tmp_path, MODEL | {"runtime": "int8"}) == ["64"]
+    assert {"int8/model.safetensors", "export.json"} <= hub.fetched()
+    assert not any(name.startswith(("onnx/", "openvino/")) for name in hub.fetched())
+    assert loads(NOWHERE, tmp_path, MODEL | {"runtime": "int8"}, **OFFLINE) == ["64"]
 
 
 @pytest.mark.slow
