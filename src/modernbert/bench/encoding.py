@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -14,7 +15,7 @@ from modernbert.base.machine import give_back, resident_bytes
 from modernbert.bench.efficiency_case import Work, checked_of
 from modernbert.bench.energy import counter_of
 from modernbert.bench.lengths import Batches
-from modernbert.bench.measure import peak_above
+from modernbert.bench.measure import peak_above, peak_on_cuda
 from modernbert.bench.runtimes import RUNTIMES, Target
 from modernbert.bench.runtimes.kinds import Encode, rows_of
 from modernbert.bench.worker import Answers
@@ -78,8 +79,14 @@ def answers(name: str, folder: Path, work: Work) -> Answers:
         "once": once,
         # Of the rounds that count; the first one warms up.
         "joules": lambda: round(median(spent[1:]), 3) if len(spent) > 1 else None,
-        "peak": lambda: _peak_on_cuda(once) if is_cuda else peak_above(before, once),
+        "peak": partial(_peak, before, once, is_cuda=is_cuda),
     }
+
+
+def _peak(before: int | None, work: Callable[[], object], *, is_cuda: bool) -> int | None:
+    if is_cuda:
+        return peak_on_cuda(torch.cuda.memory_allocated(), work)
+    return peak_above(before, work)
 
 
 def _encode_all(encode: Encode, batches: Sequence[Sequence[Tensor]]) -> float:
@@ -89,11 +96,3 @@ def _encode_all(encode: Encode, batches: Sequence[Sequence[Tensor]]) -> float:
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.synchronize()
     return time.perf_counter() - start
-
-
-def _peak_on_cuda(work: Callable[[], object]) -> int:
-    """Do a work and return the bytes of tensors that it needed above those held."""
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    work()
-    return torch.cuda.max_memory_allocated() - before

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
+
 from modernbert.base.machine import peak_bytes, start_peak
 
 Seconds = dict[str, list[float]]
@@ -80,6 +82,13 @@ def peak_above(before: int | None, work: Callable[[], object]) -> int | None:
     work()
     highest = peak_bytes()
     return highest - before if is_counted and before is not None and highest is not None else None
+
+
+def peak_on_cuda(before: int, work: Callable[[], object]) -> int:
+    """Do a work and return the bytes of tensors that it needed above those held."""
+    torch.cuda.reset_peak_memory_stats()
+    work()
+    return int(torch.cuda.max_memory_allocated()) - before
 
 
 def _timed(work: Callable[[], None]) -> Callable[[], float]:

@@ -15,7 +15,7 @@ from modernbert.base.device import Autocast, choose_device
 from modernbert.base.errors import ConfigError
 from modernbert.base.machine import resident_bytes
 from modernbert.base.records import nearest
-from modernbert.bench.measure import peak_above
+from modernbert.bench.measure import peak_above, peak_on_cuda
 from modernbert.bench.peers import PaddedTransformers
 from modernbert.bench.training_case import TrainingCase
 from modernbert.bench.training_work import LR, SEED, Job, Step, grids_of, job_of, spread_out
@@ -161,7 +161,7 @@ def answers(name: str, case: TrainingCase, corpus: Path | None) -> Answers:
         return {
             "first": first,
             "seconds": partial(_seconds_on_cuda, once),
-            "peak": lambda: _peak_on_cuda(before, once),
+            "peak": lambda: peak_on_cuda(before or 0, once),
         }
     return {
         "first": first,
@@ -196,13 +196,6 @@ def _seconds_on_cuda(work: Callable[[], None]) -> float:
     seconds = time.perf_counter() - start
     torch.cuda.empty_cache()
     return seconds / STEPS_ON_CUDA
-
-
-def _peak_on_cuda(before: int | None, work: Callable[[], None]) -> int:
-    assert before is not None
-    torch.cuda.reset_peak_memory_stats()
-    work()
-    return int(torch.cuda.max_memory_allocated()) - before
 
 
 def chosen(case: TrainingCase, device: torch.device) -> Sequence[str]:

@@ -16,6 +16,8 @@ from modernbert.cli.arguments import Folder, Query
 from modernbert.retrieval.options import SearchOptions
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from modernbert.retrieval.answers import Found
 
 _AT_ONCE = 64
