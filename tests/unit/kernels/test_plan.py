@@ -24,7 +24,7 @@ def test_long_documents_are_alone_in_global_layers_and_together_in_local_ones():
     kinds = [type(stretch) for stretch in plan_for(lengths, None, torch.float32).stretches]
     assert kinds == [Whole, Whole, Whole]
     kinds = [type(stretch) for stretch in plan_for(lengths, 128, torch.float32).stretches]
-    assert kinds == [Whole, Band]
+    assert kinds == [Band, Whole]
 
 
 @pytest.mark.parametrize("window", [None, 128])
@@ -40,7 +40,22 @@ def test_short_documents_of_one_length_are_read_where_they_are(window, number):
 def test_neighbours_of_one_length_are_one_grid_in_global_layers():
     stretches = plan_for((300, 300, 10, 400, 300), None, torch.float32).stretches
     grids = [(s.start, s.number, s.length) for s in stretches if isinstance(s, Whole)]
-    assert grids == [(600, 1, 10), (0, 2, 300), (610, 1, 400), (1010, 1, 300)]
+    assert grids == [(0, 2, 300), (600, 1, 10), (610, 1, 400), (1010, 1, 300)]
+
+
+@pytest.mark.parametrize("window", [2, 8, 128])
+def test_a_document_a_little_longer_than_a_block_is_read_under_a_mask(window):
+    plan = plan_for((80, 80, 600, 70), window, torch.float32)
+    whole, band, other = plan.stretches
+    assert isinstance(whole, Whole)
+    assert isinstance(band, Band)
+    assert isinstance(other, Whole)
+    assert ((whole.number, whole.length), (other.number, other.length)) == ((2, 80), (1, 70))
+    assert plan.place.tolist() == [*range(160), *range(160, 760), *range(800, 870)]
+    seen = (whole.mask == 0)[0, 0]
+    assert seen.sum(1).tolist() == [
+        min(79, place + window // 2) - max(0, place - window // 2) + 1 for place in range(80)
+    ]
 
 
 def test_layers_of_one_batch_share_a_plan():
@@ -55,13 +70,13 @@ def test_no_row_of_a_mask_is_empty():
                 assert (stretch.mask == 0).any(-1).all()
 
 
-@pytest.mark.parametrize(("lengths", "inner"), [((300,), 2), ((300, 65), 3), ((300, 30, 30), 2)])
+@pytest.mark.parametrize(("lengths", "inner"), [((300,), 2), ((300, 260), 6), ((300, 30, 30), 2)])
 def test_only_blocks_among_tokens_in_a_row_are_read_in_place(lengths, inner):
     bands = [s for s in plan_for(lengths, 128, torch.float32).stretches if isinstance(s, Band)]
     assert sum(len(band.inner) for band in bands) == inner
 
 
 def test_documents_between_others_are_moved():
-    _, band = plan_for((300, 10, 300), 128, torch.float32).stretches
+    band, _ = plan_for((300, 10, 300), 128, torch.float32).stretches
     assert isinstance(band, Band)
     assert len(band.inner) == 0

@@ -1,4 +1,4 @@
-"""Attention on a CPU: one fused call for all bands, one for long documents of one length."""
+"""Attention on a CPU: a fused call for all bands, one for documents of one length."""
 
 from typing import Any
 
@@ -76,7 +76,8 @@ def _num_slots(stretch: Whole | Band) -> int:
 
 def _mix(stretch: Whole | Band, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     if isinstance(stretch, Whole):
-        mixed, logsumexp = _forward(*(_grid(x, stretch) for x in (q, k, v)))
+        grids = (_grid(x, stretch) for x in (q, k, v))
+        mixed, logsumexp = _forward(*grids, attn_mask=stretch.mask)
         return mixed.transpose(1, 2).flatten(0, 1), logsumexp
     queries, keys, values = _queries(q, stretch), _keys(k, stretch), _keys(v, stretch)
     mixed, logsumexp = _forward(queries, keys, values, attn_mask=stretch.mask)
@@ -88,7 +89,8 @@ def _unmix(stretch: Whole | Band, given: tuple[Tensor, ...], logsumexp: Tensor) 
     if isinstance(stretch, Whole):
         grad, q, k, v = (_grid(x, stretch) for x in (grad, q, k, v))
         out = out.unflatten(0, (stretch.number, -1)).transpose(1, 2)
-        grads = _backward(*_widened(grad, q, k, v, out), logsumexp, 0.0, False)
+        wide = _widened(grad, q, k, v, out)
+        grads = _backward(*wide, logsumexp, 0.0, False, attn_mask=stretch.mask)
         return tuple(x.transpose(1, 2).flatten(0, 1).to(q.dtype) for x in grads)
     grad, q, k, v = (
         _queries(grad, stretch),

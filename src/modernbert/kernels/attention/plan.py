@@ -15,15 +15,20 @@ _ROW = 64
 """Documents up to here share rows of this many slots; a block of queries in a band is as long."""
 _STEP = 16
 """Reaches are multiples of this, for the sake of vector instructions."""
+_ALONE = 4 / 3
+"""Of the keys that a block of a band reads: up to there a document under a mask of its own takes
+less time, in bfloat16 and further too (lab/LOG.md)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Whole:
-    """Documents of one length in a row, in which every token sees every other."""
+    """Documents of one length in a row, read each as a whole."""
 
     start: int
     number: int
     length: int
+    mask: Float[Tensor, "1 1 length length"] | None = None
+    """0 where a query sees a key, else -inf; None where every token sees every other."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,10 +109,12 @@ def _cut(lengths: tuple[int, ...], window: int | None, dtype: torch.dtype) -> Pl
         laid.append(_whole(starts, lengths, alike[0]))
     elif short:
         laid.append(_rows([(starts[i], lengths[i]) for i in short], dtype))
-    if long and window is not None:
-        laid.append(_band([(starts[i], lengths[i]) for i in long], sight, dtype))
-    elif long:
+    if window is None:
         laid += [_whole(starts, lengths, each) for each in _alike(long, lengths)]
+    else:
+        laid += _local(long, starts, lengths, sight, dtype)
+    # Tokens that are in order already need not be put there.
+    laid.sort(key=lambda each: int(each[1][0]))
     place = torch.empty(sum(lengths), dtype=torch.int64)
     before = 0
     for _, tokens, slots, num_slots in laid:
@@ -132,10 +139,34 @@ def _alike(documents: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
     return groups
 
 
-def _whole(starts: Sequence[int], lengths: Sequence[int], documents: Sequence[int]) -> _Laid:
+def _whole(
+    starts: Sequence[int],
+    lengths: Sequence[int],
+    documents: Sequence[int],
+    mask: Tensor | None = None,
+) -> _Laid:
     start, number, length = starts[documents[0]], len(documents), lengths[documents[0]]
     slots = torch.arange(number * length)
-    return Whole(start, number, length), start + slots, slots, len(slots)
+    seen = None if mask is None else mask[..., :length, :length]
+    return Whole(start, number, length, seen), start + slots, slots, len(slots)
+
+
+def _local(
+    documents: Sequence[int],
+    starts: Sequence[int],
+    lengths: Sequence[int],
+    sight: int,
+    dtype: torch.dtype,
+) -> list[_Laid]:
+    """Lay documents that are longer than their tokens see."""
+    limit = int(_ALONE * (_block(sight) + 2 * _reach(sight)))
+    middle = [index for index in documents if _ROW < lengths[index] <= limit]
+    rest = [(starts[i], lengths[i]) for i in documents if not _ROW < lengths[i] <= limit]
+    longest = max((lengths[index] for index in middle), default=0)
+    distance = torch.arange(longest) - torch.arange(longest)[:, None]
+    mask = torch.zeros(distance.shape, dtype=dtype).masked_fill_(distance.abs() > sight, -torch.inf)
+    laid = [_whole(starts, lengths, each, mask[None, None]) for each in _alike(middle, lengths)]
+    return [*laid, _band(rest, sight, dtype)] if rest else laid
 
 
 def _rows(documents: Sequence[tuple[int, int]], dtype: torch.dtype) -> _Laid:
@@ -155,7 +186,7 @@ def _rows(documents: Sequence[tuple[int, int]], dtype: torch.dtype) -> _Laid:
 def _band(documents: Sequence[tuple[int, int]], sight: int, dtype: torch.dtype) -> _Laid:
     """Lay long documents end to end."""
     at = _starts([length for _, length in documents])
-    block = max(_ROW, -(-sight // _STEP) * _STEP)
+    block = _block(sight)
     num_blocks = -(-sum(length for _, length in documents) // block)
     return _laid(documents, at, num_blocks, (sight, block), dtype)
 
@@ -168,7 +199,7 @@ def _laid(
     dtype: torch.dtype,
 ) -> _Laid:
     sight, block = band
-    reach = -(-sight // _STEP) * _STEP
+    reach = _reach(sight)
     lengths = torch.tensor([length for _, length in documents])
     within = torch.cat([torch.arange(length) for _, length in documents])
     tokens = within + torch.tensor([start for start, _ in documents]).repeat_interleave(lengths)
@@ -183,6 +214,14 @@ def _laid(
     is_row = torch.equal(slots, torch.arange(len(slots))) and torch.equal(tokens, slots + tokens[0])
     first = int(tokens[0]) if is_row else None
     return Band(source, mask, block, reach, first, len(tokens)), tokens, slots, num_slots
+
+
+def _reach(sight: int) -> int:
+    return -(-sight // _STEP) * _STEP
+
+
+def _block(sight: int) -> int:
+    return max(_ROW, _reach(sight))
 
 
 def _mask(
