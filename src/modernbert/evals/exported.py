@@ -15,6 +15,8 @@ from modernbert.infer.pretrained import Pretrained
 
 _FEW = 16
 """Texts below which a proof says little."""
+_FEW_LABELLED = 200
+"""Below, one that becomes wrong is more than a graph may lose of what is measured."""
 _TEXTS = 256
 """Texts of a file that a graph is proven on at most, from all over it."""
 
@@ -55,6 +57,11 @@ def examples_in(path: Path, model: Pretrained, named: Named | None = None) -> Ex
         raise DataError(f"{path} holds no text: give a file with some")
     if len(kept) < _FEW:
         say(f"{path} holds {len(kept)} texts: a proof on so few says little, give {_FEW} or more")
+    if metric is not None and len(found) < _FEW_LABELLED:
+        say(
+            f"{path}: what is measured on {len(found)} texts moves by chance: give "
+            f"{_FEW_LABELLED} or more, or a larger --most-lost"
+        )
     said = "no labels that this model gives" if metric is None else "labels are measured too"
     say(f"{path}: {len(found):,} texts, {len(kept)} of them compared one by one; {said}")
     return Examples(kept, metric)

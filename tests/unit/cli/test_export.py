@@ -91,6 +91,7 @@ def test_every_head_is_measured_on_examples(tmp_path, run, model, kind):
     proof = json.loads(printed)["graphs"]["int8"]["proof"]
     assert proof["metric"] == MEASURED[kind]
     assert "labels are measured too" in said
+    assert "texts moves by chance: give 200 or more, or a larger --most-lost" in said
     assert 0.9 < proof["cosine"] < 1
 
 
