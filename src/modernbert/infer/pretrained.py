@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self, get_args
 
-import torch
 from torch import Tensor, nn
 
 from modernbert.base import files
@@ -94,13 +93,9 @@ class Pretrained(nn.Module):
         return longest if limit is None else min(limit, longest)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
-        # What another runtime or 8 bits hold does not move, or become another format.
+        # What another runtime or 8 bits hold does not move, or become another format: whoever
+        # opens a model for the device at hand has it on the processor then.
         if self.runtime != "torch":
-            if fn(torch.empty(0)).device.type != "cpu":
-                raise ConfigError(
-                    f"runtime {self.runtime} computes on the processor: load the model with "
-                    "runtime torch to move it"
-                )
             return self
         found: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return found

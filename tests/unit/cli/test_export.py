@@ -5,7 +5,6 @@ import json
 import pytest
 
 from modernbert import load
-from modernbert.base.errors import ConfigError
 from modernbert.cli.main import main
 from modernbert.evals.exported import examples_in
 from modernbert.model.config import MASKED_LM, HeadConfig
@@ -115,14 +114,6 @@ def test_numbers_that_are_none_say_how_to_name_them(tmp_path, run, model):
     rows.write_text("".join(json.dumps(row) + "\n" for row in kept))
     status, _, said = run("export", folder, "--out", tmp_path / "out", "--examples", rows)
     assert (status, "or name it with --label" in said) == (2, True), said
-
-
-def test_what_is_rounded_does_not_leave_the_processor(rounded):
-    _, out = rounded(None)
-    opened = load(out, runtime="int8")
-    assert opened.to("cpu").half() is opened
-    with pytest.raises(ConfigError, match="runtime int8 computes on the processor: load the"):
-        opened.to("meta")
 
 
 def test_columns_are_named_where_they_cannot_be_guessed(tmp_path, run, model):
