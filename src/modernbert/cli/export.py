@@ -27,8 +27,8 @@ class ExportOptions:
     int8: bool = False
     """Keep matrices in 8 bits: a quarter of their size."""
     examples: Path | None = None
-    """File of texts that graphs are proven on, .jsonl, .csv, .tsv or .parquet; where rows have
-    labels too, the task is measured. By default this package's own source."""
+    """File of texts that graphs are proven on, as finetune reads it; where rows have labels too,
+    the task is measured. By default this package's own source."""
     text: str = ""
     """Column of the texts of --examples; guessed where it is left out, as the others are."""
     pair: str = ""

@@ -50,7 +50,7 @@ def is_of_words(path: Path) -> bool:
     Raises:
         DataError: a line is in another encoding.
     """
-    if not path.is_file() or not _is_called(path, COLUMN_FILES):
+    if not is_of_lines(path):
         return False
     if not _is_called(path, (".txt", ".tsv")):
         return True
@@ -59,6 +59,11 @@ def is_of_words(path: Path) -> bool:
     names = {*"".join(lines[:1]).strip().lower().split("\t")}
     is_table = _is_called(path, (".tsv",)) and bool(names & {"text", "sentence", *WORDS})
     return not is_table and _are_words(lines)
+
+
+def is_of_lines(path: Path) -> bool:
+    """Return whether a file may have a word a line, by its name."""
+    return path.is_file() and _is_called(path, COLUMN_FILES)
 
 
 def is_plain_text(path: Path) -> bool:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modernbert.base.errors import DataError
+from modernbert.base.errors import ConfigError, DataError
 from modernbert.base.log import say
 from modernbert.data.python_source import functions_of
-from modernbert.data.word_files import is_plain_text
+from modernbert.data.word_files import is_of_lines, is_of_words, is_plain_text
 from modernbert.evals.head_measures import MEASURES, Named, pairs_in
 from modernbert.infer.classify import Text, parts_of
 from modernbert.infer.export.proving import Metric
@@ -45,12 +45,17 @@ def examples_in(path: Path, model: Pretrained, named: Named | None = None) -> Ex
     tokens of the texts it guesses.
 
     Raises:
+        ConfigError: columns are named that this head does not read.
         DataError: the file cannot be read or holds no text, or a row has a label that the model
             does not know.
     """
     head = model.model.head_config
     kind = "none" if head is None or model.sentence.config.is_sparse else head.kind
     has_labels = kind == "masked_lm" or not is_plain_text(path)
+    if kind == "tokens" and is_of_lines(path):
+        has_labels = is_of_words(path)
+    if kind != "choice" and named is not None and named.choices:
+        raise ConfigError("--choices is for models that choose among options: leave it out")
     found, metric = (MEASURES[kind] if has_labels else pairs_in)(path, model, named or Named())
     kept = _spread(found)
     if not kept:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modernbert.base.errors import DataError
+from modernbert.base.errors import ConfigError, DataError
 from modernbert.data.choice_columns import ChoiceColumns, guess_choices
 from modernbert.data.choices import pairs_of, question_in, spelling_of
 from modernbert.data.columns import Columns, guess
@@ -19,9 +19,9 @@ from modernbert.data.examples import first_rows, said_in, texts_in
 from modernbert.data.labels import LabelSet
 from modernbert.data.questions import read_questions
 from modernbert.data.table import open_table
-from modernbert.data.tagged import Tagged, in_one_scheme, read_tagged
+from modernbert.data.tagged import Tagged, in_one_scheme, read_tagged, word_file
 from modernbert.data.tags import is_chunked
-from modernbert.data.word_files import is_plain_text, text_file
+from modernbert.data.word_files import is_of_words, is_plain_text, text_file
 from modernbert.evals.similarity import read_pairs
 from modernbert.infer.answer import answer
 from modernbert.infer.choose import choice_scores
@@ -69,6 +69,8 @@ _BATCH_TOKENS = 1024
 
 def pairs_in(path: Path, model: Pretrained, named: Named) -> Found:
     """Read texts; pairs with a number each are measured by their order."""
+    if is_of_words(path):
+        return [" ".join(row.values["tokens"]) for row in word_file(path)], None
     if is_plain_text(path):
         return [str(row.values["text"]) for row in text_file(path)], None
     table = open_table(path, "test")
@@ -76,6 +78,8 @@ def pairs_in(path: Path, model: Pretrained, named: Named) -> Found:
     columns = guess(named.columns, rows, str(path))
     texts = [text for row in table for text in texts_in(row, columns)]
     has_pairs = len(columns.label) == 1 and len(columns.texts) == 2
+    if named.label and not has_pairs:
+        raise ConfigError("--label says how alike two texts are: name both, by --text and --pair")
     if not has_pairs or model.sentence.config.is_per_token:
         return texts, None
     ones, others, numbers = read_pairs(path, columns)
@@ -108,7 +112,12 @@ def _labelled(path: Path, model: Pretrained, named: Named) -> Found:
     return texts, measure
 
 
-def _tagged(path: Path, model: Pretrained, _: Named) -> Found:
+def _tagged(path: Path, model: Pretrained, named: Named) -> Found:
+    if named != Named():
+        raise ConfigError(
+            "columns of tags have names of their own, tokens and tags or text and spans: leave "
+            "--text, --pair, --label and --choices out"
+        )
     given = in_one_scheme(list(read_tagged(path, "test")))
     head = model.model.head_config
     assert head is not None, "a model that tags has a head"

@@ -76,7 +76,7 @@ def vectors_of_tokens(
         elif isinstance(model, ExportedModel):
             raise ConfigError(
                 "this model fills queries up with tokens that nobody reads, which a graph cannot: "
-                "leave --runtime out"
+                "take the model that it was exported from, without --runtime"
             )
         else:
             x = encode_to(model.encoder, batch, _first(counts, batch))

@@ -70,7 +70,15 @@ class Pretrained(nn.Module):
 
     @property
     def encoder(self) -> Encoder:
-        """The encoder: `encoder(batch)` gives x [T D]."""
+        """The encoder: `encoder(batch)` gives x [T D].
+
+        Raises:
+            ConfigError: a graph runs the model, and has no part that could be called alone.
+        """
+        if self.graph is not None:
+            raise ConfigError(
+                "a graph has no encoder of its own: call the model, or load it without a runtime"
+            )
         return self.model.encoder
 
     @property

@@ -116,6 +116,32 @@ def test_numbers_that_are_none_say_how_to_name_them(tmp_path, run, model):
     assert (status, "or name it with --label" in said) == (2, True), said
 
 
+def test_columns_that_a_head_does_not_read_are_refused(tmp_path, run, model):
+    for kind, given, words in (
+        ("tokens", ("--text", "tokens"), "columns of tags have names of their own"),
+        ("none", ("--choices", "score"), "--choices is for models that choose among"),
+        ("none", ("--text", "sentence1", "--label", "score"), "name both, by --text and"),
+    ):
+        made(HEADS[kind]).save(tmp_path / kind)
+        rows = rows_file(tmp_path / f"{kind}.jsonl", kind)
+        asked = ("export", tmp_path / kind, "--out", tmp_path / "out", "--examples", rows)
+        status, _, said = run(*asked, *given)
+        assert (status, words in said) == (2, True), said
+
+
+def test_lines_are_words_with_tags_or_texts(tmp_path):
+    made(HEADS["tokens"]).save(tmp_path / "tags")
+    made(None).save(tmp_path / "vectors")
+    words, texts = tmp_path / "words.conll", tmp_path / "texts.tsv"
+    words.write_text("the\tO\nbatch\tB-X\n\nits\tO\ntokens\tI-X\n")
+    texts.write_text("text\tlabel\n" + "the packed batch\ta\n" * 3)
+    tags, vectors = load(tmp_path / "tags"), load(tmp_path / "vectors")
+    found = [examples_in(*each) for each in ((words, tags), (words, vectors), (texts, tags))]
+    assert [given.metric is None for given in found] == [False, True, True]
+    assert list(found[0].texts) == list(found[1].texts) == ["the batch", "its tokens"]
+    assert list(found[2].texts) == ["the packed batch"] * 3
+
+
 def test_columns_are_named_where_they_cannot_be_guessed(tmp_path, run, model):
     folder, out = model(HEADS["sequence"]), tmp_path / "out"
     rows = tmp_path / "rows.jsonl"
