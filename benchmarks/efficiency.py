@@ -138,7 +138,8 @@ def _columns(found: Sequence[tuple[Row, str]]) -> list[str]:
 
 def _documents(row: Row) -> str:
     kind = f"{row['length']} tokens" if row["case"] == "fixed" else row["case"]
-    return f"{row['documents']} of {row['texts'] or kind}"
+    order = ", as drawn" if row["order"] == "drawn" else ""
+    return f"{row['documents']} of {row['texts'] or kind}{order}"
 
 
 def _ran(row: Row, model: str, names: Sequence[str]) -> tuple[str, ...]:

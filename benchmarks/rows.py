@@ -15,9 +15,19 @@ _SAME = (
 
 
 def rows_of(path: Path) -> list[Row]:
-    """Read the measured rows; a file that is absent has none."""
+    """Read the measured rows; a file that is absent has none.
+
+    Raises:
+        ValueError: a line is no row.
+    """
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return [json.loads(line) for line in lines if line.strip()]
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows += [json.loads(line)] if line.strip() else []
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number} is no row: take it out ({error})") from error
+    return rows
 
 
 def latest(rows: Sequence[Row]) -> list[Row]:

@@ -81,6 +81,12 @@ def test_nothing_measured_gives_no_number(tmp_path):
         assert training_table(rows_of(path)).startswith("No row was measured yet.")
 
 
+def test_a_line_that_is_no_row_is_named(tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{}\n{"torn\n')
+    with pytest.raises(ValueError, match=r"rows\.jsonl, line 2 is no row: take it out"):
+        rows_of(tmp_path / "rows.jsonl")
+
+
 def test_rows_of_accelerated_models_become_lines():
     row = ROW | {
         "weights": 2_655_360,

@@ -94,13 +94,16 @@ def filled_folder(path: Path) -> Iterator[Path]:
 
 
 def append(path: Path, text: str) -> None:
-    """Write text at the end of a file.
+    """Write lines at the end of a file; a line there that has no end gets one first.
 
     Raises:
         MachineError: the disk is full, and the file may end with a part of the text.
     """
-    with explained(path), path.open("a", encoding="utf-8") as file:
-        file.write(text)
+    with explained(path), path.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            text = text if file.read() == b"\n" else f"\n{text}"
+        file.write(text.encode())
 
 
 def make_folder(path: Path) -> None:

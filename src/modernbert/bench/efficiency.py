@@ -68,6 +68,7 @@ def measure(case: EfficiencyCase, texts: Path | None = None, tokenizer: Path | N
 def curve(case: EfficiencyCase, lengths: Sequence[int]) -> Iterator[Row]:
     """Measure documents of one length after the other, and yield a row for each."""
     for length in lengths:
+        say(f"documents of {length} tokens")
         yield measure(dataclasses.replace(case, case="fixed", length=length))
 
 

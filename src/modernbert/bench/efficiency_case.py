@@ -65,7 +65,8 @@ class EfficiencyCase:
         if (self.case == "fixed") != (self.length > 0) or self.length < 0 or self.longest < 1:
             raise ConfigError(
                 f"case is {self.case}, length {self.length} and longest {self.longest}: the case "
-                "fixed has a length of 1 or more, no other has one, and longest is 1 or more"
+                "fixed has a length of 1 or more (or several, by --lengths alone), no other has "
+                "one, and longest is 1 or more"
             )
         if self.precision == "int8" and self.device == "cuda":
             raise ConfigError("precision is int8 and device cuda: 8 bits are multiplied on a CPU")

@@ -68,18 +68,29 @@ def measure_largest(name: str, folder: Path, work: Work, case: EfficiencyCase) -
         limit = RLIM_INFINITY if work.device == "cuda" else limit_bytes
         with Worker(make, torch.get_num_threads(), limit) as worker:
             found = worker.ask("once", max(0.0, end - time.monotonic()))
-        if isinstance(found, Failure):
+        if isinstance(found, Failure) and time.monotonic() < end:
             reasons.append(found.reason)
         return not isinstance(found, Failure)
 
     found = largest(fits, case.largest_batch_limit, lambda: time.monotonic() >= end)
     if found.stopped_by == "memory" and not all(map(_OF_MEMORY.search, reasons)):
         found = replace(found, stopped_by="failure")
-    say(f"{name}: {found.documents} documents of {length} in a batch, up to {found.stopped_by}")
+    say(f"{name}: {_said(found)} documents of {length} in a batch; stopped by {found.stopped_by}")
     return {
         **asdict(found),
         "reason": reasons[-1] if reasons else None,
     }
+
+
+def _said(found: Largest) -> str:
+    """Say how many fit, as far as it is known."""
+    if found.stopped_by in ("memory", "failure"):
+        return str(found.documents)
+    return (
+        f"{found.documents} to {found.too_many - 1}"
+        if found.too_many
+        else (f"{found.documents} or more")
+    )
 
 
 def memory_of(case: EfficiencyCase, work: Work) -> int:

@@ -32,8 +32,8 @@ def members(case: EfficiencyCase, work: Work) -> dict[str, tuple[str, ...] | str
     beside = dict.fromkeys(SHAPES[model].beside for model in case.models)
     names = dict.fromkeys([*beside, *case.models])
     found = {model: _runtimes(model, case, work, known) for model in names}
-    if all(isinstance(told, str) for told in found.values()):
-        reasons = "; ".join(f"{model}: {told}" for model, told in found.items())
+    if all(isinstance(found[model], str) for model in case.models):
+        reasons = "; ".join(f"{model}: {found[model]}" for model in case.models)
         raise ConfigError(f"no model can encode these documents: {reasons}")
     return found
 

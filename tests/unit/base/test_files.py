@@ -229,3 +229,10 @@ def test_promised_rows_may_be_removed_by_another(tmp_path):
     with pytest.raises(ValueError, match="the work failed"):
         work()
     assert not path.parent.exists()
+
+
+@pytest.mark.parametrize("before", ["", "one\n", "one"])
+def test_a_line_never_goes_on_with_another(tmp_path, before):
+    (tmp_path / "rows").write_text(before)
+    files.append(tmp_path / "rows", "two\n")
+    assert (tmp_path / "rows").read_text().split() == [*before.split(), "two"]

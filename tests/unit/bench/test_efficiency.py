@@ -357,6 +357,8 @@ def test_what_reads_too_little_is_left_out():
     found = members_of(models=("bert-base", "gte-base"), case="long-fixed")
     assert found["bert-base"] == "it reads 512 tokens, the longest document has 8192"
     assert "transformers" in found["gte-base"]
+    with pytest.raises(ConfigError, match="no model can encode these documents: bert-base: it"):
+        members_of(models=("bert-base",), case="long-fixed")
 
 
 def test_the_largest_batch_is_one_of_equal_documents():

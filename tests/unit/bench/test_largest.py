@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from modernbert.bench import largest as module
@@ -65,3 +67,25 @@ def test_what_had_no_time_left_says_nothing_of_memory():
     late = iter([False, True])
     found = largest(lambda number: number <= 4, 100, lambda: next(late))
     assert found == Largest(4, "time", 8)
+
+
+def test_what_ran_out_of_time_is_no_reason(monkeypatch, tmp_path, capsys):
+    class Late:
+        def __init__(self, *_):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def ask(self, _, seconds):
+            time.sleep(seconds)
+            return Failure("no answer within 0 s")
+
+    monkeypatch.setattr(module, "Worker", Late)
+    case = EfficiencyCase(largest_batch_gib=1, largest_batch_minutes=1e-4)
+    found = measure_largest("modernbert", tmp_path, Work(((512,),), "float32", "cpu"), case)
+    assert found == {"documents": 0, "stopped_by": "time", "too_many": None, "reason": None}
+    assert "0 or more documents of 512 in a batch; stopped by time" in capsys.readouterr().err
