@@ -17,6 +17,7 @@ from modernbert.infer.export.export import Asked, export_model
 from modernbert.infer.export.graph import Graph
 from modernbert.infer.export.record import PLACES, Export, read_export
 from modernbert.infer.export.running import ExportedModel
+from modernbert.infer.export.writing import write_onnx
 from modernbert.model.config import MASKED_LM, HeadConfig
 from tests.architecture.source import ROOT
 from tests.nets import config_of, documents_of, lively
@@ -93,6 +94,21 @@ def exported(tmp_path_factory):
         return done[key]
 
     return of
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["none", "choice"])
+def test_sizes_of_a_graph_have_names(name, tmp_path):
+    needs("onnx")
+    import onnxruntime
+
+    write_onnx(made(HEADS[name], num_layers=2).model, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    rows = ["batch_size", "num_choices"] if name == "choice" else ["batch_size"]
+    for given in session.get_inputs():
+        assert given.shape == [*rows, "sequence_length"]
+    (told,) = session.get_outputs()
+    assert told.shape == (rows if name == "choice" else ["batch_size", "sequence_length", 32])
 
 
 @pytest.mark.slow

@@ -17,6 +17,8 @@ from modernbert.infer.export.running import INPUTS
 from modernbert.model.config import HeadConfig
 from modernbert.model.model import Model
 
+_AXES = ("batch_size", "num_choices", "sequence_length")
+"""What sizes are called in a graph; only multiple choice has the one in the middle."""
 _LARGEST = 1_800_000_000
 """Bytes of weights that fit into one file: protobuf ends at 2 GiB."""
 _EXAMPLE = (2, 40)
@@ -38,7 +40,8 @@ def write_onnx(model: Model, path: Path, *, is_for_int8: bool = False) -> None:
     head = model.head_config
     shape = (1, *_EXAMPLE) if head is not None and head.kind == "choice" else _EXAMPLE
     ids = torch.ones(shape, dtype=torch.int64)
-    any_size = dict.fromkeys(range(len(shape)), torch.export.Dim.DYNAMIC)
+    names = _AXES if len(shape) == len(_AXES) else (_AXES[0], _AXES[-1])
+    any_size = dict(enumerate(names))
     size = sum(weight.numel() * weight.itemsize for weight in model.parameters())
     with _silent(), _needing("onnxscript"):
         torch.onnx.export(
