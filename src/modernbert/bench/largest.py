@@ -86,11 +86,9 @@ def _said(found: Largest) -> str:
     """Say how many fit, as far as it is known."""
     if found.stopped_by in ("memory", "failure"):
         return str(found.documents)
-    return (
-        f"{found.documents} to {found.too_many - 1}"
-        if found.too_many
-        else (f"{found.documents} or more")
-    )
+    if found.too_many is None:
+        return f"{found.documents} or more"
+    return f"{found.documents} to {found.too_many - 1}"
 
 
 def memory_of(case: EfficiencyCase, work: Work) -> int:

@@ -52,7 +52,7 @@ def is_of_words(path: Path) -> bool:
     """
     if not is_of_lines(path):
         return False
-    if not _is_called(path, (".txt", ".tsv")):
+    if is_called_words(path):
         return True
     with Unpacked(path) as file:
         lines = list(islice(text_lines(file, path), _LOOKED_AT))
@@ -64,6 +64,11 @@ def is_of_words(path: Path) -> bool:
 def is_of_lines(path: Path) -> bool:
     """Return whether a file may have a word a line, by its name."""
     return path.is_file() and _is_called(path, COLUMN_FILES)
+
+
+def is_called_words(path: Path) -> bool:
+    """Return whether a file has a word a line and is nothing else, by its name alone."""
+    return is_of_lines(path) and not _is_called(path, (".txt", ".tsv"))
 
 
 def is_plain_text(path: Path) -> bool:

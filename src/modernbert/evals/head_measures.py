@@ -21,7 +21,7 @@ from modernbert.data.questions import read_questions
 from modernbert.data.table import open_table
 from modernbert.data.tagged import Tagged, in_one_scheme, read_tagged, word_file
 from modernbert.data.tags import is_chunked
-from modernbert.data.word_files import is_of_words, is_plain_text, text_file
+from modernbert.data.word_files import is_called_words, is_plain_text, text_file
 from modernbert.evals.similarity import read_pairs
 from modernbert.infer.answer import answer
 from modernbert.infer.choose import choice_scores
@@ -69,7 +69,7 @@ _BATCH_TOKENS = 1024
 
 def pairs_in(path: Path, model: Pretrained, named: Named) -> Found:
     """Read texts; pairs with a number each are measured by their order."""
-    if is_of_words(path):
+    if is_called_words(path):
         return [" ".join(row.values["tokens"]) for row in word_file(path)], None
     if is_plain_text(path):
         return [str(row.values["text"]) for row in text_file(path)], None
@@ -97,10 +97,9 @@ def _labelled(path: Path, model: Pretrained, named: Named) -> Found:
     rows = [row.values for row in first_rows(table)]
     columns = guess(named.columns, rows, str(path))
     pairs = [texts_in(row, columns) for row in table]
-    texts = [pair if len(pair) > 1 else pair[0] for pair in pairs]
     head = model.model.head_config
     if not columns.label or head is None:
-        return texts, None
+        return pairs, None
     names = table.class_names.get(columns.label[0], ()) if len(columns.label) == 1 else ()
     labels = LabelSet(head.problem, head.labels, names)
     targets = targets_of(labels, [said_in(row, columns) for row in table])
@@ -109,7 +108,7 @@ def _labelled(path: Path, model: Pretrained, named: Named) -> Found:
         scores = label_scores(model, pairs)
         return LABELS[labels.problem][0], quality(labels, scores, targets)[0]
 
-    return texts, measure
+    return pairs, measure
 
 
 def _tagged(path: Path, model: Pretrained, named: Named) -> Found:

@@ -50,20 +50,16 @@ def encode(encoder: Encoder, batch: PackedBatch) -> Float[Tensor, "T D"]:
     """
     # Looking at every module takes longer than a layer of a few short documents.
     is_large = len(batch.ids) >= 2 * SHARE_TOKENS and len(batch.layout.cu_seqlens) > 2
-    if not is_large or not _is_shareable(encoder, batch):
-        return _at_once(encoder, batch)
-    dealt = shares(encoder.config, batch.layout.lengths(), torch.get_num_threads())
-    if len(dealt) == 1:
-        return _at_once(encoder, batch)
+    dealt: list[list[int]] = []
+    if is_large and _is_shareable(encoder, batch):
+        dealt = shares(encoder.config, batch.layout.lengths(), torch.get_num_threads())
+    if len(dealt) < 2:
+        whole: Tensor = encoder(batch)
+        return whole
     parts = [gather(batch, share) for share in dealt]
     encoded = side_by_side(encoder, parts)
     rows = [split(x, part.layout) for x, part in zip(encoded, parts, strict=True)]
     return restore(dealt, rows)
-
-
-def _at_once(encoder: Encoder, batch: PackedBatch) -> Float[Tensor, "T D"]:
-    found: Tensor = encoder(batch)
-    return found
 
 
 def shares(config: EncoderConfig, lengths: Sequence[int], threads: int) -> list[list[int]]:

@@ -102,7 +102,7 @@ def test_what_a_head_reads_is_compared_whole(tmp_path, model, kind, number):
     pairs = {
         "choice": [(row.get("question"), each) for each in row.get("choices", ())],
         "spans": [(row.get("question"), row.get("context"))],
-        "sequence": [row.get("text")],
+        "sequence": [(row.get("text"),)],
     }
     assert len(given.texts) == number
     assert set(given.texts) == set(pairs[kind])
@@ -140,6 +140,9 @@ def test_lines_are_words_with_tags_or_texts(tmp_path):
     assert [given.metric is None for given in found] == [False, True, True]
     assert list(found[0].texts) == list(found[1].texts) == ["the batch", "its tokens"]
     assert list(found[2].texts) == ["the packed batch"] * 3
+    lines = tmp_path / "queries.txt"
+    lines.write_text("batch\ntokens\n")
+    assert list(examples_in(lines, vectors).texts) == ["batch", "tokens"]
 
 
 def test_columns_are_named_where_they_cannot_be_guessed(tmp_path, run, model):

@@ -161,7 +161,7 @@ def _local(
     """Lay documents that are longer than their tokens see."""
     limit = int(_ALONE * (_block(sight) + 2 * _reach(sight)))
     middle = [index for index in documents if _ROW < lengths[index] <= limit]
-    rest = [(starts[i], lengths[i]) for i in documents if not _ROW < lengths[i] <= limit]
+    rest = [(starts[i], lengths[i]) for i in sorted({*documents} - {*middle})]
     longest = max((lengths[index] for index in middle), default=0)
     distance = torch.arange(longest) - torch.arange(longest)[:, None]
     mask = torch.zeros(distance.shape, dtype=dtype).masked_fill_(distance.abs() > sight, -torch.inf)
