@@ -12,7 +12,7 @@ from modernbert.base.errors import CheckpointError, ConfigError, MachineError
 from modernbert.batch import Layout, PackedBatch, pack
 from modernbert.evals.exported import own_texts
 from modernbert.infer.export import export as export_module
-from modernbert.infer.export import proving
+from modernbert.infer.export import proving, writing
 from modernbert.infer.export.export import Asked, export_model
 from modernbert.infer.export.graph import Graph
 from modernbert.infer.export.record import PLACES, Export, read_export
@@ -326,6 +326,28 @@ def test_eight_bits_that_break_their_bound_are_not_kept(tmp_path):
     wider = modernbert.load(other)
     with pytest.raises(ConfigError, match="holds an export of another model"):
         export_model(str(other), wider, TEXTS, asked, out)
+
+
+@pytest.mark.slow
+def test_weights_too_large_for_one_file_lie_beside_the_graph(tmp_path, monkeypatch):
+    needs("onnx", "openvino")
+    monkeypatch.setattr(writing, "_LARGEST", 1000)
+    source, out = tmp_path / "source", tmp_path / "out"
+    model = made(None, num_layers=2)
+    model.save(source)
+    asked = Asked(forms=("onnx", "onnx-int8", "openvino"), least_cosine=0.9)
+    export_model(str(source), modernbert.load(source), own_texts().texts, asked, out)
+    found = read_export(out).graphs
+    beside = out / "onnx/model.onnx_data"
+    assert [*found["onnx"].files] == ["onnx/model.onnx", "onnx/model.onnx_data"]
+    assert beside.stat().st_size > 10 * (out / "onnx/model.onnx").stat().st_size / 11
+    assert [*found["onnx-int8"].files] == ["onnx/model_quantized.onnx"]
+    for runtime in ("onnx", "openvino"):
+        vectors = modernbert.load(out, runtime=runtime).embed(TEXTS[1:3])
+        np.testing.assert_allclose(vectors, model.embed(TEXTS[1:3]), atol=1e-5)
+    beside.write_bytes(beside.read_bytes()[:-1] + b"\1")
+    with pytest.raises(CheckpointError, match="onnx_data is not what was exported: copy it again"):
+        modernbert.load(out, runtime="onnx")
 
 
 @pytest.mark.slow

@@ -42,8 +42,12 @@ def hushed() -> Iterator[None]:
 
 
 @contextmanager
-def meter(title: str, total: float) -> Iterator[Meter]:
-    """Show how far a job is: a bar on a terminal, a plain line every five seconds elsewhere."""
+def meter(title: str, total: float, *, is_still: bool = False) -> Iterator[Meter]:
+    """Show how far a job is: a bar on a terminal, a plain line every five seconds elsewhere.
+
+    A bar that is still is drawn when it is told something and at no other time: what is measured
+    meanwhile has the processor to itself.
+    """
     if not console.is_terminal:
         yield _Lines(title, total)
         return
@@ -53,7 +57,8 @@ def meter(title: str, total: float) -> Iterator[Meter]:
         TextColumn("{task.percentage:3.0f}%"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    bar = Progress(*columns, console=console, transient=True, auto_refresh=not is_still)
+    with bar as progress:
         yield _Bar(progress, title, total)
 
 
@@ -63,7 +68,9 @@ class _Bar:
         self._task = progress.add_task(title, total=total)
 
     def at(self, done: float, note: str = "") -> None:
-        self._progress.update(self._task, completed=done, description=note or self._title)
+        said = note or self._title
+        still = not self._progress.live.auto_refresh
+        self._progress.update(self._task, completed=done, description=said, refresh=still)
 
 
 class _Lines:

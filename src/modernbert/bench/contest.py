@@ -21,7 +21,7 @@ from modernbert.base.log import say
 from modernbert.base.machine import available_bytes
 from modernbert.bench.efficiency_case import Work
 from modernbert.bench.encoding import Rows, answers
-from modernbert.bench.measure import Seconds, interleaved, ratio
+from modernbert.bench.measure import Seconds, interleaved, ratio, told
 from modernbert.bench.runtimes import OURS, RUNTIMES, is_installed
 from modernbert.bench.shapes import SHAPES
 from modernbert.bench.sides import agreement, timed
@@ -32,6 +32,8 @@ AGREEMENT = {"float32": 2e-3, "bfloat16": 0.1, "int8": 0.3}
 """How far vectors may lie apart, as a share of their length. Of layers that matter (folders.py) a
 wrong mask, window or angle moves them by .4 and more, numbers in bfloat16 by .03, 8 bits by .08."""
 _SPARE_BYTES = 1 << 30
+_WIDE = 0.25
+"""Share of a median that its quartiles lie apart, beyond which a ratio says little."""
 
 Row = dict[str, Any]
 
@@ -67,19 +69,18 @@ def compared(
     Raises:
         MachineError: this package itself could not encode the case.
     """
-    entries = []
-    for model in folders:
-        first: Rows | None = None
-        for name in found[model]:
-            entry = Entry(model, name)
-            entries.append(entry)
-            rows = _started(entry, folders[model], work, stack)
-            if rows is None:
-                continue
-            if first is not None and not RUNTIMES[name].is_yardstick:
-                entry.facts = likeness(rows, first, AGREEMENT[work.precision])
-                _tell(entry)
-            first = rows if first is None else first
+    entries = [Entry(model, name) for model in folders for name in found[model]]
+    firsts: dict[str, Rows] = {}
+    named = {entry.name: entry for entry in entries}
+    for name in told("comparing", named):
+        entry = named[name]
+        rows = _started(entry, folders[entry.model], work, stack)
+        if rows is None:
+            continue
+        first = firsts.setdefault(entry.model, rows)
+        if rows is not first and not RUNTIMES[entry.runtime].is_yardstick:
+            entry.facts = likeness(rows, first, AGREEMENT[work.precision])
+            _tell(entry)
     return entries
 
 
@@ -98,7 +99,8 @@ def likeness(theirs: Rows, ours: Rows, limit: float) -> Row:
 def _started(entry: Entry, folder: Path, work: Work, stack: ExitStack) -> Rows | None:
     """Start a runtime and return its vectors; None where it has none, and facts say why."""
     if not is_installed(entry.runtime):
-        entry.facts = {"failed": "not installed"}
+        package = RUNTIMES[entry.runtime].package.replace("_", "-")
+        entry.facts = {"failed": f"not installed: pip install {package}"}
     elif not entry.is_reference and (lacking := _lacking(folder, work)):
         entry.facts = {"failed": lacking}
     else:
@@ -142,6 +144,12 @@ def timed_all(entries: Sequence[Entry], work: Work, rounds: int) -> None:
         entry = able[name]
         entry.facts |= _speed(seconds, entry, work) | _asked(entry)
         say(_line(entry))
+    uneven = [name for name in seconds if _spread(able[name]) > _WIDE]
+    if uneven:
+        say(
+            f"rounds of {'; '.join(uneven)} lie {_WIDE:.0%} apart and more: measure anew with "
+            "nothing else running, or give more --rounds"
+        )
 
 
 def _once(entry: Entry) -> float | None:
@@ -164,6 +172,12 @@ def _speed(seconds: Seconds, entry: Entry, work: Work) -> Row:
         "ours_is_faster": round(found.middle, 3),
         "quartiles": [round(found.low, 3), round(found.high, 3)],
     }
+
+
+def _spread(entry: Entry) -> float:
+    """Return how far the quartiles of a ratio lie apart, as a share of its median."""
+    low, high = entry.facts["quartiles"]
+    return float((high - low) / entry.facts["ours_is_faster"])
 
 
 def _asked(entry: Entry) -> Row:

@@ -37,21 +37,18 @@ def measure(case: EfficiencyCase, texts: Path | None = None, tokenizer: Path | N
 
     Raises:
         ConfigError: a model or runtime is unknown, there are too few texts, or the largest batch
-            is asked for and documents differ in length.
+            is asked for and documents differ in length or there is less memory.
         DataError: there is no tokenizer.
         MachineError: the device is not there, or this package itself could not run the case.
     """
-    if case.largest_batch and case.document_length is None:
-        raise ConfigError(
-            f"documents of {case.case} differ in length: the largest batch is searched with "
-            "--case short-fixed, long-fixed or fixed"
-        )
-    asked = "cpu" if case.precision == "int8" and case.device == "auto" else case.device
-    device: DeviceName = "cuda" if choose_device(asked).type == "cuda" else "cpu"
-    work = work_of(case, device, _text_lengths(case, device, texts, tokenizer))
+    work = _work(case, texts, tokenizer)
     found = members(case, work)
+    say(
+        f"{len(work.lengths)} documents, {sum(work.lengths)} tokens, {case.rounds} rounds after "
+        "one that warms up; the row is written when all are done"
+    )
     with ExitStack() as stack:
-        place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modernbert-bench-")))
         folders, models = _made(found, place)
         with ExitStack() as workers:
             entries = compared(found, folders, work, workers)
@@ -66,10 +63,31 @@ def measure(case: EfficiencyCase, texts: Path | None = None, tokenizer: Path | N
 
 
 def curve(case: EfficiencyCase, lengths: Sequence[int]) -> Iterator[Row]:
-    """Measure documents of one length after the other, and yield a row for each."""
-    for length in lengths:
-        say(f"documents of {length} tokens")
-        yield measure(dataclasses.replace(case, case="fixed", length=length))
+    """Measure documents of one length after the other, and yield a row for each.
+
+    Raises:
+        ConfigError: no model reads documents of one of these lengths.
+    """
+    cases = [dataclasses.replace(case, case="fixed", length=length) for length in lengths]
+    for each in cases:
+        members(each, _work(each, None, None))
+    for each in cases:
+        say(f"documents of {each.length} tokens")
+        yield measure(each)
+
+
+def _work(case: EfficiencyCase, texts: Path | None, tokenizer: Path | None) -> Work:
+    """Draw the documents, once all that is asked for is known to be possible."""
+    if case.largest_batch and case.document_length is None:
+        raise ConfigError(
+            f"documents of {case.case} differ in length: the largest batch is searched with "
+            "--case short-fixed, long-fixed or fixed"
+        )
+    asked = "cpu" if case.precision == "int8" and case.device == "auto" else case.device
+    device: DeviceName = "cuda" if choose_device(asked).type == "cuda" else "cpu"
+    work = work_of(case, device, _text_lengths(case, device, texts, tokenizer))
+    memory_of(case, work)
+    return work
 
 
 def _text_lengths(

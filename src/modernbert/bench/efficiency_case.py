@@ -1,7 +1,7 @@
 """Which models encode which documents by which runtimes, and how often; free of torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from modernbert.base.errors import ConfigError
@@ -16,6 +16,7 @@ _MORE_ON_CUDA = 64
 _FIXED_TOKENS = 8192
 """That documents of one length have together, so that rows by length can be compared."""
 _TEXTS = 32
+_OF_SEARCH = ("largest_batch_limit", "largest_batch_minutes", "largest_batch_gib")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,9 @@ class EfficiencyCase:
             )
         if self.precision == "int8" and self.device == "cuda":
             raise ConfigError("precision is int8 and device cuda: 8 bits are multiplied on a CPU")
+        self._check_search()
+
+    def _check_search(self) -> None:
         is_sound = self.largest_batch_minutes > 0 and self.largest_batch_gib >= 0  # NaN is not
         if self.largest_batch_limit <= 0 or not is_sound:
             raise ConfigError(
@@ -77,6 +81,13 @@ class EfficiencyCase:
                 f"{self.largest_batch_minutes} and largest_batch_gib {self.largest_batch_gib}: "
                 "give limit and minutes above 0, and no negative memory"
             )
+        usual = {each.name: each.default for each in fields(self)}
+        for name in _OF_SEARCH:
+            if not self.largest_batch and getattr(self, name) != usual[name]:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}, and no largest batch is searched: give "
+                    "--largest-batch too"
+                )
 
     @property
     def document_length(self) -> int | None:

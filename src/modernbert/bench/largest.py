@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 import torch
 
-from modernbert.base.log import say
+from modernbert.base.errors import ConfigError
+from modernbert.base.log import Meter, meter, say
+from modernbert.base.machine import memory_bytes
 from modernbert.bench.efficiency_case import EfficiencyCase, Work
 from modernbert.bench.encoding import answers
 from modernbert.bench.worker import Answers, Failure, Worker, memory_limit
@@ -59,10 +61,12 @@ def largest(fits: Callable[[int], bool], limit: int, is_late: Callable[[], bool]
 def measure_largest(name: str, folder: Path, work: Work, case: EfficiencyCase) -> dict[str, Any]:
     """Search the largest batch of a runtime, every try in a process of its own."""
     length, limit_bytes = work.lengths[0], memory_of(case, work)
-    end = time.monotonic() + 60 * case.largest_batch_minutes
+    allowed = 60 * case.largest_batch_minutes
+    end = time.monotonic() + allowed
     reasons: list[str] = []
 
-    def fits(documents: int) -> bool:
+    def fits(told: Meter, documents: int) -> bool:
+        told.at(allowed - max(0.0, end - time.monotonic()), f"{name}, {documents} documents")
         given = Work(((length,) * documents,), work.precision, work.device)
         make = partial(_answers, name, folder, given, limit_bytes)
         limit = RLIM_INFINITY if work.device == "cuda" else limit_bytes
@@ -72,14 +76,18 @@ def measure_largest(name: str, folder: Path, work: Work, case: EfficiencyCase) -
             reasons.append(found.reason)
         return not isinstance(found, Failure)
 
-    found = largest(fits, case.largest_batch_limit, lambda: time.monotonic() >= end)
+    with meter("the largest batch", allowed) as told:
+        fit, is_late = partial(fits, told), lambda: time.monotonic() >= end
+        found = largest(fit, case.largest_batch_limit, is_late)
     if found.stopped_by == "memory" and not all(map(_OF_MEMORY.search, reasons)):
         found = replace(found, stopped_by="failure")
-    say(f"{name}: {_said(found)} documents of {length} in a batch; stopped by {found.stopped_by}")
-    return {
-        **asdict(found),
-        "reason": reasons[-1] if reasons else None,
-    }
+    reason = reasons[-1] if reasons else None
+    why = f": {reason}" if reason and not found.documents else ""
+    say(
+        f"{name}: {_said(found)} documents of {length} in a batch; stopped by "
+        f"{found.stopped_by}{why}"
+    )
+    return {**asdict(found), "reason": reason}
 
 
 def _said(found: Largest) -> str:
@@ -92,11 +100,20 @@ def _said(found: Largest) -> str:
 
 
 def memory_of(case: EfficiencyCase, work: Work) -> int:
-    """Return the bytes that a process may take in this search."""
+    """Return the bytes that a process may take in this search.
+
+    Raises:
+        ConfigError: more is asked for than there is.
+    """
     asked = int(case.largest_batch_gib * 2**30)
-    if work.device == "cuda":
-        return asked or torch.cuda.get_device_properties(0).total_memory
-    return asked or memory_limit()
+    is_cuda = work.device == "cuda"
+    whole = torch.cuda.get_device_properties(0).total_memory if is_cuda else memory_bytes()
+    if asked > whole:
+        raise ConfigError(
+            f"largest_batch_gib is {case.largest_batch_gib:g}, and there are "
+            f"{whole / 2**30:.1f} GiB of memory: a search beyond them would stop the machine"
+        )
+    return asked or (whole if is_cuda else memory_limit())
 
 
 def _answers(name: str, folder: Path, work: Work, limit_bytes: int) -> Answers:

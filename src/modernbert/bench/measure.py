@@ -2,11 +2,12 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 
+from modernbert.base.log import Meter, meter
 from modernbert.base.machine import peak_bytes, start_peak
 
 Seconds = dict[str, list[float]]
@@ -56,17 +57,39 @@ def interleaved(
     the same other one left. One that says None has failed, and is left out from then on.
     """
     assert rounds >= 2
+    first = 0 if warms_up else 1
+    with meter("measuring", len(works) * (rounds + 1 - first), is_still=True) as bar:
+        return _gathered(works, range(first, rounds + 1), bar)
+
+
+def _gathered(
+    works: Mapping[str, Callable[[], float | None]], rounds: range, bar: Meter
+) -> Seconds:
     found: Seconds = {name: [] for name in works}
-    for number in range(0 if warms_up else 1, rounds + 1):
-        names = [*found]
-        turn = number // 2 % len(names)
-        for name in (names[turn:] + names[:turn])[:: -1 if number % 2 else 1]:
+    for number in rounds:
+        which = f"round {number} of {rounds.stop - 1}" if number else "warming up"
+        for place, name in enumerate(_turns([*found], number)):
+            bar.at(len(works) * (number - rounds.start) + place, f"{which}, {name}")
             seconds = works[name]()
             if seconds is None:
                 del found[name]
             elif number:
                 found[name].append(seconds)
     return found
+
+
+def told(title: str, names: Collection[str]) -> Iterator[str]:
+    """Give one name after the other, and say which is in hand."""
+    with meter(title, len(names)) as bar:
+        for number, name in enumerate(names):
+            bar.at(number, f"{title}, {name}")
+            yield name
+
+
+def _turns(names: list[str], number: int) -> list[str]:
+    """Return who comes after whom in a round."""
+    turn = number // 2 % len(names)
+    return (names[turn:] + names[:turn])[:: -1 if number % 2 else 1]
 
 
 def ratio(slower: list[float], faster: list[float]) -> Ratio:

@@ -16,7 +16,7 @@ from modernbert.base.device import choose_device
 from modernbert.base.errors import ConfigError, MachineError
 from modernbert.base.log import say
 from modernbert.base.records import nearest
-from modernbert.bench.measure import Seconds, interleaved, ratio
+from modernbert.bench.measure import Seconds, interleaved, ratio, told
 from modernbert.bench.peaks import peak
 from modernbert.bench.peers import real_share
 from modernbert.bench.sides import timed
@@ -47,6 +47,10 @@ def measure(case: TrainingCase, corpus: Path | None = None) -> Row:
         if name not in SIDES:
             raise ConfigError(f"there is no side {name!r} of training: {nearest(name, SIDES)}")
     job = job_of(case, corpus)
+    say(
+        f"steps of {job.tokens:.0f} tokens, {case.rounds} rounds after one that warms up; the row "
+        "is written when all are done"
+    )
     highest, source = peak(device, case.precision)
     with ExitStack() as stack:
         workers: dict[str, Worker] = {}
@@ -75,8 +79,8 @@ def measure(case: TrainingCase, corpus: Path | None = None) -> Row:
 def _compare(workers: dict[str, Worker], facts: dict[str, Row], precision: str) -> None:
     """Compare everyone's first step with ours, before anything is timed."""
     ours: tuple[float, float] | None = None
-    for name, worker in workers.items():
-        found = worker.ask("first")
+    for name in told("comparing", workers):
+        found = workers[name].ask("first")
         if isinstance(found, Failure):
             if name == PACKED:
                 raise MachineError(f"the steps cannot be taken here: {found.reason}")

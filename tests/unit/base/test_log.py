@@ -10,7 +10,7 @@ from modernbert.base.log import count, duration, meter, say
 
 BAR = """
 from modernbert.base.log import meter
-with meter("reading", 10) as bar:
+with meter("reading", 10, is_still=%s) as bar:
     bar.at(4)
     bar.at(10, "books")
 """
@@ -75,11 +75,14 @@ def test_a_meter_without_a_terminal_speaks_every_five_seconds(capsys, monkeypatc
     assert capsys.readouterr().err == "reading: 20%\nreading: 40% (books)\n"
 
 
-def test_a_meter_on_a_terminal_is_a_bar():
+@pytest.mark.parametrize("is_still", [False, True])
+def test_a_meter_on_a_terminal_is_a_bar(is_still):
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "rb", buffering=0) as terminal:
         environment = os.environ | {"TERM": "xterm", "COLUMNS": "80"}
-        done = subprocess.run([sys.executable, "-c", BAR], stderr=theirs, env=environment)
+        done = subprocess.run(
+            [sys.executable, "-c", BAR % is_still], stderr=theirs, env=environment
+        )
         os.close(theirs)
         shown = b""
         try:

@@ -149,6 +149,23 @@ def test_what_would_be_ignored_or_lost_is_refused_first(tmp_path, monkeypatch):
         EfficiencyCase(precision="int8", device="cuda")
     with pytest.raises(ConfigError, match="give limit and minutes above 0"):
         EfficiencyCase(case="short-fixed", largest_batch_minutes=float("nan"))
+    with pytest.raises(ConfigError, match=r"gib is 2\.0, and no largest batch is searched: give"):
+        EfficiencyCase(case="short-fixed", largest_batch_gib=2.0)
+
+
+def test_a_length_that_no_model_reads_is_refused_before_any_is_measured(monkeypatch):
+    monkeypatch.setattr(efficiency, "measure", lambda *given: pytest.fail("measured in vain"))
+    case = EfficiencyCase(models=("bert-base",), device="cpu")
+    with pytest.raises(ConfigError, match="bert-base: it reads 512 tokens"):
+        next(efficiency.curve(case, (16, 1024)))
+
+
+def test_no_more_memory_is_given_than_there_is():
+    asked = EfficiencyCase(
+        case="short-fixed", largest_batch=True, largest_batch_gib=1e6, device="cpu"
+    )
+    with pytest.raises(ConfigError, match=r"gib is 1e\+06, and there are .* GiB of memory"):
+        efficiency.measure(asked)
 
 
 def test_a_measurement_that_fails_leaves_nothing(tmp_path):

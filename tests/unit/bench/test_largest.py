@@ -52,7 +52,7 @@ def test_only_what_lacks_memory_says_so(monkeypatch, tmp_path, reason, stopped_b
             return None if self.number < 3 else Failure(reason)
 
     monkeypatch.setattr(module, "Worker", Poor)
-    case = EfficiencyCase(largest_batch_gib=1)
+    case = EfficiencyCase(largest_batch=True, largest_batch_gib=1)
     found = measure_largest("modernbert", tmp_path, Work(((512,),), "float32", "cpu"), case)
     assert found == {"documents": 2, "stopped_by": stopped_by, "too_many": 3, "reason": reason}
 
@@ -85,7 +85,29 @@ def test_what_ran_out_of_time_is_no_reason(monkeypatch, tmp_path, capsys):
             return Failure("no answer within 0 s")
 
     monkeypatch.setattr(module, "Worker", Late)
-    case = EfficiencyCase(largest_batch_gib=1, largest_batch_minutes=1e-4)
+    case = EfficiencyCase(largest_batch=True, largest_batch_gib=1, largest_batch_minutes=1e-4)
     found = measure_largest("modernbert", tmp_path, Work(((512,),), "float32", "cpu"), case)
     assert found == {"documents": 0, "stopped_by": "time", "too_many": None, "reason": None}
     assert "0 or more documents of 512 in a batch; stopped by time" in capsys.readouterr().err
+
+
+def test_a_search_that_finds_nothing_says_why(monkeypatch, tmp_path, capsys):
+    class Poor:
+        def __init__(self, *_):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def ask(self, *_):
+            return Failure("RuntimeError: [enforce fail at alloc_cpu.cpp]")
+
+    monkeypatch.setattr(module, "Worker", Poor)
+    case = EfficiencyCase(largest_batch=True, largest_batch_gib=0.5)
+    measure_largest("modernbert", tmp_path, Work(((512,),), "float32", "cpu"), case)
+    assert "modernbert: 0 documents of 512 in a batch; stopped by memory: RuntimeError" in (
+        capsys.readouterr().err
+    )

@@ -1,4 +1,5 @@
-from modernbert.bench.measure import compare, interleaved, ratio
+from modernbert.base import log
+from modernbert.bench.measure import compare, interleaved, ratio, told
 
 
 def test_every_work_runs_once_a_round_and_the_first_round_is_left_out():
@@ -25,6 +26,21 @@ def test_a_work_that_fails_is_left_out():
     answers = iter([1.0, 1.0, None])
     found = interleaved({"a": lambda: 2.0, "b": lambda: next(answers)}, rounds=3)
     assert found == {"a": [2.0] * 3}
+
+
+def test_what_is_in_hand_is_said(capsys, monkeypatch):
+    monkeypatch.setattr(log, "_QUIET_SECONDS", 0.0)
+    interleaved({"a": lambda: 1.0, "b": lambda: 1.0}, rounds=2)
+    assert [*told("comparing", ["a"])] == ["a"]
+    assert capsys.readouterr().err.splitlines() == [
+        "measuring: 0% (warming up, a)",
+        "measuring: 17% (warming up, b)",
+        "measuring: 33% (round 1 of 2, b)",
+        "measuring: 50% (round 1 of 2, a)",
+        "measuring: 67% (round 2 of 2, b)",
+        "measuring: 83% (round 2 of 2, a)",
+        "comparing: 0% (comparing, a)",
+    ]
 
 
 def test_a_ratio_is_taken_round_by_round():

@@ -44,17 +44,21 @@ def write_onnx(model: Model, path: Path, *, is_for_int8: bool = False) -> None:
     any_size = dict(enumerate(names))
     size = sum(weight.numel() * weight.itemsize for weight in model.parameters())
     with _silent(), _needing("onnxscript"):
-        torch.onnx.export(
+        from onnxscript import ir
+
+        program = torch.onnx.export(
             Graph(model, is_for_int8=is_for_int8).eval(),
             (ids, ids.clone()),
-            path,
             input_names=list(INPUTS),
             output_names=list(outputs_of(head)),
             dynamic_shapes=dict.fromkeys(INPUTS, any_size),
             dynamo=True,
-            external_data=size > _LARGEST,
             verbose=False,
         )
+        assert program is not None
+        # Where transformers.js looks for weights that have a file of their own.
+        beside = f"{path.name}_data" if size > _LARGEST else None
+        ir.save(program.model, path, external_data=beside)
 
 
 def to_int8(source: Path, target: Path) -> None:
