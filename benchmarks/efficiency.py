@@ -235,7 +235,7 @@ def _by_length(found: Sequence[tuple[Row, str]], name: str, key: str) -> dict[in
 def _batch(row: Row, model: str, name: str) -> tuple[str, ...]:
     told = row["models"][model]["runtimes"][name]["largest_batch"]
     number = str(told["documents"])
-    if told["stopped_by"] != "memory":
+    if told["stopped_by"] in ("limit", "time"):
         too_many = told["too_many"]
         number += f" to {too_many - 1}" if too_many else " or more"
     return (

@@ -153,5 +153,7 @@ def _tried(work: Callable[[], Any]) -> Any:
     try:
         return work()
     except Exception as error:
-        first = str(error).strip().splitlines()
-        return Failure(f"{type(error).__name__}: {first[0] if first else 'no reason given'}")
+        lines = str(error).strip().splitlines() or ["no reason given"]
+        # Some begin with the place in their source, and end with what went wrong.
+        said = " ".join(dict.fromkeys((lines[0].strip(), lines[-1].strip())))
+        return Failure(f"{type(error).__name__}: {said}")

@@ -262,6 +262,17 @@ def test_a_runtime_that_dies_fails_alone(tmp_path):
             timed(worker, OURS, {}, is_needed=True)
 
 
+def fails_far_away():
+    raise RuntimeError("Exception from infer_request.cpp:224:\nof a check\nbad allocation\n")
+
+
+@pytest.mark.slow
+def test_a_failure_says_where_and_what():
+    with Worker(fails_far_away, threads=1) as worker:
+        found = worker.ask("rows")
+    assert found == Failure("RuntimeError: Exception from infer_request.cpp:224: bad allocation")
+
+
 @pytest.mark.slow
 def test_a_runtime_that_cannot_start_says_why(tmp_path):
     with Worker(partial(answers, OURS, tmp_path / "absent", SMALL), threads=1) as worker:
