@@ -23,7 +23,7 @@ def machine(row: dict[str, Any]) -> str:
 def ratio(found: dict[str, Any] | None) -> str:
     """Say how many times as fast ours is, with quartiles, or why that is not known."""
     if found is None or "failed" in found:
-        return "-" if found is None else f"failed: {shorten(found['failed'], 48)}"
+        return "-" if found is None else f"failed: {shorten(found['failed'], 96)}"
     low, high = found["quartiles"]
     return f"{found['ours_is_faster']:.2f} ({low:.2f} to {high:.2f})"
 

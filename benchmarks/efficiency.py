@@ -238,6 +238,8 @@ def _batch(row: Row, model: str, name: str) -> tuple[str, ...]:
     if told["stopped_by"] in ("limit", "time"):
         too_many = told["too_many"]
         number += f" to {too_many - 1}" if too_many else " or more"
+    elif told["stopped_by"] == "failure":
+        number += ", then it failed"
     return (
         model,
         name,

@@ -10,10 +10,11 @@ import torch
 import modernbert
 from modernbert.base.errors import CheckpointError, ConfigError, MachineError
 from modernbert.batch import Layout, PackedBatch, pack
+from modernbert.cli.export import lines_of
 from modernbert.evals.exported import own_texts
 from modernbert.infer.export import export as export_module
 from modernbert.infer.export import proving, writing
-from modernbert.infer.export.export import Asked, export_model
+from modernbert.infer.export.export import Asked, RefusedError, export_model
 from modernbert.infer.export.graph import Graph
 from modernbert.infer.export.record import PLACES, Export, read_export
 from modernbert.infer.export.running import ExportedModel
@@ -40,6 +41,8 @@ NEEDED = {
 }
 
 
+FEW = ["", "a", "Paris", "x " * 300, "the the the the", "what is love"]
+"""Words whose numbers are larger than those of sentences: fixed scales cut them off."""
 EIGHT_BITS = ("int8", "onnx-int8", "openvino-int8")
 
 
@@ -153,13 +156,16 @@ def test_eight_bits_of_a_trained_model_keep_their_word(tmp_path):
     texts = own_texts().texts[::2]
     export_model(source, modernbert.load(source), texts, Asked(forms=forms), tmp_path)
     export, exact = read_export(tmp_path), modernbert.load(source).float().embed(texts)
+    exact_few = modernbert.load(source).float().embed(FEW)
     for form in forms:
         written = export.graphs[form]
-        assert 0.999 <= written.proof.cosine < 1, form
+        assert 0.997 <= written.proof.cosine < written.proof.mean_cosine < 1, form
         assert written.size_bytes == sum((tmp_path / name).stat().st_size for name in written.files)
         assert written.size_bytes < 19_000_000
         vectors = modernbert.load(tmp_path, runtime=form).embed(texts)
         assert torch.cosine_similarity(vectors, exact).min() > 0.999, form
+        few = modernbert.load(tmp_path, runtime=form).embed(FEW)
+        assert torch.cosine_similarity(few, exact_few).min() > 0.985, form
 
 
 def test_a_folder_keeps_exports_beside_its_weights(tmp_path):
@@ -262,8 +268,10 @@ def test_a_form_that_is_refused_does_not_stop_the_others(tmp_path):
     (out / ".lock").touch()
     (out / ".partial-of-a-killed-one").mkdir()
     asked = Asked(forms=("int8", "onnx"), least_cosine=0.9999999)
-    with pytest.raises(CheckpointError, match=r"^int8 was not kept.*; .*/out has onnx$"):
+    with pytest.raises(RefusedError, match=r"^int8 was not kept.*; .*/out has onnx$") as refused:
         export_model(str(tmp_path / "model"), model, TEXTS, asked, out)
+    assert {*refused.value.kept.graphs} == {"onnx"}
+    assert lines_of(refused.value.kept).splitlines()[1].startswith("onnx ")
     assert set(read_export(out).graphs) == {"onnx"}
 
 

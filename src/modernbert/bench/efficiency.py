@@ -66,8 +66,10 @@ def curve(case: EfficiencyCase, lengths: Sequence[int]) -> Iterator[Row]:
     """Measure documents of one length after the other, and yield a row for each.
 
     Raises:
-        ConfigError: no model reads documents of one of these lengths.
+        ConfigError: a length is none, or no model reads documents of it.
     """
+    if min(lengths) < 1:
+        raise ConfigError(f"lengths has {min(lengths)}: a document has 1 token or more")
     cases = [dataclasses.replace(case, case="fixed", length=length) for length in lengths]
     for each in cases:
         members(each, _work(each, None, None))
@@ -171,7 +173,7 @@ def _row(case: EfficiencyCase, work: Work, models: Row, texts: Path | None) -> R
         "threads": torch.get_num_threads(),
         "machine": machine.machine(),
         "versions": machine.versions(
-            *("sentence-transformers", "onnxruntime", "openvino", "onnxscript"),
+            *("sentence-transformers", "onnxruntime", "openvino", "onnxscript", "nncf", "torchao"),
             *("flash-attn", "packed-encoders", "vllm"),
         ),
     }

@@ -23,6 +23,7 @@ from modernbert.base.machine import memory_bytes
 Answers = dict[str, Callable[[], Any]]
 """What a process can be asked, by name."""
 
+_WARNINGS = "PYTHONWARNINGS"
 _MEMORY_SHARE = 0.75
 """Of the machine's memory that one process may take before it is refused more."""
 
@@ -100,14 +101,28 @@ def apart(work: Callable[[Path], None], folder: Path) -> None:
 
 def _start(process: BaseProcess) -> None:
     """Start a process that Ctrl-C does not reach: ours hears it, and ends its processes."""
-    # Started by the way otherwise, which would let the signal through again.
-    resource_tracker.ensure_running()
+    _start_tracker()
     with _later(signal.SIGINT), _later(signal.SIGTERM):
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_tracker() -> None:
+    """Start what Python cleans up with; by the way, it would let the signal through again.
+
+    It would also complain of what processes held that are ended on purpose, such as a bar's lock.
+    """
+    before = os.environ.get(_WARNINGS)
+    os.environ[_WARNINGS] = "ignore:resource_tracker:UserWarning"
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        del os.environ[_WARNINGS]
+        if before is not None:
+            os.environ[_WARNINGS] = before
 
 
 @contextmanager

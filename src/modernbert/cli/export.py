@@ -81,10 +81,11 @@ def export(
         out: Folder for the graphs; those that it has of the same model stay.
         options: What is written, and what it must keep to.
     """
+    from modernbert.base.log import say
     from modernbert.base.records import to_plain
     from modernbert.evals.exported import examples_in, own_texts
     from modernbert.evals.head_measures import Named
-    from modernbert.infer.export.export import Asked, export_model
+    from modernbert.infer.export.export import Asked, RefusedError, export_model
     from modernbert.infer.source import open_source
     from modernbert.infer.told import Told
 
@@ -96,7 +97,12 @@ def export(
         least_cosine=options.least_cosine,
         most_lost=options.most_lost,
     )
-    found = export_model(model, opened, given.texts, asked, out, given.metric)
+    try:
+        found = export_model(model, opened, given.texts, asked, out, given.metric)
+    except RefusedError as error:
+        if error.kept.graphs:
+            say(lines_of(error.kept))
+        raise
     print(json.dumps(to_plain(found), indent=2) if options.as_json else lines_of(found))
     return 0
 

@@ -76,7 +76,7 @@ def vectors_of_tokens(
         elif isinstance(model, ExportedModel):
             raise ConfigError(
                 "this model fills queries up with tokens that nobody reads, which a graph cannot: "
-                "take the model that it was exported from, without --runtime"
+                "take the model that it was exported from, without --runtime or with --runtime int8"
             )
         else:
             x = encode_to(model.encoder, batch, _first(counts, batch))

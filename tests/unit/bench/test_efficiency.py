@@ -158,6 +158,8 @@ def test_a_length_that_no_model_reads_is_refused_before_any_is_measured(monkeypa
     case = EfficiencyCase(models=("bert-base",), device="cpu")
     with pytest.raises(ConfigError, match="bert-base: it reads 512 tokens"):
         next(efficiency.curve(case, (16, 1024)))
+    with pytest.raises(ConfigError, match="lengths has 0: a document has 1 token or more"):
+        next(efficiency.curve(case, (16, 0)))
 
 
 def test_no_more_memory_is_given_than_there_is():
@@ -300,6 +302,7 @@ def test_a_stopped_measurement_leaves_nothing(number, status, tmp_path):
     out, err = running.communicate(timeout=60)
     assert running.returncode == status
     assert b"Traceback" not in out + err
+    assert b"leaked" not in err
     assert not list(tmp_path.glob("*/tiny/model.safetensors"))
 
 

@@ -155,7 +155,7 @@ def test_columns_are_named_where_they_cannot_be_guessed(tmp_path, run, model):
     status, printed, said = run(*asked, "--text", "a", "--label", "c")
     assert status == 0, said
     proof = json.loads(printed)["graphs"]["int8"]["proof"]
-    assert (proof["metric"], proof["texts"]) == ("accuracy", 5)
+    assert (proof["metric"], proof["texts"]) == ("accuracy", 4 + 1 + 8)
     assert "holds 4 texts: a proof on so few says little, give 16 or more" in said
     status, _, said = run(*asked, "--text", "d")
     assert (status, "has no column 'd'" in said) == (2, True), said

@@ -17,12 +17,12 @@ from tempfile import TemporaryDirectory
 import torch
 
 from modernbert.base import files, machine
-from modernbert.base.errors import CheckpointError, ConfigError, DataError, MachineError
+from modernbert.base.errors import CheckpointError, ConfigError, MachineError
 from modernbert.base.lock import LOCK, alone
 from modernbert.base.log import say
-from modernbert.data.examples import read_texts
 from modernbert.data.tokenizer import Ids
-from modernbert.infer.classify import Text, parts_of
+from modernbert.infer.classify import Text
+from modernbert.infer.export.documents import read_for_proof
 from modernbert.infer.export.proving import (
     MOST_LOST,
     Bounds,
@@ -50,12 +50,9 @@ from modernbert.infer.export.writing import (
 from modernbert.infer.fingerprint import digests_around, fingerprint_of_model
 from modernbert.infer.hub import folder_of
 from modernbert.infer.pretrained import Pretrained
-from modernbert.infer.reading import with_ends
 from modernbert.model.int8 import write_rounded
 
 _ASIDE = ".partial-"
-_LONG = 2048
-"""Tokens of the longest text that is read: a graph of ONNX needs gigabytes for 8192."""
 _ONNX, _OPENVINO = ("onnx", "onnxscript", "onnxruntime"), ("onnx", "onnxscript", "openvino")
 _PACKAGES: dict[Form, tuple[str, ...]] = {
     "int8": (),
@@ -65,6 +62,14 @@ _PACKAGES: dict[Form, tuple[str, ...]] = {
     "openvino-int8": (*_OPENVINO, "nncf"),
 }
 _VERSIONS = ("onnx", "onnxruntime", "onnxscript", "openvino", "nncf")
+
+
+class RefusedError(CheckpointError):
+    """Graphs are further from the model than they may be, and were not kept; `kept` has others."""
+
+    def __init__(self, kept: Export, said: str) -> None:
+        super().__init__(said)
+        self.kept = kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +97,7 @@ def export_model(
     beside them. Graphs that OUT has of the same model stay.
 
     Raises:
-        CheckpointError: a graph is further from the model than it may be.
+        RefusedError: a graph is further from the model than it may be.
         ConfigError: OUT holds another model's export, or something else.
         DataError: there is no text, or one holds what is no character.
         MachineError: a package is missing, the disk is full or the folder cannot be written.
@@ -100,11 +105,14 @@ def export_model(
     _need(asked.forms)
     late = model.sentence.config.late
     if late is not None and late.has_unseen and set(asked.forms) != {"int8"}:
-        say("queries are filled up with tokens that no other sees: a graph reads documents alone")
+        say(
+            "queries are filled up with tokens that no other sees: a graph reads documents alone, "
+            "so index and search take the model itself, or --runtime int8"
+        )
     model = model.float()
     is_own = out.resolve() == folder_of(name).resolve()
     begun = _begun(name, model, out, is_own=is_own)
-    documents = _documents(model, texts)
+    documents = read_for_proof(model, texts)
     with (
         files.promised_folder(out),
         alone(out, "written to"),
@@ -118,7 +126,7 @@ def export_model(
             bounds = Bounds(least, asked.most_lost)
             try:
                 written = _written(begun, work, form, (bounds, metric), out)
-            except _RefusedError as error:
+            except _BoundError as error:
                 refused.append(str(error))
                 continue
             if not is_own:
@@ -127,9 +135,10 @@ def export_model(
             write_export(begun, out)
         if refused:
             kept = f"; {out} has {', '.join(begun.graphs)}" if begun.graphs else ""
-            raise CheckpointError(
+            raise RefusedError(
+                begun,
                 f"{'; '.join(refused)}: allow more with --least-cosine or --most-lost, or take "
-                f"another form{kept}"
+                f"another form{kept}",
             )
     return begun
 
@@ -171,19 +180,6 @@ def _is_leftover(path: Path) -> bool:
     return path.name == LOCK or path.name.startswith(_ASIDE)
 
 
-def _documents(model: Pretrained, texts: Sequence[Text]) -> list[Ids]:
-    """Return texts or pairs as a model reads them, and a long text that is made of all."""
-    limit = min(model.sentence.config.max_length, model.max_length)
-    parts = [parts_of(text) for text in texts]
-    if not parts:
-        raise DataError("there is no text to read: give at least one")
-    found = [each.ids for each in read_texts(parts, model.tokenizer, limit)]
-    whole = "\n".join(part for each in parts for part in each)
-    (long,) = with_ends(model.tokenizer, [whole], "", min(limit, _LONG))
-    # Second, where no form that looks at texts before it is proven sees it.
-    return [found[0], long, *found[1:]]
-
-
 def _need(forms: Sequence[Form]) -> None:
     """Refuse what cannot be written before any of it is.
 
@@ -198,7 +194,7 @@ def _need(forms: Sequence[Form]) -> None:
         )
 
 
-class _RefusedError(CheckpointError):
+class _BoundError(CheckpointError):
     """A graph is further from the model than it may be."""
 
 
@@ -227,7 +223,7 @@ def _written(
     """Write one form aside, prove it, and put it where it belongs.
 
     Raises:
-        _RefusedError: it broke a bound.
+        _BoundError: it broke a bound.
     """
     target = out / PLACES[form]
     aside = work.place / form / target.name
@@ -237,7 +233,7 @@ def _written(
     opened = as_run(work.model, open_form(aside, form, begun), form)
     proof = prove(work.model, opened, work.documents, *wanted)
     if failure := proof.failure():
-        raise _RefusedError(f"{form} was not kept: {failure}")
+        raise _BoundError(f"{form} was not kept: {failure}")
     files.make_folder(target.parent)
     names = [each.name for each in sorted(aside.parent.iterdir())]
     for name in names:

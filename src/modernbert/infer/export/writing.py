@@ -105,17 +105,26 @@ def openvino_to_int8(
     with _silent(), _needing("openvino and nncf"):
         import nncf
         import openvino
-        from nncf.quantization.advanced_parameters import OverflowFix
+        from nncf.quantization import advanced_parameters as more
+        from nncf.quantization import range_estimator as ranges
 
+        # By itself it takes the mean of the texts' extremes: short texts, whose numbers are
+        # larger, would be cut off.
+        kinds, over = ranges.StatisticsType, ranges.AggregatorType
+        lowest = ranges.StatisticsCollectorParameters(kinds.MIN, over.MIN)
+        highest = ranges.StatisticsCollectorParameters(kinds.MAX, over.MAX)
         model = openvino.Core().read_model(source)
         quantized = nncf.quantize(
             model,
             nncf.Dataset(list(given)),
             model_type=nncf.ModelType.TRANSFORMER,
             subset_size=len(given),
-            # As above; by itself it takes care of the first layer alone.
             advanced_parameters=nncf.AdvancedQuantizationParameters(
-                overflow_fix=OverflowFix.ENABLE
+                # As above; by itself it takes care of the first layer alone.
+                overflow_fix=more.OverflowFix.ENABLE,
+                activations_range_estimator_params=ranges.RangeEstimatorParameters(
+                    min=lowest, max=highest
+                ),
             ),
         )
         openvino.save_model(quantized, target, compress_to_fp16=False)
