@@ -88,7 +88,8 @@ def _work(case: EfficiencyCase, texts: Path | None, tokenizer: Path | None) -> W
     asked = "cpu" if case.precision == "int8" and case.device == "auto" else case.device
     device: DeviceName = "cuda" if choose_device(asked).type == "cuda" else "cpu"
     work = work_of(case, device, _text_lengths(case, device, texts, tokenizer))
-    memory_of(case, work)
+    if case.largest_batch:
+        memory_of(case, work)  # refuses what there is not
     return work
 
 

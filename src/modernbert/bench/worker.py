@@ -111,9 +111,9 @@ def _start(process: BaseProcess) -> None:
 
 
 def _start_tracker() -> None:
-    """Start what Python cleans up with; by the way, it would let the signal through again.
+    """Start what Python cleans up with, before it starts by itself and lets the signal through.
 
-    It would also complain of what processes held that are ended on purpose, such as a bar's lock.
+    It would complain of what processes held that are ended on purpose, such as a bar's lock.
     """
     before = os.environ.get(_WARNINGS)
     os.environ[_WARNINGS] = "ignore:resource_tracker:UserWarning"

@@ -8,6 +8,30 @@ from modernbert.bench.largest import Largest, largest, measure_largest
 from modernbert.bench.worker import Failure
 
 
+def stands_in(monkeypatch, answer):
+    """Let no process be started: `answer(documents, seconds)` is what each would say."""
+
+    class Process:
+        def __init__(self, make, *_):
+            self.documents = len(make.args[2].lengths)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def ask(self, _, seconds):
+            return answer(self.documents, seconds)
+
+    monkeypatch.setattr(module, "Worker", Process)
+
+
+def searched(tmp_path, **asked):
+    case = EfficiencyCase(largest_batch=True, **asked)
+    return measure_largest("modernbert", tmp_path, Work(((512,),), "float32", "cpu"), case)
+
+
 @pytest.mark.parametrize("truth", [1, 2, 3, 7, 16, 100, 777, 1000])
 def test_the_largest_batch_is_found_to_a_sixteenth(truth):
     tried = []
@@ -38,22 +62,8 @@ def test_a_search_ends_at_its_limit():
     ],
 )
 def test_only_what_lacks_memory_says_so(monkeypatch, tmp_path, reason, stopped_by):
-    class Poor:
-        def __init__(self, make, *_):
-            self.number = len(make.args[2].lengths)
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-        def ask(self, *_):
-            return None if self.number < 3 else Failure(reason)
-
-    monkeypatch.setattr(module, "Worker", Poor)
-    case = EfficiencyCase(largest_batch=True, largest_batch_gib=1)
-    found = measure_largest("modernbert", tmp_path, Work(((512,),), "float32", "cpu"), case)
+    stands_in(monkeypatch, lambda documents, _: None if documents < 3 else Failure(reason))
+    found = searched(tmp_path, largest_batch_gib=1)
     assert found == {"documents": 2, "stopped_by": stopped_by, "too_many": 3, "reason": reason}
 
 
@@ -70,44 +80,20 @@ def test_what_had_no_time_left_says_nothing_of_memory():
 
 
 def test_what_ran_out_of_time_is_no_reason(monkeypatch, tmp_path, capsys):
-    class Late:
-        def __init__(self, *_):
-            pass
+    def late(_, seconds):
+        time.sleep(seconds)
+        return Failure("no answer within 0 s")
 
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-        def ask(self, _, seconds):
-            time.sleep(seconds)
-            return Failure("no answer within 0 s")
-
-    monkeypatch.setattr(module, "Worker", Late)
-    case = EfficiencyCase(largest_batch=True, largest_batch_gib=1, largest_batch_minutes=1e-4)
-    found = measure_largest("modernbert", tmp_path, Work(((512,),), "float32", "cpu"), case)
+    stands_in(monkeypatch, late)
+    found = searched(tmp_path, largest_batch_gib=1, largest_batch_minutes=1e-4)
     assert found == {"documents": 0, "stopped_by": "time", "too_many": None, "reason": None}
     assert "0 or more documents of 512 in a batch; stopped by time" in capsys.readouterr().err
 
 
 def test_a_search_that_finds_nothing_says_why(monkeypatch, tmp_path, capsys):
-    class Poor:
-        def __init__(self, *_):
-            pass
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-        def ask(self, *_):
-            return Failure("RuntimeError: [enforce fail at alloc_cpu.cpp]")
-
-    monkeypatch.setattr(module, "Worker", Poor)
-    case = EfficiencyCase(largest_batch=True, largest_batch_gib=0.5)
-    measure_largest("modernbert", tmp_path, Work(((512,),), "float32", "cpu"), case)
+    refused = Failure("RuntimeError: [enforce fail at alloc_cpu.cpp]")
+    stands_in(monkeypatch, lambda *_: refused)
+    searched(tmp_path, largest_batch_gib=0.5)
     assert "modernbert: 0 documents of 512 in a batch; stopped by memory: RuntimeError" in (
         capsys.readouterr().err
     )
