@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from modernbert.base import device
 from tests.nets import batch_of, config_of, lively
 
 # All are raised inside torch's own compiler.
@@ -28,6 +29,19 @@ def test_compiled_layers_give_the_same_numbers(backend):
     expected = [run(model, batch) for batch in batches]
     for layer in model.encoder.layers:
         layer.compile(backend="eager", dynamic=True)
+    for batch, plain in zip(batches, expected, strict=True):
+        for ours, theirs in zip(run(model, batch), plain, strict=True):
+            torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+def test_products_by_onednn_are_compiled_too(monkeypatch):
+    monkeypatch.setattr(device, "MKL_IS_NARROW", True)
+    model = lively(config_of(num_layers=2))
+    batches = [batch_of([70, 3, 140]), batch_of([9, 100, 100, 64])]
+    expected = [run(model, batch) for batch in batches]
+    for layer in model.encoder.layers:
+        layer.compile(dynamic=True)
     for batch, plain in zip(batches, expected, strict=True):
         for ours, theirs in zip(run(model, batch), plain, strict=True):
             torch.testing.assert_close(ours, theirs)

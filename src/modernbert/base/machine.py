@@ -82,13 +82,21 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
+def vendor() -> str:
+    """Return who made the processor as it says itself, GenuineIntel say; empty when unknown."""
+    return _described("vendor_id") or platform.processor().rpartition(" ")[2]
+
+
 def _processor() -> str:
+    return _described("model name") or platform.processor()
+
+
+def _described(key: str) -> str:
+    """Return what Linux says of the first processor on x86; elsewhere nothing."""
     described = Path("/proc/cpuinfo")
-    if described.exists():
-        for line in described.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor()
+    lines = described.read_text().splitlines() if described.exists() else []
+    found = (line.split(":", 1)[1].strip() for line in lines if line.startswith(key))
+    return next(found, "")
 
 
 def memory_bytes() -> int:

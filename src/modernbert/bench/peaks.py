@@ -2,7 +2,8 @@
 
 import torch
 
-from modernbert.base.device import Precision, multiply_rate
+from modernbert.base.device import Precision
+from modernbert.kernels.precision import multiply_rate
 
 # Dense bfloat16 with sums in float32, in TFLOP/s, from NVIDIA's data sheets, which print twice as
 # much "with sparsity" where a card has that. The first name that a card's begins with counts.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.models.modernbert.modeling_modernbert import (
     ModernBertAttention as _TheirAttention,
 )
@@ -16,10 +16,12 @@ from transformers.models.modernbert.modeling_modernbert import (
 )
 from transformers.models.modernbert.modeling_modernbert import ModernBertMLP as _TheirMLP
 
+from modernbert.base import device
 from modernbert.bridge.grid import Grid
 from modernbert.kernels.geglu import gated
 from modernbert.kernels.rope import Rope, rotate, rotate_
 from modernbert.kernels.tiles import by_tiles
+from modernbert.model.projection import Projection
 from modernbert.model.widened import widely
 
 
@@ -97,5 +99,6 @@ PAIRS = (
     (_TheirEmbeddings, ModernBertEmbeddings),
     (_TheirAttention, ModernBertAttention),
     (_TheirMLP, ModernBertMLP),
+    *(((nn.Linear, Projection),) if device.MKL_IS_NARROW else ()),
 )
-"""Their classes and ours."""
+"""Their classes and ours; torch's own layer only where its products are slow."""

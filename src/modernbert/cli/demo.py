@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modernbert.base import files
-from modernbert.base.device import choose_device, choose_precision
+from modernbert.base.device import choose_device
 from modernbert.base.errors import ConfigError, DataError
 from modernbert.base.log import count, duration, say
 from modernbert.base.records import from_plain, to_plain
@@ -29,6 +29,7 @@ from modernbert.data.train_tokenizer import train as train_tokenizer
 from modernbert.evals.examples import Example, examples_of
 from modernbert.evals.report import steps_of, write_report
 from modernbert.infer.pretrained import load
+from modernbert.kernels.precision import choose_precision
 from modernbert.recipes.tiny import tiny
 from modernbert.train import run as runs
 from modernbert.train.evaluate import overall

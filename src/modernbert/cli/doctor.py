@@ -5,14 +5,9 @@ from typing import Any
 import torch
 
 from modernbert.base import machine
-from modernbert.base.device import (
-    SLOW_ON_CPU,
-    Precision,
-    choose_device,
-    choose_precision,
-    multiply_rate,
-)
+from modernbert.base.device import SLOW_ON_CPU, Precision, choose_device
 from modernbert.kernels.attention import BACKENDS, backend_for
+from modernbert.kernels.precision import choose_precision, multiply_rate
 from modernbert.model.config import EncoderConfig
 
 

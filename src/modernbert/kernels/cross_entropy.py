@@ -3,11 +3,11 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
 from modernbert.base.shapes import Float, Int
+from modernbert.kernels.linear import add_product, linear
 
 _CHUNK_BYTES = 64 << 20
 """Logits held at once when the caller names no number of rows."""
@@ -90,7 +90,7 @@ class _Sums:
     def add(self, rows: slice, targets: Tensor) -> None:
         """Count one chunk of rows."""
         hidden = self.hidden[rows]
-        logits = F.linear(hidden, self.weight, self.bias)
+        logits = linear(hidden, self.weight, self.bias)
         self.correct += (logits.argmax(-1) == targets).sum()
         scores = logits.to(self.loss.dtype).log_softmax(-1)
         self.loss -= scores.gather(1, targets[:, None]).sum()
@@ -103,13 +103,6 @@ class _Sums:
             grad_bias += slope.sum(0)
         narrow = slope.to(hidden.dtype)
         if grad_hidden is not None:
-            grad_hidden[rows] = narrow @ self.weight
+            grad_hidden[rows] = linear(narrow, self.weight.T)
         if grad_weight is not None:
-            _add_product(grad_weight, narrow.T, hidden)
-
-
-def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
-    if total.dtype == a.dtype:
-        total.addmm_(a, b)
-    else:
-        total += a @ b
+            add_product(grad_weight, narrow.T, hidden.T)

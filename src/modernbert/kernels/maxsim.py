@@ -5,6 +5,7 @@ from torch import Tensor
 
 from modernbert.base.shapes import Float
 from modernbert.batch import Layout
+from modernbert.kernels.linear import linear
 
 _PRODUCTS = 2**19
 """Products of tokens held at once: 2 MiB in float32, what a core keeps at hand."""
@@ -31,7 +32,7 @@ def maxsim(
             size += lengths[stop]
             stop += 1
         # A row a document's token: the largest of each column is found side by side.
-        products = documents[start : start + size] @ queries.T
+        products = linear(documents[start : start + size], queries)
         best = _largest(products, lengths[first:stop])
         scores[:, first:stop] = _sums(best, query_lengths)
         first, start = stop, start + size

@@ -7,6 +7,7 @@ from modernbert.batch import Layout
 from modernbert.kernels.attention import attend
 from modernbert.kernels.rope import Rope, rotate_
 from modernbert.model.config import EncoderConfig
+from modernbert.model.projection import Projection
 
 
 class Attention(nn.Module):
@@ -16,8 +17,8 @@ class Attention(nn.Module):
         super().__init__()
         self.head_dim = config.head_dim
         self.window = config.window_at(layer)
-        self.Wqkv = nn.Linear(config.dim, 3 * config.dim, bias=config.attention_bias)
-        self.Wo = nn.Linear(config.dim, config.dim, bias=config.attention_bias)
+        self.Wqkv = Projection(config.dim, 3 * config.dim, bias=config.attention_bias)
+        self.Wo = Projection(config.dim, config.dim, bias=config.attention_bias)
         self.out_drop = nn.Dropout(config.attention_out_dropout)
 
     def forward(

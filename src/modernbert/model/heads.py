@@ -8,6 +8,7 @@ from modernbert.kernels.geglu import ACTIVATIONS
 from modernbert.model.config import EncoderConfig, HeadConfig
 from modernbert.model.encoder import norm
 from modernbert.model.pooling import pool
+from modernbert.model.projection import Projection
 
 
 class MaskedLMHead(nn.Module):
@@ -17,9 +18,9 @@ class MaskedLMHead(nn.Module):
         super().__init__()
         self.config = head
         self.activation = head.activation or config.activation
-        self.dense = nn.Linear(config.dim, config.dim, bias=config.head_bias)
+        self.dense = Projection(config.dim, config.dim, bias=config.head_bias)
         self.norm = norm(config)
-        self.decoder = nn.Linear(config.dim, config.vocab_size, bias=config.decoder_bias)
+        self.decoder = Projection(config.dim, config.vocab_size, bias=config.decoder_bias)
 
     def forward(self, x: Float[Tensor, "M D"]) -> Float[Tensor, "M D"]:
         """Turn encoded rows into what the decoder reads."""
@@ -48,10 +49,10 @@ class ClassifierHead(nn.Module):
         super().__init__()
         self.config = head
         self.activation = head.activation or config.activation
-        self.dense = nn.Linear(config.dim, config.dim, bias=config.head_bias)
+        self.dense = Projection(config.dim, config.dim, bias=config.head_bias)
         self.norm = norm(config)
         self.drop = nn.Dropout(head.dropout)
-        self.classifier = nn.Linear(config.dim, head.num_scores)
+        self.classifier = Projection(config.dim, head.num_scores)
 
     def forward(self, x: Float[Tensor, "T D"], layout: Layout) -> Float[Tensor, "rows N"]:
         """Return a row of scores a document, or a token where tokens and spans are asked."""

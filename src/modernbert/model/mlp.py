@@ -6,6 +6,7 @@ from modernbert.base.shapes import Float
 from modernbert.kernels.geglu import gated
 from modernbert.kernels.tiles import by_tiles
 from modernbert.model.config import EncoderConfig
+from modernbert.model.projection import Projection
 
 
 class MLP(nn.Module):
@@ -14,8 +15,8 @@ class MLP(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.activation = config.activation
-        self.Wi = nn.Linear(config.dim, 2 * config.mlp_dim, bias=config.mlp_bias)
-        self.Wo = nn.Linear(config.mlp_dim, config.dim, bias=config.mlp_bias)
+        self.Wi = Projection(config.dim, 2 * config.mlp_dim, bias=config.mlp_bias)
+        self.Wo = Projection(config.mlp_dim, config.dim, bias=config.mlp_bias)
         self.drop = nn.Dropout(config.mlp_dropout)
 
     def forward(self, x: Float[Tensor, "T D"]) -> Float[Tensor, "T D"]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from modernbert.base.shapes import Float
 from modernbert.batch import Layout, split
 from modernbert.model.pooling import pool
+from modernbert.model.projection import Projection
 from modernbert.model.sentence_config import DenseShape, Normalize, Pool, SentenceConfig, Splade
 
 # By the names that files carry: a name is looked up here and never imported.
@@ -28,10 +29,10 @@ class Dense(nn.Module):
     def __init__(self, shape: DenseShape) -> None:
         super().__init__()
         self.shape = shape
-        self.linear = nn.Linear(shape.in_dim, shape.out_dim, bias=shape.has_bias)
+        self.linear = Projection(shape.in_dim, shape.out_dim, bias=shape.has_bias)
         is_projected = shape.has_residual and shape.in_dim != shape.out_dim
         self.residual = (
-            nn.Linear(shape.in_dim, shape.out_dim, bias=False) if is_projected else nn.Identity()
+            Projection(shape.in_dim, shape.out_dim, bias=False) if is_projected else nn.Identity()
         )
 
     def forward(self, x: Float[Tensor, "rows in"]) -> Float[Tensor, "rows out"]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from modernbert.base import device
+from modernbert.kernels.linear import linear
 
 _PRODUCTS = frozenset(
     {F.linear, torch.matmul, torch.mm, torch.addmm, torch.bmm, Tensor.matmul, Tensor.__matmul__}
@@ -43,6 +44,7 @@ class _WideProducts(TorchFunctionMode):
         named: dict[str, Any] | None = None,
     ) -> Any:
         if function in _PRODUCTS:
+            function = linear if function is F.linear else function
             args = tuple(map(_wide, args))
             named = {name: _wide(given) for name, given in (named or {}).items()}
         return function(*args, **(named or {}))

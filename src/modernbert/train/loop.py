@@ -6,9 +6,9 @@ from collections.abc import Generator
 from contextlib import ExitStack, closing
 
 from modernbert.base import dist
-from modernbert.base.device import multiply_rate
 from modernbert.base.log import say
 from modernbert.data.prefetch import prefetch
+from modernbert.kernels.precision import multiply_rate
 from modernbert.model.count import training_flops
 from modernbert.train import parallel
 from modernbert.train.diagnose import not_finite

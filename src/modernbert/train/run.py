@@ -17,12 +17,13 @@ from typing import TextIO
 import torch
 
 from modernbert.base import files, machine
-from modernbert.base.device import Autocast, choose_device, choose_precision
+from modernbert.base.device import Autocast, choose_device
 from modernbert.base.errors import CheckpointError, ConfigError, DataError, MachineError
 from modernbert.base.lock import held
 from modernbert.base.log import count, say
 from modernbert.data.corpus import Corpus
 from modernbert.kernels.attention import backend_for
+from modernbert.kernels.precision import choose_precision
 from modernbert.model import card, sentence_writer
 from modernbert.model import folder as model_folder
 from modernbert.model.config import EncoderConfig

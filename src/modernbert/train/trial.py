@@ -3,8 +3,9 @@
 import time
 from pathlib import Path
 
-from modernbert.base.device import Autocast, choose_device, choose_precision
+from modernbert.base.device import Autocast, choose_device
 from modernbert.data.corpus import Corpus
+from modernbert.kernels.precision import choose_precision
 from modernbert.model.init import build
 from modernbert.optim.groups import decay_groups
 from modernbert.optim.stable_adamw import StableAdamW

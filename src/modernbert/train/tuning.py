@@ -19,13 +19,14 @@ from typing import Any, Protocol
 import torch
 
 from modernbert.base import files, machine
-from modernbert.base.device import Autocast, choose_device, choose_precision
+from modernbert.base.device import Autocast, choose_device
 from modernbert.base.errors import CheckpointError, ConfigError, DataError
 from modernbert.base.log import count, say
 from modernbert.base.records import from_plain, to_plain
 from modernbert.data.table_files import Part, holds_part
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.kernels.attention import backend_for
+from modernbert.kernels.precision import choose_precision
 from modernbert.model import folder as model_folder
 from modernbert.model import stored
 from modernbert.model.config import HeadConfig

@@ -2,13 +2,7 @@ import pytest
 import torch
 
 from modernbert.base import device, dist
-from modernbert.base.device import (
-    SLOW_ON_CPU,
-    Autocast,
-    choose_device,
-    choose_precision,
-    multiply_rate,
-)
+from modernbert.base.device import Autocast, choose_device
 from modernbert.base.errors import MachineError
 
 CPU = torch.device("cpu")
@@ -33,30 +27,6 @@ def test_devices_by_name():
     assert choose_device("auto").type in ("cuda", "mps", "cpu")
 
 
-@pytest.mark.parametrize("name", ["float32", "bfloat16"])
-def test_a_precision_that_was_chosen_stays(name):
-    assert choose_precision(name, CPU, 64) == name
-
-
-def test_the_machine_is_measured_where_nothing_was_chosen():
-    assert choose_precision("auto", CPU, 64) in ("float32", "bfloat16")
-    assert choose_precision("auto", torch.device("mps"), 64) == "float32"
-
-
-@pytest.mark.skipif(torch.bfloat16 in SLOW_ON_CPU, reason="no units for bfloat16 here")
-@pytest.mark.parametrize(("gain", "chosen"), [(1.2, "float32"), (1.4, "bfloat16")])
-def test_bfloat16_is_taken_where_layers_so_wide_gain_by_it(monkeypatch, gain, chosen):
-    asked = []
-
-    def seconds(precision, width):
-        asked.append(width)
-        return gain if precision == "float32" else 1.0
-
-    monkeypatch.setattr(device, "_layer_seconds", seconds)
-    assert choose_precision("auto", CPU, 320) == chosen
-    assert asked == [320, 320]
-
-
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_autocast_runs_products_in_its_precision(precision):
     x = torch.ones(2, 2)
@@ -65,8 +35,21 @@ def test_autocast_runs_products_in_its_precision(precision):
     assert (x @ x).dtype == torch.float32
 
 
-def test_the_rate_of_products_is_a_rate():
-    assert 1e8 < multiply_rate(CPU, "float32") < 1e15
+@pytest.mark.parametrize(
+    ("there", "vendor", "is_narrow"),
+    [
+        ({"avx512_f": True}, "AuthenticAMD", True),
+        ({"avx512_f": True}, "GenuineIntel", False),
+        ({"avx512_f": False}, "AuthenticAMD", False),
+        ({"neon": True}, "arm", False),
+        (None, "AuthenticAMD", False),
+    ],
+)
+def test_mkl_is_narrow_where_intel_did_not_make_the_vectors(there, vendor, is_narrow, monkeypatch):
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+    assert device._is_mkl_narrow(there, vendor) == is_narrow
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: False)
+    assert not device._is_mkl_narrow(there, vendor)
 
 
 def test_a_process_alone_is_the_first_of_one():

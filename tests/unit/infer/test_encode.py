@@ -29,11 +29,11 @@ def threads(request):
 
 @pytest.fixture
 def callers(monkeypatch):
-    """The threads that encoders worked on."""
-    found, forward = set(), Encoder.forward
+    """The threads that encoders worked on, one a call: a quick one may be called twice."""
+    found, forward = [], Encoder.forward
 
     def noted(*given):
-        found.add(threading.get_ident())
+        found.append(threading.get_ident())
         return forward(*given)
 
     monkeypatch.setattr(Encoder, "forward", noted)
@@ -45,6 +45,7 @@ def test_shares_give_what_one_pass_gives(dtype, threads, callers):
     encoder, batch = lively(CONFIG).encoder.eval().to(dtype), batch_of(LENGTHS * threads)
     found = encode(encoder, batch)
     assert len(callers) == threads
+    assert threading.get_ident() not in callers
     with torch.no_grad():
         whole = encoder(batch)
         exact = lively(CONFIG).encoder.eval().to(dtype).double()(batch)
@@ -74,7 +75,7 @@ def test_whoever_belongs_to_a_thread_is_met_there(how, callers):
             hook = register_module_forward_hook(lambda *_: None)
             stack.callback(hook.remove)
         encode(encoder, batch)
-    assert callers == {threading.get_ident()}
+    assert set(callers) == {threading.get_ident()}
     assert how != "mode" or counted.get_total_flops() > 0
 
 
@@ -85,7 +86,7 @@ def test_what_would_change_or_not_gain_runs_in_one_pass(reason, callers):
     batch = batch_of([100, 100] if reason == "short" else LENGTHS * 4)
     with torch.autocast("cpu", enabled=reason == "autocast"):
         encode(encoder, batch)
-    assert callers == {threading.get_ident()}
+    assert set(callers) == {threading.get_ident()}
 
 
 @given(st.lists(st.integers(1, 900), min_size=1, max_size=30), st.integers(1, 8))

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from modernbert.base import files
-from modernbert.base.device import Autocast, choose_device, choose_precision
+from modernbert.base.device import Autocast, choose_device
 from modernbert.base.errors import CheckpointError, ConfigError, DataError
 from modernbert.base.log import count, say
 from modernbert.base.records import to_plain
@@ -22,6 +22,7 @@ from modernbert.data.documents import Reader, find
 from modernbert.data.lesson import FEWEST, FORMAT, TEXTS
 from modernbert.data.passages import sample
 from modernbert.infer.hub import folder_of
+from modernbert.kernels.precision import choose_precision
 from modernbert.model import folder as model_folder
 from modernbert.retrieval.distill import lesson
 from modernbert.retrieval.distill.options import DistillOptions

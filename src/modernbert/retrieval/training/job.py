@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 
 from modernbert.base import files, machine
-from modernbert.base.device import choose_device, choose_precision
+from modernbert.base.device import choose_device
 from modernbert.base.errors import CheckpointError, ConfigError, DataError, UserError
 from modernbert.base.log import count, say
 from modernbert.base.records import from_plain, to_plain
@@ -27,6 +27,7 @@ from modernbert.data.pairs import (
 )
 from modernbert.data.table_files import holds_part
 from modernbert.infer.pretrained import Pretrained, load
+from modernbert.kernels.precision import choose_precision
 from modernbert.retrieval.training import checkpoints
 from modernbert.retrieval.training.config import RetrieverConfig, Start, check_kind, numbers_of
 from modernbert.retrieval.training.examples import are_cosines, scale_of_cosines, too_alike

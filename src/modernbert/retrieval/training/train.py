@@ -16,9 +16,10 @@ from typing import Any
 import torch
 
 from modernbert.base import files
-from modernbert.base.device import Autocast, choose_precision
+from modernbert.base.device import Autocast
 from modernbert.base.errors import UserError
 from modernbert.base.log import meter, say
+from modernbert.kernels.precision import choose_precision
 from modernbert.retrieval.training import checkpoints, live
 from modernbert.retrieval.training.config import RetrieverConfig, Start
 from modernbert.retrieval.training.examples import follows_cosines, to_dataset, too_alike
