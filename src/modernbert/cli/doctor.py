@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from modernbert.base import machine
-from modernbert.base.device import SLOW_ON_CPU, Precision, choose_device
+from modernbert.base.device import MKL_IS_NARROW, SLOW_ON_CPU, Precision, choose_device
 from modernbert.kernels.attention import BACKENDS, backend_for
 from modernbert.kernels.precision import choose_precision, multiply_rate
 from modernbert.model.config import EncoderConfig
@@ -26,6 +26,7 @@ def examine() -> dict[str, Any]:
         "widened": sorted(str(each).removeprefix("torch.") for each in SLOW_ON_CPU)
         if device.type == "cpu"
         else [],
+        "by_onednn": device.type == "cpu" and MKL_IS_NARROW,
         "attention": backend_for(device),
         "attention_backends": sorted(BACKENDS),
         "commit": machine.commit(),
@@ -47,4 +48,6 @@ def spelled(found: dict[str, Any]) -> str:
     ]
     if found["widened"]:
         lines.append(f"weights in {' and '.join(found['widened'])} are multiplied in float32 here")
+    if found["by_onednn"]:
+        lines.append("products in float32 go through oneDNN here, which is faster than torch's MKL")
     return "\n".join(lines)

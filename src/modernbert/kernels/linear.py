@@ -61,6 +61,9 @@ def _is_watched() -> bool:
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if not (weight.is_contiguous() or weight.t().is_contiguous()):
+        # Of a matrix with gaps between its rows oneDNN makes products a thousand times as slowly.
+        weight = weight.contiguous()
     if torch.compiler.is_compiling():
         hidden: Tensor = _opaque(x, weight, bias)
         return hidden

@@ -61,6 +61,23 @@ def test_values_and_gradients_are_those_of_the_formula(shape, has_bias, products
         assert_as_accurate(mine, theirs, right)
 
 
+def test_a_matrix_with_gaps_is_closed_up(products, monkeypatch):
+    packed = torch.ops.mkldnn._linear_pointwise
+    strides = []
+
+    def watched(x, weight, *more):
+        strides.append(weight.stride())
+        return packed(x, weight, *more)
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", watched)
+    x, weight, _ = (each.detach() for each in drawn())
+    apart = torch.cat([weight, weight], 1)[:, :NARROW]
+    torch.testing.assert_close(linear(x, apart), F.linear(x, weight))
+    torch.testing.assert_close(linear(x, weight.t().contiguous().t()), F.linear(x, weight))
+    assert strides == [(NARROW, 1), (1, WIDE)]
+    assert len(products) == 2
+
+
 def test_a_gradient_has_one_too():
     x, weight, _ = drawn()
 
