@@ -251,6 +251,8 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def _refusal(path: Path, number: int | None, reason: str) -> MachineError:
+    if number in (errno.EEXIST, errno.ENOTDIR) and _nearest(path).is_file():
+        reason = f"{_nearest(path)} is a file and no folder: give another name"
     if number not in _FULL:
         return MachineError(f"{path} cannot be written: {reason}")
     free = f"{shutil.disk_usage(_nearest(path)).free / 1e6:.0f} MB are free"

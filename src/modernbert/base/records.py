@@ -36,7 +36,9 @@ def nearest(name: str, known: typing.Iterable[str]) -> str:
     """Return a hint that ends an error message: the known name most like this one."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+    # A name with a comma would look like two.
+    spelled = [repr(each) if "," in each else each for each in known]
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(spelled)}"
 
 
 def one_of(what: str, value: str, known: typing.Sequence[str]) -> None:

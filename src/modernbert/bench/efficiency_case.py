@@ -16,6 +16,7 @@ _MORE_ON_CUDA = 64
 _FIXED_TOKENS = 8192
 """That documents of one length have together, so that rows by length can be compared."""
 _TEXTS = 32
+_LEAST = {"rounds": 2, "documents": 0, "batch_tokens": 0, "length": 0, "longest": 1}
 _OF_SEARCH = ("largest_batch_limit", "largest_batch_minutes", "largest_batch_gib")
 
 
@@ -57,17 +58,13 @@ class EfficiencyCase:
 
     def __post_init__(self) -> None:
         """Reject sizes that cannot be measured."""
-        if self.rounds < 2 or self.documents < 0 or self.batch_tokens < 0:
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}: give {least} or more")
+        if (self.case == "fixed") != (self.length > 0):
             raise ConfigError(
-                f"rounds is {self.rounds}, documents {self.documents} and batch_tokens "
-                f"{self.batch_tokens}: a spread needs 2 rounds or more, and the others cannot be "
-                "negative"
-            )
-        if (self.case == "fixed") != (self.length > 0) or self.length < 0 or self.longest < 1:
-            raise ConfigError(
-                f"case is {self.case}, length {self.length} and longest {self.longest}: the case "
-                "fixed has a length of 1 or more (or several, by --lengths alone), no other has "
-                "one, and longest is 1 or more"
+                f"case is {self.case} and length {self.length}: the case fixed has a length of 1 "
+                "or more (or several, by --lengths alone), and no other has one"
             )
         if self.precision == "int8" and self.device == "cuda":
             raise ConfigError("precision is int8 and device cuda: 8 bits are multiplied on a CPU")

@@ -141,7 +141,9 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, make):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(MachineError, match="file/a cannot be written: Not a directory"):
+    with pytest.raises(
+        MachineError, match=r"file/a cannot be written: .*file is a file and no folder"
+    ):
         files.make_folder(tmp_path / "file" / "a")
     files.make_folder(tmp_path / "b" / "c")
     assert (tmp_path / "b" / "c").is_dir()

@@ -92,3 +92,4 @@ def test_a_message_begins_with_the_place_it_was_given():
 def test_nearest_lists_what_is_known_when_nothing_is_like_it():
     assert nearest("tony", ["tiny", "modernbert-base"]) == "did you mean tiny?"
     assert nearest("xyz", ["b", "a"]) == "known are a, b"
+    assert nearest("xyz", ["b, c", "a"]) == "known are a, 'b, c'"

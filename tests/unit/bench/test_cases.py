@@ -57,15 +57,22 @@ def test_a_large_case_is_compared_by_some_of_its_documents():
     assert sum(found) < 560
 
 
-@pytest.mark.parametrize("given", [{"rounds": 1}, {"documents": -1}, {"batch_tokens": -1}])
-def test_senseless_sizes_are_refused(given):
-    with pytest.raises(ConfigError, match="a spread needs 2 rounds or more"):
-        EfficiencyCase(**given)
-
-
 @pytest.mark.parametrize(
-    "given", [{"case": "fixed"}, {"length": 5}, {"longest": 0}, {"case": "fixed", "length": -1}]
+    ("name", "given", "least"),
+    [
+        ("rounds", 1, 2),
+        ("documents", -1, 0),
+        ("batch_tokens", -1, 0),
+        ("length", -1, 0),
+        ("longest", 0, 1),
+    ],
 )
+def test_senseless_sizes_are_refused(name, given, least):
+    with pytest.raises(ConfigError, match=f"^{name} is {given}: give {least} or more$"):
+        EfficiencyCase(**{name: given})
+
+
+@pytest.mark.parametrize("given", [{"case": "fixed"}, {"length": 5}])
 def test_lengths_that_contradict_the_case_are_refused(given):
     with pytest.raises(ConfigError, match="the case fixed has a length of 1 or more"):
         EfficiencyCase(**given)

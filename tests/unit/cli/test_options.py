@@ -194,6 +194,8 @@ def test_the_doctor_looks_at_everything(capsys):
     named = "bfloat16 and float16 are multiplied in float32 here"
     assert named in spelled(found | {"widened": ["bfloat16", "float16"]})
     assert named not in spelled(found | {"widened": []})
+    for is_narrow in (True, False):
+        assert ("go through oneDNN" in spelled(found | {"by_onednn": is_narrow})) == is_narrow
     assert run(["doctor", "--as-json"]) == 0
     assert '"attention_backends"' in capsys.readouterr().out
 
