@@ -106,7 +106,9 @@ def published_table(rows: Sequence[Row]) -> str:
 def curves(rows: Sequence[Row]) -> list[tuple[Row, str]]:
     """Return rows of documents of one length, each with a model of this package."""
     found = ((row, model) for row, model in _own(rows) if row["case"] == "fixed")
-    return sorted(found, key=lambda each: (each[1], each[0]["precision"], each[0]["length"]))
+    return sorted(
+        found, key=lambda each: (each[1], each[0]["precision"], machine(each[0]), each[0]["length"])
+    )
 
 
 def by_curve(rows: Sequence[Row]) -> dict[str, list[tuple[Row, str]]]:
