@@ -11,6 +11,8 @@ from modernbert.base import device
 from modernbert.base.shapes import Float
 
 _PLAIN = (Tensor, nn.Parameter)
+_FEWEST = 2**21
+"""Multiplications from which oneDNN's longer way to a product is worth its while."""
 _ADDED_ROWS = 8192
 """Rows of a product that a CPU makes before it adds them to what is there."""
 
@@ -49,8 +51,7 @@ def _is_by_onednn(x: Tensor, weight: Tensor) -> bool:
     are_wide = x.dtype == weight.dtype == torch.float32 and x.device.type == "cpu"
     # What is more than numbers, a tensor split over processes say, has ways of its own.
     is_plain = type(x) in _PLAIN and type(weight) in _PLAIN
-    # oneDNN has no sum of nothing.
-    return are_wide and is_plain and x.numel() > 0
+    return are_wide and is_plain and x.numel() * len(weight) >= _FEWEST
 
 
 def _is_watched() -> bool:

@@ -21,6 +21,7 @@ ROWS, NARROW, WIDE = 23, 24, 40
 @pytest.fixture(autouse=True)
 def is_narrow(monkeypatch):
     monkeypatch.setattr(device, "MKL_IS_NARROW", True)
+    monkeypatch.setattr("modernbert.kernels.linear._FEWEST", 1)
 
 
 @pytest.fixture
@@ -121,6 +122,16 @@ def test_a_counter_sees_operations_that_it_knows(products):
         linear(x, weight)
     assert counted.get_total_flops() == 2 * ROWS * NARROW * WIDE
     assert not products
+
+
+def test_small_products_are_left_to_torch(products, monkeypatch):
+    x, weight, _ = drawn()
+    monkeypatch.setattr("modernbert.kernels.linear._FEWEST", ROWS * NARROW * WIDE + 1)
+    linear(x, weight)
+    assert not products
+    monkeypatch.setattr("modernbert.kernels.linear._FEWEST", ROWS * NARROW * WIDE)
+    linear(x, weight)
+    assert len(products) == 1
 
 
 class Marked(nn.Parameter):
