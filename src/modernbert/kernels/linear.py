@@ -51,7 +51,7 @@ def _is_by_onednn(x: Tensor, weight: Tensor) -> bool:
     are_wide = x.dtype == weight.dtype == torch.float32 and x.device.type == "cpu"
     # What is more than numbers, a tensor split over processes say, has ways of its own.
     is_plain = type(x) in _PLAIN and type(weight) in _PLAIN
-    return are_wide and is_plain and x.numel() * len(weight) >= _FEWEST
+    return are_wide and is_plain and x.dim() > 1 and x.numel() * len(weight) >= _FEWEST
 
 
 def _is_watched() -> bool:

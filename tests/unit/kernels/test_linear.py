@@ -134,6 +134,13 @@ def test_small_products_are_left_to_torch(products, monkeypatch):
     assert len(products) == 1
 
 
+def test_a_single_vector_is_left_to_torch(products):
+    x, weight, _ = drawn()
+    linear(x[0], weight).sum().backward()
+    assert weight.grad.shape == weight.shape
+    assert not products
+
+
 class Marked(nn.Parameter):
     """A parameter with ways of its own."""
 
