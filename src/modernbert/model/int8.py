@@ -98,8 +98,10 @@ def read_rounded(path: Path, config: EncoderConfig, head: HeadConfig | None) -> 
     model = outline(config, head)
     try:
         _fill(model, tensors)
-        wanted = dict(model.named_parameters())
-        model.load_state_dict({name: tensors[name] for name in wanted}, strict=False, assign=True)
+        # Copied out of the mapped file, where numbers begin at odd addresses: MKL's rounding of a
+        # product of few rows follows the address, and a file is to say what its model says.
+        wanted = {name: tensors[name].clone() for name, _ in model.named_parameters()}
+        model.load_state_dict(wanted, strict=False, assign=True)
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(f"{path} is of another model: export anew") from error
     model.tie()
