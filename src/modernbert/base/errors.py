@@ -29,6 +29,10 @@ class TrainingError(UserError):
     """A run cannot go on: its numbers stopped being finite."""
 
 
+class NumbersError(UserError):
+    """A model gives what is no number: NaN, Inf, or a vector of nothing but zeros."""
+
+
 _REASON_LENGTH = 200
 
 

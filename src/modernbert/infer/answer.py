@@ -4,12 +4,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from modernbert.base.errors import ConfigError, DataError
 from modernbert.data.pieces import Offsets
 from modernbert.data.windows import Window, question_windows
+from modernbert.infer.heads import head_of
 from modernbert.infer.pretrained import Pretrained
-from modernbert.infer.reading import check_list
-from modernbert.infer.scores import head_of, scores_of
+from modernbert.infer.reading import ReadText, check_list
+from modernbert.infer.readouts import HeadScores
+from modernbert.infer.work import Work, computed
 from modernbert.tasks.spans import MAX_ANSWER_TOKENS, best_spans, place_of, text_log_probabilities
 
 
@@ -46,22 +50,39 @@ def answer(
         ConfigError: the model has no head that finds answers, or none is asked for.
         DataError: a question or text is empty or no text, or holds what is no character.
     """
+    work = answering(model, asked, number=number, can_be_none=can_be_none, max_tokens=max_tokens)
+    return computed(model, work)
+
+
+def answering(
+    model: Pretrained,
+    asked: Sequence[tuple[str, str]],
+    *,
+    number: int = 1,
+    can_be_none: bool = False,
+    max_tokens: int = MAX_ANSWER_TOKENS,
+) -> Work[list[list[Answer]]]:
+    """Return what `answer` has a model do."""
     if min(number, max_tokens) < 1:
         raise ConfigError(f"number and max_tokens are {number} and {max_tokens}: ask for 1 or more")
     _check(model, asked)
     places, read = _windows(model, asked)
-    found: list[dict[tuple[int, int], float]] = [{} for _ in asked]
-    nothing = [0.0] * len(asked)
-    for window, scores in zip(read, scores_of(model, [w.ids for w in read]), strict=True):
-        logs, at = text_log_probabilities(scores, window), window.text
-        nothing[at] = min(nothing[at], float(logs[0].sum()))
-        for span in best_spans(logs, max_tokens, number):
-            place = _trimmed(asked[at][1], *place_of(window, span, places[at]))
-            found[at][place] = max(found[at].get(place, -math.inf), span.score)
-    return [
-        _ranked(text, spans | ({(0, 0): none} if can_be_none else {}))[:number]
-        for (_, text), spans, none in zip(asked, found, nothing, strict=True)
-    ]
+
+    def finish(rows: Sequence[Tensor]) -> list[list[Answer]]:
+        found: list[dict[tuple[int, int], float]] = [{} for _ in asked]
+        nothing = [0.0] * len(asked)
+        for window, scores in zip(read, rows, strict=True):
+            logs, at = text_log_probabilities(scores, window), window.text
+            nothing[at] = min(nothing[at], float(logs[0].sum()))
+            for span in best_spans(logs, max_tokens, number):
+                place = _trimmed(asked[at][1], *place_of(window, span, places[at]))
+                found[at][place] = max(found[at].get(place, -math.inf), span.score)
+        return [
+            _ranked(text, spans | ({(0, 0): none} if can_be_none else {}))[:number]
+            for (_, text), spans, none in zip(asked, found, nothing, strict=True)
+        ]
+
+    return Work(HeadScores(), [ReadText.of(window.ids) for window in read], finish)
 
 
 def _ranked(text: str, spans: dict[tuple[int, int], float]) -> list[Answer]:

@@ -18,8 +18,8 @@ from modernbert.infer.embeddings import (
     write_facts,
 )
 from modernbert.infer.fingerprint import fingerprint_of_model
+from modernbert.infer.heads import warn_of_head
 from modernbert.infer.pretrained import Pretrained
-from modernbert.infer.scores import warn_of_head
 
 _FEWEST = 8
 """Tokens of a text."""

@@ -11,9 +11,11 @@ from modernbert.base.shapes import Float
 from modernbert.data.choices import Choice, checked_options, read_options
 from modernbert.data.examples import checked_text
 from modernbert.infer.classify import Text, parts_of
+from modernbert.infer.heads import head_of
 from modernbert.infer.pretrained import Pretrained
-from modernbert.infer.reading import check_list
-from modernbert.infer.scores import head_of, scores_of
+from modernbert.infer.reading import ReadText, check_list
+from modernbert.infer.readouts import HeadScores
+from modernbert.infer.work import Work, computed
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +42,40 @@ def choose(
         ConfigError: the model has no head that chooses.
         DataError: questions and options are not as many, one is empty, or has fewer than two.
     """
-    found = choice_scores(model, questions, options)
-    return [_ranked(*each) for each in zip(options, found, strict=True)]
+    return computed(model, choosing(model, questions, options))
+
+
+def choosing(
+    model: Pretrained, questions: Sequence[Text], options: Sequence[Sequence[str]]
+) -> Work[list[list[Option]]]:
+    """Return what `choose` has a model do."""
+    return scoring(model, questions, options).then(
+        lambda found: [_ranked(*each) for each in zip(options, found, strict=True)]
+    )
 
 
 def choice_scores(
     model: Pretrained, questions: Sequence[Text], options: Sequence[Sequence[str]]
 ) -> list[Float[Tensor, "_"]]:
     """Return the head's scores of each question's options before any activation, on the CPU."""
+    return computed(model, scoring(model, questions, options))
+
+
+def scoring(
+    model: Pretrained, questions: Sequence[Text], options: Sequence[Sequence[str]]
+) -> Work[list[Float[Tensor, "_"]]]:
+    """Return what `choice_scores` has a model do."""
     head_of(model, "choice")
     check_list(questions, "questions")
     check_list(options, "options")
     asked = _asked(questions, options)
     read = read_options(asked, model.tokenizer, model.max_length)
-    documents = [option.ids for question in read for option in question]
-    scores = torch.cat(scores_of(model, documents)) if documents else torch.empty(0)
-    return list(scores.split([len(question.options) for question in asked]))
+    sizes = [len(question.options) for question in asked]
+    return Work(
+        HeadScores(),
+        [ReadText.of(option.ids) for question in read for option in question],
+        lambda rows: list((torch.cat([*rows]) if rows else torch.empty(0)).split(sizes)),
+    )
 
 
 def _ranked(texts: Sequence[str], scores: Float[Tensor, "_"]) -> list[Option]:

@@ -9,9 +9,11 @@ from torch import Tensor
 from modernbert.base.errors import DataError
 from modernbert.base.shapes import Float
 from modernbert.data.examples import read_texts
+from modernbert.infer.heads import head_of
 from modernbert.infer.pretrained import Pretrained
-from modernbert.infer.reading import check_list
-from modernbert.infer.scores import head_of, scores_of
+from modernbert.infer.reading import ReadText, check_list
+from modernbert.infer.readouts import HeadScores
+from modernbert.infer.work import Work, computed
 from modernbert.model.config import HeadConfig
 from modernbert.model.hf_kept import text_columns
 
@@ -39,26 +41,44 @@ def classify(model: Pretrained, texts: Sequence[Text]) -> list[list[Label]]:
         ConfigError: the model has no head that labels texts.
         DataError: a text holds what is no character, or texts and pairs are mixed.
     """
+    return computed(model, classifying(model, texts))
+
+
+def classifying(model: Pretrained, texts: Sequence[Text]) -> Work[list[list[Label]]]:
+    """Return what `classify` has a model do."""
     head = head_of(model, "sequence")
-    scores = probabilities(label_scores(model, texts), head).tolist()
-    return [sorted(map(Label, head.labels, row), key=lambda label: -label.score) for row in scores]
+    return labelling(model, texts).then(lambda scores: _ranked(probabilities(scores, head), head))
 
 
 def label_scores(model: Pretrained, texts: Sequence[Text]) -> Float[Tensor, "S N"]:
     """Return the head's scores of texts or pairs before any activation, on the CPU."""
+    return computed(model, labelling(model, texts))
+
+
+def labelling(model: Pretrained, texts: Sequence[Text]) -> Work[Float[Tensor, "S N"]]:
+    """Return what `label_scores` has a model do."""
     head = head_of(model, "sequence")
     check_list(texts)
     pairs = [parts_of(text) for text in texts]
-    if not pairs:
-        return torch.empty(0, head.num_scores)
     if len({len(pair) for pair in pairs}) > 1:
         raise DataError("some of the texts are pairs and some are not: give them apart")
     learned = len(text_columns(model.model.kept))
-    if learned and len(pairs[0]) != learned:
+    if pairs and learned and len(pairs[0]) != learned:
         kind = "pairs of texts" if learned > 1 else "single texts"
         raise DataError(f"this model learned from {kind}: give {kind}")
-    read = [each.ids for each in read_texts(pairs, model.tokenizer, model.max_length)]
-    return torch.stack(scores_of(model, read))
+    read = read_texts(pairs, model.tokenizer, model.max_length)
+    return Work(
+        HeadScores(),
+        [ReadText.of(each.ids) for each in read],
+        lambda rows: torch.stack([*rows]) if rows else torch.empty(0, head.num_scores),
+    )
+
+
+def _ranked(scores: Float[Tensor, "S N"], head: HeadConfig) -> list[list[Label]]:
+    return [
+        sorted(map(Label, head.labels, row), key=lambda label: -label.score)
+        for row in scores.tolist()
+    ]
 
 
 def parts_of(text: Text) -> tuple[str, ...]:

@@ -24,21 +24,54 @@ _SPARSE_BATCH_TOKENS = 1024
 
 
 @torch.no_grad()
+def text_vectors(
+    model: Runs, sentence: Sentence, batch: PackedBatch, num_prompt: int = 0
+) -> Float[Tensor, "S N"]:
+    """Return one float32 vector a document of a batch."""
+    x = (scored if sentence.config.is_sparse else encoded)(model, batch)
+    return sentence.shortened(sentence(x, batch.layout, num_prompt)).float()
+
+
+@torch.no_grad()
+def token_vectors(
+    model: Runs, sentence: Sentence, batch: PackedBatch, counts: Sequence[int]
+) -> Float[Tensor, "T N"]:
+    """Return one float32 vector a token; those behind each document's count fill it up.
+
+    Raises:
+        ConfigError: these are not to be seen by the others, and a graph cannot do that.
+    """
+    late = sentence.config.late
+    has_unseen = late is not None and late.has_unseen and sum(counts) < len(batch.ids)
+    if not has_unseen:
+        x = encoded(model, batch)
+    elif isinstance(model, ExportedModel):
+        raise ConfigError(
+            "this model fills queries up with tokens that nobody reads, which a graph cannot: "
+            "take the model that it was exported from, without --runtime or with --runtime int8"
+        )
+    else:
+        x = encode_to(model.encoder, batch, _first(counts, batch))
+    found: Tensor = sentence(x, batch.layout)
+    return found.float()
+
+
 def vectors_of_texts(
     model: Runs, sentence: Sentence, documents: Sequence[Ids], num_prompt: int = 0
 ) -> Float[Tensor, "S N"]:
     """Return one float32 vector a document, in their order, on the model's device."""
-    is_sparse = sentence.config.is_sparse
     found: Tensor | None = None
-    for numbers, batch in batches(
-        model, documents, _SPARSE_BATCH_TOKENS if is_sparse else BATCH_TOKENS
-    ):
-        x = (scored if is_sparse else encoded)(model, batch)
-        vectors = sentence.shortened(sentence(x, batch.layout, num_prompt)).float()
+    for numbers, batch in batches(model, documents, budget_of(sentence)):
+        vectors = text_vectors(model, sentence, batch, num_prompt)
         found = vectors.new_empty(len(documents), vectors.shape[1]) if found is None else found
         found[numbers] = vectors
     assert found is not None, "no document"
     return found
+
+
+def budget_of(sentence: Sentence) -> int:
+    """Return how many tokens a batch of texts may have."""
+    return _SPARSE_BATCH_TOKENS if sentence.config.is_sparse else BATCH_TOKENS
 
 
 @torch.no_grad()
@@ -61,26 +94,13 @@ def vectors_of_parts(
     return [found[number] for number in range(len(documents))]
 
 
-@torch.no_grad()
 def vectors_of_tokens(
     model: Runs, sentence: Sentence, texts: Sequence[ReadText]
 ) -> list[Float[Tensor, "T N"]]:
     """Return for each text one float32 vector a token, on the model's device."""
-    late = sentence.config.late
-    has_unseen = late is not None and late.has_unseen
     found: dict[int, Tensor] = {}
     for numbers, batch in batches(model, [text.ids for text in texts], BATCH_TOKENS):
-        counts = [texts[number].num_read for number in numbers]
-        if not has_unseen or sum(counts) == len(batch.ids):
-            x = encoded(model, batch)
-        elif isinstance(model, ExportedModel):
-            raise ConfigError(
-                "this model fills queries up with tokens that nobody reads, which a graph cannot: "
-                "take the model that it was exported from, without --runtime or with --runtime int8"
-            )
-        else:
-            x = encode_to(model.encoder, batch, _first(counts, batch))
-        vectors = sentence(x, batch.layout).float()
+        vectors = token_vectors(model, sentence, batch, [texts[each].num_read for each in numbers])
         found |= dict(zip(numbers, split(vectors, batch.layout), strict=True))
     return [found[number] for number in range(len(texts))]
 
@@ -95,7 +115,7 @@ def batches(
         yield numbers, PackedBatch(ids, Layout.of([len(each) for each in some])).to(model.device)
 
 
-def _first(counts: list[int], batch: PackedBatch) -> Tensor:
+def _first(counts: Sequence[int], batch: PackedBatch) -> Tensor:
     """Mark the first so many tokens of each document."""
     place = positions(batch.layout, len(batch.ids))
     limits = torch.tensor(counts, device=place.device)

@@ -1,17 +1,17 @@
-"""A text with [MASK] in, the likeliest tokens of each place out."""
+"""Texts with [MASK] in, the likeliest tokens of each place out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from modernbert.base.errors import ConfigError, DataError
 from modernbert.base.shapes import Float
-from modernbert.batch import pack
-from modernbert.infer.encode import scored
-from modernbert.infer.export.running import ExportedModel
 from modernbert.infer.pretrained import Pretrained
-from modernbert.model.heads import MaskedLMHead
+from modernbert.infer.reading import ReadText, check_list
+from modernbert.infer.readouts import MaskScores
+from modernbert.infer.work import Work, computed
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class Guess:
 
     token: str
     probability: float
+    id: int
+    """Of the token, in the model's vocabulary."""
 
 
 def fill(model: Pretrained, text: str, top: int = 5) -> list[list[Guess]]:
@@ -29,29 +31,38 @@ def fill(model: Pretrained, text: str, top: int = 5) -> list[list[Guess]]:
         ConfigError: the model has no masked-LM head, or `top` is less than 1.
         DataError: the text has no [MASK], or is longer than the model reads.
     """
-    ids = model.tokenizer.encode(text).tolist()
-    masked = [at for at, token in enumerate(ids) if token == model.tokenizer.mask_id]
-    _check(model, len(ids), len(masked), top)
-    return guess(model, ids, masked, top)
+    return computed(model, filling(model, [text], top))[0]
+
+
+def filling(model: Pretrained, texts: Sequence[str], top: int = 5) -> Work[list[list[list[Guess]]]]:
+    """Return what has a model rank candidates for each [MASK] of each text; see `fill`."""
+    check_list(texts)
+    read = [_read(model, text, top) for text in texts]
+    return Work(MaskScores(), read, lambda rows: [_ranked(model, each, top) for each in rows])
 
 
 def guess(model: Pretrained, ids: list[int], masked: list[int], top: int) -> list[list[Guess]]:
     """Rank candidates for these places of one document, [CLS] and [SEP] included."""
-    with torch.no_grad():
-        shares = _logits(model, ids, masked).float().softmax(-1)
-    best = shares.topk(min(top, shares.shape[-1]))
+    read = ReadText(np.array(ids, dtype=np.int64), len(ids), tuple(masked))
+    return computed(model, Work(MaskScores(), [read], lambda rows: _ranked(model, rows[0], top)))
+
+
+def _read(model: Pretrained, text: str, top: int) -> ReadText:
+    ids = model.tokenizer.encode(text)
+    masked = tuple(np.flatnonzero(ids == model.tokenizer.mask_id).tolist())
+    _check(model, len(ids), len(masked), top)
+    return ReadText(ids, len(ids), masked)
+
+
+def _ranked(model: Pretrained, logits: Float[Tensor, "M V"], top: int) -> list[list[Guess]]:
+    best = logits.softmax(-1).topk(min(top, logits.shape[-1]))
     return [
-        [Guess(model.tokenizer.decode([token]), share) for token, share in zip(*row, strict=True)]
+        [
+            Guess(model.tokenizer.decode([token]), share, token)
+            for token, share in zip(*row, strict=True)
+        ]
         for row in zip(best.indices.tolist(), best.values.tolist(), strict=True)
     ]
-
-
-def _logits(model: Pretrained, ids: list[int], masked: list[int]) -> Float[Tensor, "M V"]:
-    batch = pack([ids]).to(model.runs.device)
-    if isinstance(model.runs, ExportedModel):
-        return scored(model.runs, batch)[masked]
-    assert isinstance(model.head, MaskedLMHead)
-    return model.head.logits(model.encoder(batch)[masked])
 
 
 def _check(model: Pretrained, num_tokens: int, num_masks: int, top: int) -> None:

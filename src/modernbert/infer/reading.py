@@ -2,12 +2,18 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from modernbert.base.errors import ConfigError, DataError
 from modernbert.data.tokenizer import Ids, Tokenizer
 from modernbert.model.sentence_config import Expansion, LateInteraction, SentenceConfig
+
+Cut = Literal["right", "left", "never"]
+"""At which end a text that is too long loses tokens."""
+Given = str | Sequence[int]
+"""A text, or the ids of its tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,27 +23,91 @@ class ReadText:
     ids: Ids
     num_read: int
     """Tokens of the text itself, [CLS] and [SEP] included; those behind fill a query up."""
+    places: tuple[int, ...] | None = None
+    """Where the tokens stand that are wanted; None wants all."""
+
+    @classmethod
+    def of(cls, ids: Ids) -> "ReadText":
+        """Want all tokens of a text."""
+        return cls(ids, len(ids))
 
 
 def with_ends(
-    tokenizer: Tokenizer, texts: Sequence[str], prompt: str, max_length: int
+    tokenizer: Tokenizer,
+    given: Sequence[Given],
+    prompt: str,
+    max_length: int,
+    cut: Cut = "right",
 ) -> list[Ids]:
     """Encode texts behind a prompt, [CLS] and [SEP] around them, cut to a length in tokens.
 
+    In place of a text there may be the ids of its tokens, with [CLS] and [SEP] or without.
+
     Raises:
-        DataError: texts are none or a single one, one is no text or holds what is no character.
+        DataError: texts are none or a single one, one is no text or holds what is no character, an
+            id stands for no token, or a text is longer and never to be cut.
     """
-    check_list(texts)
-    if not len(texts):
+    check_list(given)
+    if not len(given):
         raise DataError("there is no text to read: give at least one")
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise DataError(f"text {number} is of type {type(text).__name__}: give texts")
     room = max_length - 2
+    # One token more tells that there are more.
+    limit = {"right": room, "left": None, "never": room + 1}[cut]
+    bodies = _bodies(tokenizer, given, prompt, limit)
+    if cut == "never":
+        _check_lengths(bodies, room)
     return [
-        np.array([tokenizer.cls_id, *ids[:room], tokenizer.sep_id], dtype=np.int64)
-        for ids in tokenizer.encode_texts(texts, prompt, room)
+        np.array(
+            [tokenizer.cls_id, *(ids[-room:] if cut == "left" else ids[:room]), tokenizer.sep_id],
+            dtype=np.int64,
+        )
+        for ids in bodies
     ]
+
+
+def _bodies(
+    tokenizer: Tokenizer, given: Sequence[Given], prompt: str, limit: int | None
+) -> list[Ids]:
+    """Return prompts and texts in tokens."""
+    texts = [each for each in given if isinstance(each, str)]
+    encoded = iter(tokenizer.encode_texts(texts, prompt, limit))
+    if len(texts) == len(given):
+        return list(encoded)
+    (before,) = tokenizer.encode_texts([""], prompt)
+    return [
+        next(encoded)
+        if isinstance(each, str)
+        else np.concatenate([before, _checked_ids(tokenizer, each, number)])
+        for number, each in enumerate(given)
+    ]
+
+
+def _checked_ids(tokenizer: Tokenizer, ids: Sequence[int], number: int) -> Ids:
+    """Take the tokens of a text that is given in ids, without its ends."""
+    if not isinstance(ids, list | tuple | np.ndarray):
+        raise DataError(f"text {number} is of type {type(ids).__name__}: give texts")
+    if not all(isinstance(each, int | np.integer) for each in ids):
+        raise DataError(
+            f"text {number} is a list of other things than ids: give a text, or ids of its tokens"
+        )
+    wrong = next((each for each in ids if not 0 <= each < tokenizer.vocab_size), None)
+    if wrong is not None:
+        raise DataError(
+            f"text {number} holds the id {wrong}, and this model's tokenizer has ids from 0 to "
+            f"{tokenizer.vocab_size - 1}: encode with its own, or give the text (LangChain: "
+            "check_embedding_ctx_length=False)"
+        )
+    has_ends = len(ids) > 1 and ids[0] == tokenizer.cls_id and ids[-1] == tokenizer.sep_id
+    return np.array(ids[1:-1] if has_ends else ids, dtype=np.int64)
+
+
+def _check_lengths(bodies: Sequence[Ids], room: int) -> None:
+    for number, ids in enumerate(bodies):
+        if len(ids) > room:
+            raise DataError(
+                f"text {number} has more than the {room + 2} tokens that are read: shorten it, or "
+                "let it be cut"
+            )
 
 
 def check_list(given: object, name: str = "texts") -> None:

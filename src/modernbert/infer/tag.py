@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from modernbert.base.errors import DataError
 from modernbert.data.pieces import Offsets
@@ -11,9 +12,11 @@ from modernbert.data.tagged import from_words
 from modernbert.data.tags import OUTSIDE, TagSpan, is_chunked, spans_of
 from modernbert.data.windows import Window, first_tokens, windows
 from modernbert.data.words import words_of
+from modernbert.infer.heads import head_of
 from modernbert.infer.pretrained import Pretrained
-from modernbert.infer.reading import check_list
-from modernbert.infer.scores import head_of, scores_of
+from modernbert.infer.reading import ReadText, check_list
+from modernbert.infer.readouts import HeadScores
+from modernbert.infer.work import Work, computed
 from modernbert.model.hf_kept import tags_tokens
 
 Untagged = str | Sequence[str]
@@ -79,12 +82,24 @@ def tag(model: Pretrained, texts: Sequence[Untagged]) -> list[list[Entity]]:
         ConfigError: the model has no head that tags words.
         DataError: a text holds what is no character.
     """
+    return computed(model, tagging(model, texts))
+
+
+def tagging(model: Pretrained, texts: Sequence[Untagged]) -> Work[list[list[Entity]]]:
+    """Return what `tag` has a model do."""
     chunked = is_chunked(head_of(model, "tokens").labels)
-    return [each.entities(is_chunked=chunked) for each in word_tags(model, texts)]
+    return word_tagging(model, texts).then(
+        lambda found: [each.entities(is_chunked=chunked) for each in found]
+    )
 
 
 def word_tags(model: Pretrained, texts: Sequence[Untagged]) -> list[WordTags]:
     """Return the words of each text with their tags; see `tag`."""
+    return computed(model, word_tagging(model, texts))
+
+
+def word_tagging(model: Pretrained, texts: Sequence[Untagged]) -> Work[list[WordTags]]:
+    """Return what `word_tags` has a model do."""
     head = head_of(model, "tokens")
     check_list(texts)
     by_token = tags_tokens(model.model.kept)
@@ -97,10 +112,24 @@ def word_tags(model: Pretrained, texts: Sequence[Untagged]) -> list[WordTags]:
         firsts = np.arange(len(ids)) if is_whole else first_tokens(offsets, places)
         read += windows(number, ids, firsts, model.tokenizer, model.max_length)
         given.append((text, _without_blanks(text, offsets) if is_whole else places))
+    return Work(
+        HeadScores(),
+        [ReadText.of(window.ids) for window in read],
+        lambda rows: _word_tags(read, rows, head.labels, given),
+    )
+
+
+def _word_tags(
+    read: Sequence[Window],
+    rows: Sequence[Tensor],
+    labels: Sequence[str],
+    given: Sequence[tuple[str, list[tuple[int, int]]]],
+) -> list[WordTags]:
+    """Give each word the likeliest tag of its token, in the window where it is said."""
     tags = [[OUTSIDE] * len(places) for _, places in given]
     sure = [[0.0] * len(places) for _, places in given]
-    for window, unit, number, score in _best(model, read):
-        tags[window.text][unit], sure[window.text][unit] = head.labels[number], score
+    for window, unit, number, score in _best(read, rows):
+        tags[window.text][unit], sure[window.text][unit] = labels[number], score
     return [
         WordTags(text, tuple(places), _on_whole_characters(tags[n], places), tuple(sure[n]))
         for n, (text, places) in enumerate(given)
@@ -136,9 +165,11 @@ def _cut(given: Untagged) -> tuple[str, list[tuple[int, int]]]:
     return joined.text, list(joined.words or ())
 
 
-def _best(model: Pretrained, read: Sequence[Window]) -> Iterator[tuple[Window, int, int, float]]:
+def _best(
+    read: Sequence[Window], rows: Sequence[Tensor]
+) -> Iterator[tuple[Window, int, int, float]]:
     """Yield of each word in each window its likeliest tag, by number, and how likely it is."""
-    for window, scores in zip(read, scores_of(model, [w.ids for w in read]), strict=True):
+    for window, scores in zip(read, rows, strict=True):
         values, numbers = scores[window.places].softmax(-1).max(-1)
         found = zip(window.units.tolist(), numbers.tolist(), values.tolist(), strict=True)
         yield from ((window, unit, number, score) for unit, number, score in found)

@@ -26,8 +26,8 @@ def begun(folder: Path, model: str, options: IndexOptions) -> "tuple[Pretrained,
     """
     from modernbert.base.device import choose_device
     from modernbert.infer.fingerprint import fingerprint_of_model
+    from modernbert.infer.heads import warn_of_head
     from modernbert.infer.pretrained import load
-    from modernbert.infer.scores import warn_of_head
     from modernbert.retrieval.vectors import encode_queries, kind_of, settled
 
     opened = load(model, runtime=options.runtime).to(choose_device(options.device))

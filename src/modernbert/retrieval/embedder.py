@@ -12,9 +12,9 @@ from torch import Tensor
 from modernbert.base.device import Autocast
 from modernbert.base.errors import CheckpointError, ConfigError, MachineError, reason_of
 from modernbert.data.tokenizer import Tokenizer
+from modernbert.infer.heads import warn_of_head
 from modernbert.infer.hub import folder_of
 from modernbert.infer.pretrained import Pretrained, load
-from modernbert.infer.scores import warn_of_head
 from modernbert.model import folder as model_folder
 
 Vectors = NDArray[np.float32]

@@ -18,8 +18,8 @@ from modernbert.data.judged import read_corpus
 from modernbert.data.pair_columns import PairColumns
 from modernbert.data.pairs import Pair, PairOptions, PairSet, read_pairs
 from modernbert.data.table import open_table
+from modernbert.infer.heads import warn_of_head
 from modernbert.infer.pretrained import Pretrained, load
-from modernbert.infer.scores import warn_of_head
 from modernbert.retrieval.exact import SHARD, scored
 from modernbert.retrieval.hits import Best, Hits
 from modernbert.retrieval.mine_options import MineOptions

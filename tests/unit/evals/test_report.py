@@ -76,7 +76,7 @@ def test_a_report_stands_alone_and_shows_every_curve(folder):
 
 
 def test_examples_are_shown_and_escaped(folder):
-    example = Example("a/b", "x < 1 && ", "<b>", " y", [Guess("<b>", 0.5), Guess("c", 0.25)])
+    example = Example("a/b", "x < 1 && ", "<b>", " y", [Guess("<b>", 0.5, 7), Guess("c", 0.25, 8)])
     page = page_of(folder, [example])
     assert "<b>" in page.text
     assert "b" not in page.tags

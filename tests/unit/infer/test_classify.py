@@ -13,7 +13,7 @@ from modernbert.infer.engine import Engine
 from modernbert.infer.predict import Writer, form_of, predict
 from modernbert.infer.pretrained import load
 from modernbert.infer.sayings import Wishes
-from modernbert.infer.scores import scores_of
+from modernbert.infer.work import computed
 from modernbert.model.config import HeadConfig
 from modernbert.model.hf_kept import TEXT_COLUMNS
 from tests.sentence_folders import change, made
@@ -90,8 +90,10 @@ def test_other_heads_are_given_no_more_than_that(tmp_path, kind, monkeypatch):
     }
     name, *given = asked[kind]
     monkeypatch.setattr(
-        f"modernbert.infer.{name}.scores_of",
-        lambda model, documents: read.extend(documents) or scores_of(model, documents),
+        f"modernbert.infer.{name}.computed",
+        lambda model, work: (
+            read.extend(each.ids for each in work.documents) or computed(model, work)
+        ),
     )
     getattr(engine, name)(*given)
     assert max(map(len, read)) == 24
