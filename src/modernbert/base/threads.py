@@ -5,7 +5,6 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from functools import lru_cache
 from typing import TypeVar
 
 import torch
@@ -35,7 +34,7 @@ def side_by_side(work: Callable[[P], R], pieces: Sequence[P]) -> list[R]:
         finally:
             at_work.discard(threading.get_ident())
 
-    workers = _workers(len(pieces), share)
+    workers = _workers_here(len(pieces), share)
     try:
         results = [workers.submit(alone, piece) for piece in pieces]
         # Ctrl-C in the moment before a wait goes unseen until the wait ends: so none is long.
@@ -45,13 +44,25 @@ def side_by_side(work: Callable[[P], R], pieces: Sequence[P]) -> list[R]:
     except KeyboardInterrupt:
         # Python waits for threads before it ends, and nobody wants their results any more.
         _end(at_work)
-        _workers.cache_clear()
+        _kept.__dict__.clear()
         raise
 
 
-@lru_cache(maxsize=4)
+_kept = threading.local()
+"""Each thread that asks has workers of its own, of its own priority: none waits for another's."""
+
+
+def _workers_here(number: int, threads_each: int) -> ThreadPoolExecutor:
+    """Return the workers of this thread; they are kept, for starting is slow."""
+    key = f"{number} of {threads_each}"
+    if key not in _kept.__dict__:
+        _kept.__dict__[key] = _workers(number, threads_each)
+    found: ThreadPoolExecutor = _kept.__dict__[key]
+    return found
+
+
 def _workers(number: int, threads_each: int) -> ThreadPoolExecutor:
-    """Start threads that torch gives some threads each; they are kept, for starting is slow."""
+    """Start threads that torch gives some threads each."""
     threads, started = torch.get_num_threads(), threading.Barrier(number)
 
     def limit(_: int) -> None:
@@ -74,4 +85,4 @@ def _end(threads: set[int]) -> None:
 
 
 # A forked process has none of its parent's threads, and would wait for them.
-os.register_at_fork(after_in_child=_workers.cache_clear)
+os.register_at_fork(after_in_child=lambda: _kept.__dict__.clear())

@@ -16,6 +16,7 @@ from modernbert.cli.mine import mine
 from modernbert.cli.predict import predict
 from modernbert.cli.pretrain import pretrain
 from modernbert.cli.search import search
+from modernbert.cli.serve import serve
 from modernbert.cli.train_retriever import train_retriever
 
 OWN_PARSERS: dict[str, Callable[[Sequence[str]], int]] = {
@@ -24,6 +25,7 @@ OWN_PARSERS: dict[str, Callable[[Sequence[str]], int]] = {
     "train-retriever": train_retriever,
     "evaluate": evaluate,
     "bench": bench,
+    "serve": serve,
 }
 """Those whose options depend on the word that follows."""
 
@@ -40,6 +42,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "index": index,
     "update-index": update_index,
     "search": search,
+    "serve": verbs.serve_help,
     "evaluate": verbs.evaluate_help,
     "report": verbs.report,
     "fill": verbs.fill,

@@ -224,6 +224,11 @@ def bench_help() -> int:
     raise AssertionError("`modernbert bench` is parsed by cli.bench")
 
 
+def serve_help() -> int:
+    """Answer requests over HTTP: OpenAI's, TEI's, Cohere's, and those of every head."""
+    raise AssertionError("`modernbert serve` is parsed by cli.serve")
+
+
 def _sources(paths: tuple[str, ...]) -> dict[str, list[Path]]:
     sources: dict[str, list[Path]] = {}
     for each in given(paths):

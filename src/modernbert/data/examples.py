@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from modernbert.data.columns import Columns
 from modernbert.data.said import Said
 from modernbert.data.table import Row, RowFiles
 from modernbert.data.tokenizer import SURROGATE, Ids, Tokenizer
+
+Cut = Literal["right", "left", "never"]
+"""At which end a text that is too long loses tokens."""
 
 _AT_ONCE = 1000
 """Texts that are encoded together."""
@@ -62,26 +65,40 @@ def texts_in(row: Row, columns: Columns) -> tuple[str, ...]:
 
 
 def read_texts(
-    texts: Iterable[Sequence[str]], tokenizer: Tokenizer, max_length: int
+    texts: Iterable[Sequence[str]], tokenizer: Tokenizer, max_length: int, cut: Cut = "right"
 ) -> Iterator[Read]:
     """Encode texts or pairs one after the other, cut to a length in tokens.
 
     Of a pair, the longer one is cut first, as `transformers` does it.
+
+    Raises:
+        DataError: one is longer and never to be cut.
     """
     rest = iter(texts)
     while group := list(islice(rest, _AT_ONCE)):
         sides = [tokenizer.encode_texts(side) for side in zip(*group, strict=True)]
         for parts in zip(*sides, strict=True):
-            yield joined(parts, tokenizer, max_length)
+            yield joined(parts, tokenizer, max_length, cut)
 
 
-def joined(parts: Sequence[Ids], tokenizer: Tokenizer, max_length: int) -> Read:
-    """Put marks around one or two encoded texts, cut to a length in tokens."""
+def joined(parts: Sequence[Ids], tokenizer: Tokenizer, max_length: int, cut: Cut = "right") -> Read:
+    """Put marks around one or two encoded texts, cut to a length in tokens.
+
+    Raises:
+        DataError: they are longer and never to be cut.
+    """
     lengths = shortened([len(ids) for ids in parts], max_length - 1 - len(parts))
+    num_cut = sum(map(len, parts)) - sum(lengths)
+    if num_cut and cut == "never":
+        raise DataError(
+            f"a text, or pair of texts, has {num_cut} tokens more than the {max_length} that are "
+            "read: shorten it, or let it be cut"
+        )
     ids = [np.array([tokenizer.cls_id])]
     for part, length in zip(parts, lengths, strict=True):
-        ids += [part[:length], np.array([tokenizer.sep_id])]
-    return Read(np.concatenate(ids), sum(map(len, parts)) - sum(lengths))
+        start = len(part) - length if cut == "left" else 0
+        ids += [part[start : start + length], np.array([tokenizer.sep_id])]
+    return Read(np.concatenate(ids), num_cut)
 
 
 def shortened(lengths: Sequence[int], room: int) -> list[int]:

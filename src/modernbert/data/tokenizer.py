@@ -204,6 +204,10 @@ class Tokenizer:
         found: int | None = self._inner.token_to_id(token)
         return found
 
+    def token_of(self, number: int) -> str:
+        """Return the name of the token with this id; "" where there is none."""
+        return str(self._inner.id_to_token(number) or "")
+
     def is_added(self, token: str) -> bool:
         """Return whether a text's part of this name becomes one token, whatever follows."""
         added = self._inner.get_added_tokens_decoder().values()

@@ -28,7 +28,7 @@ from modernbert.evals.searching import Searcher, find, measure, say_what
 from modernbert.infer.fingerprint import fingerprint_of_model
 from modernbert.infer.heads import warn_of_head
 from modernbert.infer.pretrained import load
-from modernbert.retrieval.rerank import check_reranker
+from modernbert.infer.reranking import check_reranker
 from modernbert.retrieval.vectors import check_length, length_read
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from modernbert.base.errors import DataError
 from modernbert.base.shapes import Float
-from modernbert.data.examples import read_texts
+from modernbert.data.examples import Cut, read_texts
 from modernbert.infer.heads import head_of
 from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.reading import ReadText, check_list
@@ -44,10 +44,14 @@ def classify(model: Pretrained, texts: Sequence[Text]) -> list[list[Label]]:
     return computed(model, classifying(model, texts))
 
 
-def classifying(model: Pretrained, texts: Sequence[Text]) -> Work[list[list[Label]]]:
-    """Return what `classify` has a model do."""
+def classifying(
+    model: Pretrained, texts: Sequence[Text], cut: Cut = "right", *, is_raw: bool = False
+) -> Work[list[list[Label]]]:
+    """Return what `classify` has a model do; raw scores are those before any activation."""
     head = head_of(model, "sequence")
-    return labelling(model, texts).then(lambda scores: _ranked(probabilities(scores, head), head))
+    return labelling(model, texts, cut).then(
+        lambda scores: _ranked(scores if is_raw else probabilities(scores, head), head)
+    )
 
 
 def label_scores(model: Pretrained, texts: Sequence[Text]) -> Float[Tensor, "S N"]:
@@ -55,7 +59,9 @@ def label_scores(model: Pretrained, texts: Sequence[Text]) -> Float[Tensor, "S N
     return computed(model, labelling(model, texts))
 
 
-def labelling(model: Pretrained, texts: Sequence[Text]) -> Work[Float[Tensor, "S N"]]:
+def labelling(
+    model: Pretrained, texts: Sequence[Text], cut: Cut = "right"
+) -> Work[Float[Tensor, "S N"]]:
     """Return what `label_scores` has a model do."""
     head = head_of(model, "sequence")
     check_list(texts)
@@ -66,7 +72,7 @@ def labelling(model: Pretrained, texts: Sequence[Text]) -> Work[Float[Tensor, "S
     if pairs and learned and len(pairs[0]) != learned:
         kind = "pairs of texts" if learned > 1 else "single texts"
         raise DataError(f"this model learned from {kind}: give {kind}")
-    read = read_texts(pairs, model.tokenizer, model.max_length)
+    read = read_texts(pairs, model.tokenizer, model.max_length, cut)
     return Work(
         HeadScores(),
         [ReadText.of(each.ids) for each in read],

@@ -110,9 +110,13 @@ def batches(
 ) -> Iterator[tuple[list[int], PackedBatch]]:
     """Yield batches on the model's device, each with the numbers of its documents."""
     for numbers in plan([len(ids) for ids in documents], budget):
-        some = [documents[number] for number in numbers]
-        ids = torch.from_numpy(np.concatenate(some))
-        yield numbers, PackedBatch(ids, Layout.of([len(each) for each in some])).to(model.device)
+        yield numbers, packed([documents[number] for number in numbers]).to(model.device)
+
+
+def packed(documents: Sequence[Ids]) -> PackedBatch:
+    """Lay documents end to end, in their order."""
+    ids = torch.from_numpy(np.concatenate(documents))
+    return PackedBatch(ids, Layout.of([len(each) for each in documents]))
 
 
 def _first(counts: Sequence[int], batch: PackedBatch) -> Tensor:

@@ -2,16 +2,14 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from modernbert.base.errors import ConfigError, DataError
+from modernbert.data.examples import Cut
 from modernbert.data.tokenizer import Ids, Tokenizer
 from modernbert.model.sentence_config import Expansion, LateInteraction, SentenceConfig
 
-Cut = Literal["right", "left", "never"]
-"""At which end a text that is too long loses tokens."""
 Given = str | Sequence[int]
 """A text, or the ids of its tokens."""
 
@@ -145,7 +143,12 @@ def num_prompt_tokens(tokenizer: Tokenizer, prompt: str, max_length: int) -> int
 
 
 def side_of(
-    tokenizer: Tokenizer, config: SentenceConfig, texts: Sequence[str], *, is_query: bool
+    tokenizer: Tokenizer,
+    config: SentenceConfig,
+    texts: Sequence[Given],
+    *,
+    is_query: bool,
+    cut: Cut = "right",
 ) -> list[ReadText]:
     """Encode queries or documents of a model with a vector a token."""
     late = config.late
@@ -153,7 +156,7 @@ def side_of(
     expansion = late.expansion if is_query else None
     length = _length(late, expansion, is_query=is_query) or config.max_length
     prompt = config.prompt("query" if is_query else "document") or ""
-    read = with_ends(tokenizer, texts, prompt, length)
+    read = with_ends(tokenizer, texts, prompt, length, cut)
     return [ReadText(_filled(tokenizer, ids, expansion), len(ids)) for ids in read]
 
 

@@ -64,7 +64,8 @@ def computed(model: Pretrained, work: Work[R]) -> R:
         rows = read_out(model, work.readout, batch, [work.documents[each] for each in numbers])
         found |= dict(zip(numbers, rows, strict=True))
     rows = [found[number] for number in range(len(work.documents))]
-    check_finite(rows)
+    for number, row in enumerate(rows):
+        check_finite(row, number)
     return work.finish(rows)
 
 
@@ -76,15 +77,14 @@ def read_out(
     return list(readout(model, batch, read))
 
 
-def check_finite(rows: Sequence[Tensor]) -> None:
-    """Refuse numbers that are none.
+def check_finite(row: Tensor, number: int) -> None:
+    """Refuse numbers that are none, of the document with this number.
 
     Raises:
         NumbersError: there is NaN or Inf.
     """
-    for number, row in enumerate(rows):
-        if not torch.isfinite(row).all():
-            raise NumbersError(
-                f"the model gives NaN or Inf for document {number}: its weights are damaged, or "
-                "too large for the format that it computes in"
-            )
+    if not torch.isfinite(row).all():
+        raise NumbersError(
+            f"the model gives NaN or Inf for document {number}: its weights are damaged, or too "
+            "large for the format that it computes in"
+        )

@@ -15,7 +15,6 @@ from modernbert.base import files
 from modernbert.base.errors import ConfigError, DataError
 from modernbert.base.log import say
 from modernbert.data.entries import Entry, EntryFiles
-from modernbert.infer.reading import check_list
 from modernbert.retrieval import index_arrays, index_files, looking
 from modernbert.retrieval.answers import Embed, Found, answers_of, entries_of
 from modernbert.retrieval.beginning import begun, check_same, described, fill
@@ -135,9 +134,14 @@ class Index:
         self._take(index_files.read_facts(self.folder))
 
     def search(
-        self, queries: Sequence[str], options: SearchOptions | None = None
+        self,
+        queries: Sequence[str],
+        options: SearchOptions | None = None,
+        vectors: "Sequence[Query] | None" = None,
     ) -> list[list[Found]]:
         """Return for each query the documents that fit it best, the best first.
+
+        `vectors` are those of the queries where they are known, as `query_encoding` gives them.
 
         Raises:
             CheckpointError: the model is not there, or another one.
@@ -145,7 +149,7 @@ class Index:
             DataError: a query is empty, or the index is.
         """
         options = options or SearchOptions()
-        found, vectors = self._ranked(queries, options)
+        found, vectors = self._ranked(queries, options, vectors)
         is_dense = self._facts.kind == "dense" and bool(vectors)
         embed = self._embedder() if is_dense else None
         return [
@@ -201,22 +205,25 @@ class Index:
             self._alive.append(alive)
 
     def _ranked(
-        self, queries: Sequence[str], options: SearchOptions
-    ) -> tuple[list[Hits], "list[Query]"]:
+        self,
+        queries: Sequence[str],
+        options: SearchOptions,
+        known: "Sequence[Query] | None" = None,
+    ) -> tuple[list[Hits], "Sequence[Query]"]:
         """Return what is found, and the queries' vectors where they were needed."""
-        _check_queries(queries)
+        looking.check_queries(queries)
         if not len(self):
             raise DataError(f"{self.folder} holds no document: add some")
         masks = self._masks(options.filter)
         depth = max(options.number, options.num_reranked)
         if options.mode == "hybrid":
             depth = max(depth, _FUSED)
-        vectors: list[Query] = []
+        vectors: Sequence[Query] = []
         runs = []
         if options.mode != "words":
             from modernbert.retrieval.vectors import encode_queries
 
-            vectors = encode_queries(self.model, queries)
+            vectors = encode_queries(self.model, queries) if known is None else known
             runs.append(self._by_vectors(vectors, masks, options, depth))
         if options.mode != "dense":
             runs.append(looking.by_words(self._segments, self._alive, masks, queries, depth))
@@ -285,12 +292,3 @@ class Index:
 
         reading = index_files.Reading(max_length=self._facts.reading.max_length)
         return lambda texts: encode_documents(self.model, texts, reading)[0].vectors
-
-
-def _check_queries(queries: Sequence[str]) -> None:
-    check_list(queries, "queries")
-    if not len(queries):
-        raise DataError("there is no query: ask for something")
-    for number, query in enumerate(queries, start=1):
-        if not isinstance(query, str) or not query.strip():
-            raise DataError(f"query {number} is empty: ask for something")

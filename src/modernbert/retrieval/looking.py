@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from modernbert.base.errors import ConfigError
+from modernbert.base.errors import ConfigError, DataError
+from modernbert.infer.reading import check_list
 from modernbert.retrieval.compare import Query, score_rows
 from modernbert.retrieval.hits import Best, Hits
 from modernbert.retrieval.index_files import Kind
@@ -24,6 +25,20 @@ _WIDER = 4
 """How many vectors are asked for, for each document that is wanted."""
 _NEAR_TOKEN = 64
 """How many vectors are asked for, for each token of a query."""
+
+
+def check_queries(queries: Sequence[str]) -> None:
+    """Refuse queries that ask for nothing.
+
+    Raises:
+        DataError: there is none, or one is empty.
+    """
+    check_list(queries, "queries")
+    if not len(queries):
+        raise DataError("there is no query: ask for something")
+    for number, query in enumerate(queries, start=1):
+        if not isinstance(query, str) or not query.strip():
+            raise DataError(f"query {number} is empty: ask for something")
 
 
 def check_widths(queries: Sequence[Query], dim: int) -> None:

@@ -20,10 +20,11 @@ from modernbert.data.pairs import Pair, PairOptions, PairSet, read_pairs
 from modernbert.data.table import open_table
 from modernbert.infer.heads import warn_of_head
 from modernbert.infer.pretrained import Pretrained, load
+from modernbert.infer.reranking import check_reranker
 from modernbert.retrieval.exact import SHARD, scored
 from modernbert.retrieval.hits import Best, Hits
 from modernbert.retrieval.mine_options import MineOptions
-from modernbert.retrieval.rerank import check_reranker, rerank
+from modernbert.retrieval.rerank import rerank
 
 _MOST_SCORES = 2**27
 """Scores of all queries and one shard of documents that are in memory at once."""

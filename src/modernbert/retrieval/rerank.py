@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modernbert.base.errors import ConfigError
 from modernbert.base.log import meter
 from modernbert.batch import Layout
 from modernbert.infer.classify import label_scores
 from modernbert.infer.pretrained import Pretrained
+from modernbert.infer.reranking import check_reranker
 from modernbert.kernels.maxsim import maxsim
 from modernbert.retrieval.exact import shards
 from modernbert.retrieval.hits import Hits, in_order
@@ -21,26 +21,6 @@ from modernbert.retrieval.vectors import length_read
 
 _QUERIES = 16
 """Whose documents are read at once: enough that alike lengths meet in a batch."""
-
-
-def check_reranker(model: Pretrained) -> None:
-    """Refuse a model that gives a pair no score of its own, or several.
-
-    Raises:
-        ConfigError: it has neither a head with one score nor a vector a token.
-    """
-    if model.sentence.config.late is not None:
-        return
-    head = model.model.head_config
-    if head is None or head.kind != "sequence":
-        raise ConfigError(
-            "a reranker has a head that scores pairs of texts, or a vector a token, and this model "
-            "neither: make one with `modernbert train-retriever rerank` or `colbert`"
-        )
-    if head.num_scores != 1:
-        raise ConfigError(
-            f"a reranker gives one score, and this model {head.num_scores}: name another"
-        )
 
 
 def rerank(

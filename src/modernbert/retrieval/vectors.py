@@ -13,7 +13,10 @@ from modernbert.base.errors import ConfigError
 from modernbert.data.pieces import Offsets
 from modernbert.data.tokenizer import Ids
 from modernbert.infer import embed, reading
+from modernbert.infer.embedding import Reading as TextReading
+from modernbert.infer.embedding import text_tensors, token_embedding
 from modernbert.infer.pretrained import Pretrained
+from modernbert.infer.work import Work, computed
 from modernbert.model.sentence_config import SentenceConfig
 from modernbert.retrieval.compress import pooled_all
 from modernbert.retrieval.index_files import Kind, Reading
@@ -122,11 +125,18 @@ def _check_late(model: Pretrained) -> None:
 
 def encode_queries(model: Pretrained, queries: Sequence[str]) -> list[NDArray[np.float32]]:
     """Return of each query its vector [1 N], or a vector a token [T N]."""
+    return computed(model, query_encoding(model, queries))
+
+
+def query_encoding(model: Pretrained, queries: Sequence[str]) -> Work[list[NDArray[np.float32]]]:
+    """Return what `encode_queries` has a model do."""
     config = model.sentence.config
     if config.late is not None:
-        return [_array(each) for each in model.token_vectors(queries, is_query=True)]
-    vectors = model.embed(queries, prompt_among(config, QUERY_PROMPTS))
-    return [_array(row[None]) for row in compared(vectors, config.similarity)]
+        return token_embedding(model, queries, is_query=True)
+    how = TextReading(prompt=prompt_among(config, QUERY_PROMPTS))
+    return text_tensors(model, queries, how).then(
+        lambda rows: [_array(row[None]) for row in compared(rows, config.similarity)]
+    )
 
 
 def encode_documents(

@@ -1,0 +1,61 @@
+"""`modernbert serve MODEL...`: models in, a server that answers requests for them out."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
+
+from modernbert.base.errors import MachineError
+from modernbert.cli.arguments import Models
+
+_EXAMPLES = """
+Examples:
+  modernbert serve mini
+  modernbert serve mini tags=run/tagger --index found --port 9000
+  curl localhost:8000/embed -H 'content-type: application/json' -d '{"inputs": "A text."}'
+"""
+
+
+def serve(given: Sequence[str]) -> int:
+    """Parse the options of a server, and run it until a signal says to end.
+
+    Raises:
+        MachineError: a package is missing.
+    """
+    try:
+        from modernbert.serve.settings import Flags, Settings, from_environment, variables
+    except ImportError as error:
+        raise MachineError(
+            f"a server needs a package that is not installed ({error}): pip install "
+            "'modernbert[serve]'"
+        ) from error
+    told = from_environment()
+    flags = Flags.model_construct(**told.model_dump(include=set(Flags.model_fields)))
+
+    def parsed(
+        models: Models = (), /, *, options: Annotated[Flags, tyro.conf.arg(name="")] = flags
+    ) -> Settings:
+        """Gather what was said.
+
+        Args:
+            models: Folders of models or hub ids, also as NAME=PATH; without one those of
+                MODERNBERT_MODELS.
+            options: How requests are answered.
+        """
+        named = tuple(models) or told.models
+        return Settings(**{**options.model_dump(), "models": named, "api_key": told.api_key})
+
+    settings = tyro.cli(
+        parsed,
+        prog="modernbert serve",
+        args=given,
+        description=(
+            "Answer requests over HTTP: OpenAI's, TEI's, Cohere's, and those of every head.\n\n"
+            "Variables of the environment, which options go before: "
+            f"{', '.join(variables())}; those of several values have commas between them.\n"
+            f"{_EXAMPLES}"
+        ),
+    )
+    from modernbert.serve.run import serve as run
+
+    return run(settings.models, settings)

@@ -1,0 +1,104 @@
+"""Settings and models in, an application out: the table of routes, and what answers each."""
+
+from collections.abc import Callable
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route as Address
+
+from modernbert.serve.call import Call, House
+from modernbert.serve.endpoint import Endpoint, Route
+from modernbert.serve.metrics import Metrics
+from modernbert.serve.openapi import document
+from modernbert.serve.protocols import (
+    cohere,
+    heads,
+    huggingface,
+    openai,
+    playground,
+    search,
+    status,
+    tei,
+)
+from modernbert.serve.served import Shelf
+from modernbert.serve.settings import Settings
+
+ROUTES: tuple[Route, ...] = (
+    *openai.ROUTES,
+    *tei.ROUTES,
+    *cohere.ROUTES,
+    *heads.ROUTES,
+    *search.ROUTES,
+    *huggingface.ROUTES,
+    *playground.ROUTES,
+    *status.ROUTES,
+)
+
+
+def application(
+    settings: Settings,
+    shelf: Shelf,
+    metrics: Metrics,
+    is_draining: Callable[[], bool] = lambda: False,
+) -> Starlette:
+    """Return what an HTTP server calls.
+
+    Raises:
+        ConfigError: a file of keys cannot be read.
+    """
+    digests = settings.key_digests()
+    house = House(settings, shelf, metrics, is_draining)
+    described = _described(has_keys=bool(digests))
+    addresses = [
+        Address(route.path, Endpoint(route, house, digests), methods=[route.method])
+        for route in (*ROUTES, *described)
+    ]
+    middleware = [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type", "x-request-id"],
+        )
+    ]
+    return Starlette(
+        routes=addresses,
+        middleware=middleware if settings.cors_origins else [],
+        exception_handlers={HTTPException: _nowhere},
+    )
+
+
+def _described(*, has_keys: bool) -> tuple[Route, ...]:
+    content = orjson.dumps(document(ROUTES, has_keys=has_keys))
+
+    async def described(_: Call, __: None) -> Response:
+        return Response(content, media_type="application/json")
+
+    return tuple(
+        Route(
+            method="GET",
+            path=path,
+            says="Describe all of it.",
+            handler=described,
+            reply=dict,
+            is_counted=False,
+        )
+        for path in ("/openapi.json", "/api-doc/openapi.json")
+    )
+
+
+async def _nowhere(_: Request, error: Exception) -> Response:
+    """Say that there is no such address, or that it takes another method."""
+    assert isinstance(error, HTTPException)
+    says = (
+        "no such address: GET /openapi.json lists them"
+        if error.status_code == 404
+        else ("this address takes another method: GET /openapi.json lists them")
+    )
+    body = orjson.dumps({"error": says, "error_type": "NotFound"})
+    return Response(body, error.status_code, error.headers, media_type="application/json")

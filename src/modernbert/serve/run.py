@@ -1,0 +1,154 @@
+"""Settings in, a server that listens out, until it is told to end."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import uvicorn
+
+from modernbert.base.device import choose_device
+from modernbert.base.errors import ConfigError, MachineError, reason_of
+from modernbert.base.log import say
+from modernbert.infer.fingerprint import fingerprint_of_model
+from modernbert.infer.hub import folder_of
+from modernbert.infer.pretrained import Pretrained, load
+from modernbert.infer.shared import AsyncEngine
+from modernbert.retrieval.index import Index
+from modernbert.serve import logs
+from modernbert.serve.app import application
+from modernbert.serve.metrics import Metrics
+from modernbert.serve.served import Served, ServedIndex, Shelf
+from modernbert.serve.settings import Settings
+
+_LOCAL = ("127.0.0.1", "::1", "localhost")
+
+
+def serve(models: Sequence[str], settings: Settings) -> int:
+    """Open models, listen, and answer until a signal says to end.
+
+    Raises:
+        CheckpointError: a model or an index cannot be read.
+        ConfigError: there is no model, or two of one name.
+        MachineError: the device is not there, or the address cannot be listened at.
+    """
+    logs.set_up(settings.log_format, settings.log_level)
+    metrics = Metrics()
+    if not settings.key_digests() and settings.host not in _LOCAL:
+        say(f"no key is asked for, and {settings.host} can be reached by others: set keys")
+    with _listening(settings) as door:
+        shelf = opened(models, settings, metrics)
+        server: uvicorn.Server
+        app = application(settings, shelf, metrics, lambda: server.should_exit)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=settings.drain_s,
+                server_header=False,
+            )
+        )
+        host, port = door.getsockname()[:2]
+        say(f"listening at http://{f'[{host}]' if ':' in host else host}:{port}")
+        # The signal that ends it is raised once more, when all has been answered.
+        with suppress(SystemExit, KeyboardInterrupt):
+            asyncio.run(server.serve(sockets=[door]))
+        for served in shelf.models:
+            served.engine.close()
+    say("ended")
+    return 0
+
+
+def opened(models: Sequence[str], settings: Settings, metrics: Metrics) -> Shelf:
+    """Open all models and indexes; a model that an index was built by is there once.
+
+    Raises:
+        CheckpointError: one cannot be read.
+        ConfigError: there is no model, or two of one name.
+    """
+    given = dict(map(_named, models))
+    if len(given) < len(models):
+        raise ConfigError("two models would have one name: write NAME=PATH for one of them")
+    if not (given or settings.index):
+        raise ConfigError("there is nothing to serve: name a model, or --index FOLDER")
+    indexes = [(path, Index.open(path, device=settings.device)) for path in settings.index]
+    known = (
+        {fingerprint_of_model(source, settings.runtime): name for name, source in given.items()}
+        if indexes
+        else {}
+    )
+    shelf: dict[str, Served] = {}
+    searched = []
+    for path, index in indexes:
+        name = known.get(index.facts.fingerprint) or _free(Path(index.facts.model).name, given)
+        if name not in shelf:
+            shelf[name] = _served(
+                name, given.get(name, index.facts.model), index.model, settings, metrics
+            )
+        searched.append(ServedIndex(path.resolve().name, index, shelf[name]))
+    for name, source in given.items():
+        if name not in shelf:
+            model = load(source, runtime=settings.runtime).to(choose_device(settings.device))
+            shelf[name] = _served(name, source, model, settings, metrics)
+    # In the order in which they were given; those of indexes alone come last.
+    order = [*given, *(name for name in shelf if name not in given)]
+    return Shelf([shelf[name] for name in order], searched)
+
+
+def _named(text: str) -> tuple[str, str]:
+    """Return a model's name and where it is: NAME=PATH, or a path whose last part is its name."""
+    name, sign, source = text.partition("=")
+    if not sign or "/" in name:
+        name, source = "", text
+    if not source:
+        raise ConfigError("a model's path is empty: write . for this folder")
+    if not name:
+        place = Path(source)
+        name = place.resolve().name if place.is_dir() else source.partition("@")[0]
+    return name, source
+
+
+def _free(name: str, taken: object) -> str:
+    assert isinstance(taken, dict)
+    return name if name not in taken else f"{name}-of-index"
+
+
+def _served(
+    name: str, source: str, model: Pretrained, settings: Settings, metrics: Metrics
+) -> Served:
+    engine = AsyncEngine(model, most_waiting=settings.max_waiting_items, watch=metrics.batch)
+    say(
+        f"{name}: {', '.join(engine.abilities) or 'vectors of tokens'}; {model.computes}, "
+        f"{engine.tuning.spelled}"
+    )
+    return Served(name, source, engine, int(time.time()), _sha(source))
+
+
+def _sha(source: str) -> str | None:
+    """Return the commit of what the hub's cache holds."""
+    if Path(source).is_dir() or "/" not in source:
+        return None
+    place = folder_of(source)
+    return place.name if place.parent.name == "snapshots" else None
+
+
+@contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    """Take the address before models are opened, so that a port in use is said at once."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    door = socket.socket(family)
+    try:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind((settings.host, settings.port))
+    except OSError as error:
+        door.close()
+        raise MachineError(
+            f"cannot listen at {settings.host}, port {settings.port} ({reason_of(error)}): name "
+            "another --host or --port"
+        ) from error
+    with door:
+        yield door
