@@ -23,18 +23,17 @@ def serve(given: Sequence[str]) -> int:
         MachineError: a package is missing.
     """
     try:
-        from modernbert.serve.settings import Flags, Settings, from_environment, variables
+        from modernbert.serve.settings import Settings, digests_of, from_environment, variables
     except ImportError as error:
         raise MachineError(
             f"a server needs a package that is not installed ({error}): pip install "
             "'modernbert[serve]'"
         ) from error
-    told = from_environment()
-    flags = Flags.model_construct(**told.model_dump(include=set(Flags.model_fields)))
+    told, private = from_environment()
 
     def parsed(
-        models: Models = (), /, *, options: Annotated[Flags, tyro.conf.arg(name="")] = flags
-    ) -> Settings:
+        models: Models = (), /, *, options: Annotated[Settings, tyro.conf.arg(name="")] = told
+    ) -> tuple[tuple[str, ...], Settings]:
         """Gather what was said.
 
         Args:
@@ -42,10 +41,9 @@ def serve(given: Sequence[str]) -> int:
                 MODERNBERT_MODELS.
             options: How requests are answered.
         """
-        named = tuple(models) or told.models
-        return Settings(**{**options.model_dump(), "models": named, "api_key": told.api_key})
+        return models or private.models, options
 
-    settings = tyro.cli(
+    models, settings = tyro.cli(
         parsed,
         prog="modernbert serve",
         args=given,
@@ -56,6 +54,7 @@ def serve(given: Sequence[str]) -> int:
             f"{_EXAMPLES}"
         ),
     )
+    digests = digests_of(settings, private)
     from modernbert.serve.run import serve as run
 
-    return run(settings.models, settings)
+    return run(models, settings, digests)

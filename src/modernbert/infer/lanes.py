@@ -127,8 +127,7 @@ class Lanes:
         # Alike lengths meet in batches.
         places.sort(key=lambda place: -len(place.read.ids))
         with self._changed:
-            if self._is_closed:
-                raise MachineError("the engine is closed: open another one")
+            self.check_open()
             for name, line in self._lines.items():
                 some = [place for place in places if self._lane_of(place) == name]
                 line.join(
@@ -137,6 +136,15 @@ class Lanes:
             self._changed.notify_all()
         ticket.future.add_done_callback(self._forget)
         return ticket.future
+
+    def check_open(self) -> None:
+        """Refuse work once `close` was called.
+
+        Raises:
+            MachineError: it was.
+        """
+        if self._is_closed:
+            raise MachineError("the engine is closed: open another one")
 
     def close(self) -> None:
         """Compute whatever waits, then end the threads."""

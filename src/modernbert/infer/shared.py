@@ -119,8 +119,9 @@ class AsyncEngine:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close it."""
-        await asyncio.to_thread(self.close)
+        """Wait for all that is on its way, then close it."""
+        async with self.room.held(self.room.number):
+            await asyncio.to_thread(self.close)
 
     def close(self) -> None:
         """Compute what waits, then end all threads."""
@@ -131,8 +132,9 @@ class AsyncEngine:
         """Read texts, see them computed, and make up the answer.
 
         Raises:
-            UserError: what `read` raises, or the model gives NaN or Inf.
+            UserError: what `read` raises, the model gives NaN or Inf, or the engine is closed.
         """
+        self._lanes.check_open()
         loop, start = asyncio.get_running_loop(), time.perf_counter()
         work = await loop.run_in_executor(self._readers, read)
         tokenization_s = time.perf_counter() - start
@@ -159,11 +161,11 @@ class AsyncEngine:
         try:
             async for group in _groups(items, at_once):
                 on_the_way.append(asyncio.ensure_future(ask(group)))
-                if len(on_the_way) == _GROUPS:
-                    for answer in await on_the_way.popleft():
-                        yield answer
-            while on_the_way:
-                for answer in await on_the_way.popleft():
+                answers = await on_the_way.popleft() if len(on_the_way) == _GROUPS else ()
+                for answer in answers:
+                    yield answer
+            for last in on_the_way:
+                for answer in await last:
                     yield answer
         finally:
             for each in on_the_way:

@@ -1,6 +1,6 @@
 """Settings and models in, an application out: the table of routes, and what answers each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import orjson
 from starlette.applications import Starlette
@@ -24,6 +24,7 @@ from modernbert.serve.protocols import (
     search,
     status,
     tei,
+    vocabulary,
 )
 from modernbert.serve.served import Shelf
 from modernbert.serve.settings import Settings
@@ -31,6 +32,7 @@ from modernbert.serve.settings import Settings
 ROUTES: tuple[Route, ...] = (
     *openai.ROUTES,
     *tei.ROUTES,
+    *vocabulary.ROUTES,
     *cohere.ROUTES,
     *heads.ROUTES,
     *search.ROUTES,
@@ -44,14 +46,10 @@ def application(
     settings: Settings,
     shelf: Shelf,
     metrics: Metrics,
+    digests: Sequence[bytes] = (),
     is_draining: Callable[[], bool] = lambda: False,
 ) -> Starlette:
-    """Return what an HTTP server calls.
-
-    Raises:
-        ConfigError: a file of keys cannot be read.
-    """
-    digests = settings.key_digests()
+    """Return what an HTTP server calls; where there are digests of keys, it asks for one."""
     house = House(settings, shelf, metrics, is_draining)
     described = _described(has_keys=bool(digests))
     addresses = [

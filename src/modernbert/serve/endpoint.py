@@ -12,7 +12,7 @@ from typing import Any, final
 
 import orjson
 from pydantic import BaseModel, TypeAdapter
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -195,28 +195,33 @@ async def _departure(request: Request) -> None:
 
 
 async def _read(request: Request, most: int, timeout_s: float) -> bytes:
-    too_large = RefusedError(
-        413, "Validation", f"the body has more than {most:,} bytes: send less at a time"
-    )
+    """Read a body within bounds of size and time."""
     told = request.headers.get("content-length", "")
-    if told.isdecimal() and int(told) > most:
-        raise too_large
-    parts, size = [], 0
     try:
         async with asyncio.timeout(timeout_s):
-            async for part in request.stream():
-                size += len(part)
-                if size > most:
-                    raise too_large
-                parts.append(part)
+            return await _bounded(request, most, int(told) if told.isdecimal() else 0)
     except TimeoutError as error:
         raise RefusedError(
             408, "Validation", f"the body was not there after {timeout_s:g} s: send it faster"
         ) from error
-    except Exception as error:
-        if isinstance(error, RefusedError):
-            raise
+    except ClientDisconnect as error:
         raise _GoneError from error
+
+
+async def _bounded(request: Request, most: int, told: int) -> bytes:
+    parts: list[bytes] = []
+    size = told
+    if told <= most:
+        size = 0
+        async for part in request.stream():
+            parts.append(part)
+            size += len(part)
+            if size > most:
+                break
+    if size > most:
+        raise RefusedError(
+            413, "Validation", f"the body has more than {most:,} bytes: send less at a time"
+        )
     return b"".join(parts)
 
 

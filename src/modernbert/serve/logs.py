@@ -18,7 +18,7 @@ class _Json(logging.Formatter):
             + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "message": record.getMessage(),
-            **getattr(record, "fields", {}),
+            **record.__dict__.get("fields", {}),
         }
         if record.exc_info:
             said["error"] = self.formatException(record.exc_info)
@@ -28,7 +28,7 @@ class _Json(logging.Formatter):
 class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return one line, the fields behind the message."""
-        fields = getattr(record, "fields", {})
+        fields = record.__dict__.get("fields", {})
         line = " ".join([record.getMessage(), *(f"{key}={value}" for key, value in fields.items())])
         return line + (f"\n{self.formatException(record.exc_info)}" if record.exc_info else "")
 

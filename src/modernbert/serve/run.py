@@ -26,8 +26,10 @@ from modernbert.serve.settings import Settings
 _LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
-def serve(models: Sequence[str], settings: Settings) -> int:
+def serve(models: Sequence[str], settings: Settings, digests: Sequence[bytes] = ()) -> int:
     """Open models, listen, and answer until a signal says to end.
+
+    Where there are digests of keys, requests have to name one of the keys.
 
     Raises:
         CheckpointError: a model or an index cannot be read.
@@ -36,12 +38,12 @@ def serve(models: Sequence[str], settings: Settings) -> int:
     """
     logs.set_up(settings.log_format, settings.log_level)
     metrics = Metrics()
-    if not settings.key_digests() and settings.host not in _LOCAL:
+    if not digests and settings.host not in _LOCAL:
         say(f"no key is asked for, and {settings.host} can be reached by others: set keys")
     with _listening(settings) as door:
         shelf = opened(models, settings, metrics)
         server: uvicorn.Server
-        app = application(settings, shelf, metrics, lambda: server.should_exit)
+        app = application(settings, shelf, metrics, digests, lambda: server.should_exit)
         server = uvicorn.Server(
             uvicorn.Config(
                 app,

@@ -21,7 +21,7 @@ Folders = Annotated[tuple[Path, ...], NoDecode]
 """In the environment with commas between them."""
 
 
-class Flags(BaseSettings):
+class Settings(BaseSettings):
     """How requests are answered, and which are refused."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
@@ -81,8 +81,10 @@ class Flags(BaseSettings):
         return tuple(each.lower() for each in hashes)
 
 
-class Settings(Flags):
-    """The same, with what is for the environment alone."""
+class Private(BaseSettings):
+    """What is for the environment alone."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     models: Names = ()
     """Models to serve where the command line names none."""
@@ -91,40 +93,41 @@ class Settings(Flags):
 
     @field_validator("models", mode="before")
     @classmethod
-    def _named(cls, given: object) -> object:
+    def _listed(cls, given: object) -> object:
         return _parts(given)
 
-    def key_digests(self) -> tuple[bytes, ...]:
-        """Return the digests of all keys that are let in; none lets everybody in.
 
-        Raises:
-            ConfigError: the file cannot be read, or holds what is no digest.
-        """
-        found = [bytes.fromhex(each) for each in self.api_key_hashes]
-        if self.api_keys_file is not None:
-            found += digests_in(self.api_keys_file)
-        if self.api_key is not None:
-            found.append(digest_of_key(self.api_key.get_secret_value()))
-        return tuple(found)
+def digests_of(settings: Settings, private: Private) -> tuple[bytes, ...]:
+    """Return the digests of all keys that are let in; none lets everybody in.
+
+    Raises:
+        ConfigError: the file cannot be read, or holds what is no digest.
+    """
+    found = [bytes.fromhex(each) for each in settings.api_key_hashes]
+    if settings.api_keys_file is not None:
+        found += digests_in(settings.api_keys_file)
+    if private.api_key is not None:
+        found.append(digest_of_key(private.api_key.get_secret_value()))
+    return tuple(found)
 
 
-def from_environment() -> Settings:
+def from_environment() -> tuple[Settings, Private]:
     """Read the environment.
 
     Raises:
         ConfigError: a variable is set to what its field cannot be.
     """
     try:
-        return Settings()
+        return Settings(), Private()
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = PREFIX + str(first["loc"][0]).upper()
-        raise ConfigError(f"{name} is wrong: {first['msg']}") from error
+        raise ConfigError(f"{name} cannot be read: {first['msg']}") from error
 
 
 def variables() -> list[str]:
     """Return the names of all variables of the environment that are read."""
-    return [PREFIX + name.upper() for name in Settings.model_fields]
+    return [PREFIX + name.upper() for name in (*Settings.model_fields, *Private.model_fields)]
 
 
 def _parts(given: object) -> object:

@@ -10,7 +10,7 @@ from modernbert.infer.reranking import Ranked, reranking
 from modernbert.infer.work import Work
 from modernbert.serve.call import Call
 from modernbert.serve.endpoint import Route
-from modernbert.serve.protocols.shapes import Cutting, ModelName, Positive
+from modernbert.serve.protocols.shapes import Direction, ModelName, Positive, Truncate, cut_of
 
 
 class Document(BaseModel):
@@ -37,10 +37,12 @@ class CohereRequest(BaseModel):
         return [each if isinstance(each, str) else each.text for each in self.documents]
 
 
-class TEIRequest(Cutting):
+class TEIRequest(BaseModel):
     """The same, as TEI spells it."""
 
     model: ModelName = None
+    truncate: Truncate = None
+    truncation_direction: Direction = "right"
     query: str
     texts: list[str]
     raw_scores: bool = False
@@ -115,7 +117,8 @@ async def rerank(call: Call, asked: TEIRequest | CohereRequest) -> Any:
         return await _cohere(call, asked, "1")
     model = call.house.shelf.find(asked.model, "rerank")
     call.saw([asked.query, *asked.texts])
-    cut = asked.cut(call.house.settings.auto_truncate)
+    by_default = call.house.settings.auto_truncate
+    cut = cut_of(asked.truncate, asked.truncation_direction, by_default)
     read = partial(
         reranking, model.engine.model, asked.query, asked.texts, is_raw=asked.raw_scores, cut=cut
     )

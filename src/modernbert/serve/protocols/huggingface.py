@@ -14,7 +14,7 @@ from modernbert.serve.call import Call
 from modernbert.serve.endpoint import Route
 from modernbert.serve.protocols import tei
 from modernbert.serve.protocols.heads import Asked
-from modernbert.serve.protocols.shapes import Prompted
+from modernbert.serve.protocols.shapes import Direction, PromptName, Truncate
 from modernbert.serve.protocols.tei import SimilarityInputs
 from modernbert.serve.served import Served
 
@@ -27,10 +27,13 @@ class Parameters(BaseModel):
     top_k: int | None = Field(default=None, ge=1, le=1000)
 
 
-class TaskRequest(Prompted):
+class TaskRequest(BaseModel):
     """Texts for whatever the model does; a question; or a text and others like it."""
 
     inputs: str | list[str] | Asked | SimilarityInputs
+    truncate: Truncate = None
+    truncation_direction: Direction = "right"
+    prompt_name: PromptName = None
     parameters: Parameters = Field(default_factory=Parameters)
     normalize: bool = True
     dimensions: int | None = Field(default=None, ge=1, le=2**31)
@@ -49,9 +52,12 @@ async def named(call: Call, asked: TaskRequest) -> Any:
 async def _do(call: Call, asked: TaskRequest, name: str | None) -> Any:
     shelf = call.house.shelf
     if isinstance(asked.inputs, SimilarityInputs):
-        request = tei.SimilarityRequest(
-            model=name, inputs=asked.inputs, parameters=Prompted(**asked.model_dump())
+        parameters = tei.SimilarityParameters(
+            truncate=asked.truncate,
+            truncation_direction=asked.truncation_direction,
+            prompt_name=asked.prompt_name,
         )
+        request = tei.SimilarityRequest(model=name, inputs=asked.inputs, parameters=parameters)
         return await tei.similarity(call, request)
     if isinstance(asked.inputs, Asked):
         return await _answer(call, asked, shelf.find(name, "answer"))

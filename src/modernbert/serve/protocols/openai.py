@@ -5,12 +5,12 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
-from modernbert.infer.embedding import Vectors, embedding
+from modernbert.infer.embedding import Reading, Vectors, embedding
 from modernbert.serve.call import Call
 from modernbert.serve.endpoint import Route
-from modernbert.serve.protocols.shapes import Positive, Prompted, Token, inputs_of
+from modernbert.serve.protocols.shapes import Positive, PromptName, Token, cut_of, inputs_of
 from modernbert.serve.served import Served
 
 
@@ -24,9 +24,7 @@ class EmbeddingsRequest(BaseModel):
     """base64: float32 numbers, little-endian; the official library asks for it."""
     dimensions: Positive | None = None
     user: str | None = None
-    prompt_name: str | None = Field(
-        default=None, description="Not OpenAI's: the prompt, in the model's folder, before each."
-    )
+    prompt_name: PromptName = None
 
 
 class Embedding(BaseModel):
@@ -75,7 +73,8 @@ async def embeddings(call: Call, asked: EmbeddingsRequest) -> Any:
     """Return a vector of length 1 for each text."""
     texts = inputs_of(asked.input)
     model = call.house.shelf.find(asked.model, "embed", wrong=400)
-    read = Prompted(prompt_name=asked.prompt_name).reading(call.house.settings.auto_truncate)
+    cut = cut_of(None, "right", call.house.settings.auto_truncate)
+    read = Reading(prompt=asked.prompt_name, cut=cut)
     vectors = Vectors(normalize=True, dimensions=asked.dimensions)
     call.saw(texts)
     work = partial(embedding, model.engine.model, texts, read, vectors)

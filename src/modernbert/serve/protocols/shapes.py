@@ -1,7 +1,7 @@
 """Parts that several dialects' requests have."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from pydantic import BaseModel, Field, StrictInt
 
@@ -15,35 +15,38 @@ Positive = Annotated[StrictInt, Field(ge=1, le=2**31)]
 ModelName = Annotated[
     str | None, Field(default=None, description="Name of a served model; by default the first.")
 ]
-Side = Literal["left", "right", "Left", "Right"]
+Truncate = Annotated[
+    bool | None,
+    Field(description="Cut texts that are too long; by default as the server was told."),
+]
+Direction = Annotated[
+    Literal["left", "right", "Left", "Right"], Field(description="The end that is cut.")
+]
+PromptName = Annotated[
+    str | None, Field(description="Name of the prompt, in the model's folder, before each text.")
+]
 
 
-class Cutting(BaseModel):
-    """What happens to a text that is too long."""
-
-    truncate: bool | None = Field(
-        default=None, description="Cut texts that are too long; by default as the server was told."
-    )
-    truncation_direction: Side = Field(default="right", description="The end that is cut.")
-
-    def cut(self, by_default: bool) -> Cut:
-        """Return where texts are cut."""
-        is_cut = by_default if self.truncate is None else self.truncate
-        if not is_cut:
-            return "never"
-        return "left" if self.truncation_direction.lower() == "left" else "right"
+def cut_of(truncate: bool | None, direction: str, by_default: bool) -> Cut:
+    """Return where texts that are too long are cut."""
+    is_cut = by_default if truncate is None else truncate
+    if not is_cut:
+        return "never"
+    return "left" if direction.lower() == "left" else "right"
 
 
-class Prompted(Cutting):
-    """The same, with what is put before texts."""
+class AsksForReading(Protocol):
+    """A request that says how its texts are read."""
 
-    prompt_name: str | None = Field(
-        default=None, description="Name of the prompt, in the model's folder, before each text."
-    )
+    truncate: bool | None
+    truncation_direction: Literal["left", "right", "Left", "Right"]
+    prompt_name: str | None
 
-    def reading(self, by_default: bool) -> Reading:
-        """Return how texts are read."""
-        return Reading(prompt=self.prompt_name, cut=self.cut(by_default))
+
+def reading_of(asked: AsksForReading, by_default: bool) -> Reading:
+    """Return how the texts of a request are read."""
+    cut = cut_of(asked.truncate, asked.truncation_direction, by_default)
+    return Reading(prompt=asked.prompt_name, cut=cut)
 
 
 class Fault(BaseModel):

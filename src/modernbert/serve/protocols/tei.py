@@ -1,15 +1,11 @@
 """TEI's own routes: what its clients send, and what they read."""
 
-import asyncio
 from functools import partial
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, Field
 
-from modernbert import __version__
-from modernbert.base.errors import DataError
-from modernbert.data.tokenizer import Tokenizer
 from modernbert.infer.classify import classifying
 from modernbert.infer.embedding import (
     Vectors,
@@ -18,41 +14,49 @@ from modernbert.infer.embedding import (
     sparse_embedding,
     token_embedding,
 )
-from modernbert.infer.reading import prompt_named
-from modernbert.infer.shared import NUM_READERS
 from modernbert.serve.call import Call, check_items
 from modernbert.serve.endpoint import Route
 from modernbert.serve.protocols.shapes import (
-    Cutting,
+    Direction,
     Input,
     ModelName,
     Positive,
-    Prompted,
-    Token,
+    PromptName,
+    Truncate,
+    cut_of,
     inputs_of,
+    reading_of,
 )
 
 
-class EmbedRequest(Prompted):
+class EmbedRequest(BaseModel):
     """Texts, and what their vectors shall be."""
 
     model: ModelName = None
+    truncate: Truncate = None
+    truncation_direction: Direction = "right"
+    prompt_name: PromptName = None
     inputs: Input | list[Input]
     normalize: bool = True
     dimensions: Positive | None = None
 
 
-class EmbedAllRequest(Prompted):
+class EmbedAllRequest(BaseModel):
     """Texts whose tokens get vectors."""
 
     model: ModelName = None
+    truncate: Truncate = None
+    truncation_direction: Direction = "right"
+    prompt_name: PromptName = None
     inputs: Input | list[Input]
 
 
-class PredictRequest(Cutting):
+class PredictRequest(BaseModel):
     """Texts that are to be labelled: two in a list are a pair, lists of them are several."""
 
     model: ModelName = None
+    truncate: Truncate = None
+    truncation_direction: Direction = "right"
     inputs: str | list[str] | list[list[str]]
     raw_scores: bool = False
 
@@ -71,12 +75,20 @@ class SimilarityInputs(BaseModel):
     sentences: list[str]
 
 
+class SimilarityParameters(BaseModel):
+    """How they are read."""
+
+    truncate: Truncate = None
+    truncation_direction: Direction = "right"
+    prompt_name: PromptName = None
+
+
 class SimilarityRequest(BaseModel):
     """The same, with how they are read."""
 
     model: ModelName = None
     inputs: SimilarityInputs
-    parameters: Prompted = Field(default_factory=Prompted)
+    parameters: SimilarityParameters = Field(default_factory=SimilarityParameters)
 
 
 class SparseValue(BaseModel):
@@ -86,39 +98,12 @@ class SparseValue(BaseModel):
     value: float
 
 
-class TokenizeRequest(BaseModel):
-    """Texts that are to be cut into tokens."""
-
-    model: ModelName = None
-    inputs: str | list[str]
-    add_special_tokens: bool = True
-    prompt_name: str | None = None
-
-
-class SimpleToken(BaseModel):
-    """A token, and where it stands in its text, in characters; special ones stand nowhere."""
-
-    id: int
-    text: str
-    special: bool
-    start: int | None
-    stop: int | None
-
-
-class DecodeRequest(BaseModel):
-    """Tokens that are to be text again."""
-
-    model: ModelName = None
-    ids: list[Token] | list[list[Token]]
-    skip_special_tokens: bool = True
-
-
 async def embed(call: Call, asked: EmbedRequest) -> Any:
     """Return a vector for each text."""
     texts = inputs_of(asked.inputs)
     model = call.house.shelf.find(asked.model, "embed")
     call.saw(texts)
-    read = asked.reading(call.house.settings.auto_truncate)
+    read = reading_of(asked, call.house.settings.auto_truncate)
     vectors = Vectors(normalize=asked.normalize, dimensions=asked.dimensions)
     work = partial(embedding, model.engine.model, texts, read, vectors)
     found = await call.run(model, "embed", len(texts), work)
@@ -132,7 +117,7 @@ async def embed_all(call: Call, asked: EmbedAllRequest) -> Any:
     is_late = "token_vectors" in abilities
     model = call.house.shelf.find(asked.model, "token_vectors" if is_late else "embed")
     call.saw(texts)
-    read = asked.reading(call.house.settings.auto_truncate)
+    read = reading_of(asked, call.house.settings.auto_truncate)
     if is_late:
         is_query = asked.prompt_name == "query"
         work = partial(token_embedding, model.engine.model, texts, is_query=is_query, cut=read.cut)
@@ -146,7 +131,7 @@ async def embed_sparse(call: Call, asked: EmbedAllRequest) -> Any:
     texts = inputs_of(asked.inputs)
     model = call.house.shelf.find(asked.model, "sparse")
     call.saw(texts)
-    read = asked.reading(call.house.settings.auto_truncate)
+    read = reading_of(asked, call.house.settings.auto_truncate)
     work = partial(sparse_embedding, model.engine.model, texts, read)
     return [
         [
@@ -172,7 +157,7 @@ async def predict(call: Call, asked: PredictRequest) -> Any:
         classifying,
         model.engine.model,
         texts,
-        asked.cut(call.house.settings.auto_truncate),
+        cut_of(asked.truncate, asked.truncation_direction, call.house.settings.auto_truncate),
         is_raw=asked.raw_scores,
     )
     found = await call.run(model, "classify", len(texts), work)
@@ -186,107 +171,10 @@ async def similarity(call: Call, asked: SimilarityRequest) -> Any:
     texts = [asked.inputs.source_sentence, *asked.inputs.sentences]
     check_items(len(asked.inputs.sentences), call.house.settings.max_items)
     call.saw(texts)
-    read = asked.parameters.reading(call.house.settings.auto_truncate)
+    read = reading_of(asked.parameters, call.house.settings.auto_truncate)
     work = partial(embedding, model.engine.model, texts, read, Vectors(normalize=True))
     found = await call.run(model, "embed", len(texts), work)
     return (found[1:] @ found[0]).tolist()
-
-
-async def tokenize(call: Call, asked: TokenizeRequest) -> Any:
-    """Return the tokens of each text."""
-    model = call.house.shelf.named(asked.model).engine.model
-    texts = [asked.inputs] if isinstance(asked.inputs, str) else asked.inputs
-    check_items(len(texts), call.house.settings.max_items)
-    before = prompt_named(model.sentence.config, asked.prompt_name) if asked.prompt_name else ""
-    whole = [before + text for text in texts]
-    return await asyncio.to_thread(_tokens, model.tokenizer, whole, asked.add_special_tokens)
-
-
-def _tokens(tokenizer: Tokenizer, texts: list[str], has_ends: bool) -> list[list[dict[str, Any]]]:
-    first, last = (
-        [
-            {
-                "id": each,
-                "text": tokenizer.token_of(each),
-                "special": True,
-                "start": None,
-                "stop": None,
-            }
-        ]
-        if has_ends
-        else []
-        for each in (tokenizer.cls_id, tokenizer.sep_id)
-    )
-    return [
-        [
-            *first,
-            *(
-                {"id": each, "text": text[a:b], "special": False, "start": a, "stop": b}
-                for each, (a, b) in zip(ids.tolist(), places.tolist(), strict=True)
-            ),
-            *last,
-        ]
-        for text, (ids, places) in zip(texts, tokenizer.encode_with_offsets(texts), strict=True)
-    ]
-
-
-async def decode(call: Call, asked: DecodeRequest) -> Any:
-    """Return the text of each list of tokens."""
-    tokens = call.house.shelf.named(asked.model).engine.model.tokenizer
-    lists: list[list[int]] = _lists(asked.ids)
-    check_items(len(lists), call.house.settings.max_items)
-    for ids in lists:
-        if wrong := [each for each in ids if each >= tokens.vocab_size]:
-            raise DataError(
-                f"the id {wrong[0]} stands for no token: the vocabulary ends at "
-                f"{tokens.vocab_size - 1}"
-            )
-    return [tokens.decode(ids, keep_special=not asked.skip_special_tokens) for ids in lists]
-
-
-def _lists(ids: list[Token] | list[list[Token]]) -> list[list[int]]:
-    """Return lists of ids, of which there may be one alone."""
-    alone = [each for each in ids if isinstance(each, int)]
-    return [alone] if alone else [each for each in ids if isinstance(each, list)]
-
-
-async def info(call: Call, _: None) -> Any:
-    """Say what is served, and what is let in."""
-    house = call.house
-    served, settings = house.shelf.models[0], house.settings
-    model = served.engine.model
-    return {
-        "model_id": served.source,
-        "model_sha": served.sha,
-        "model_dtype": model.computes.partition(" on ")[0],
-        "served_model_name": served.name,
-        "model_type": _model_type(served.engine.abilities, model),
-        "max_concurrent_requests": settings.max_waiting_items,
-        "max_input_length": model.sentence.config.max_length,
-        "max_batch_tokens": served.engine.tuning.batch_tokens,
-        "max_batch_requests": None,
-        "max_client_batch_size": settings.max_items,
-        "auto_truncate": settings.auto_truncate,
-        "tokenization_workers": NUM_READERS,
-        "version": __version__,
-        "sha": None,
-        "docker_label": None,
-        "models": {each.name: list(each.engine.abilities) for each in house.shelf.models},
-        "indexes": [each.name for each in house.shelf.indexes],
-    }
-
-
-def _model_type(abilities: tuple[str, ...], model: Any) -> dict[str, Any]:
-    head = model.model.head_config
-    if "rerank" in abilities or "classify" in abilities:
-        labels = dict(enumerate(head.labels)) if head is not None else {}
-        kind = "reranker" if "rerank" in abilities else "classifier"
-        names = {str(number): name for number, name in labels.items()}
-        return {kind: {"id2label": names, "label2id": {v: int(k) for k, v in names.items()}}}
-    pool = model.sentence.config.pool
-    if "sparse" in abilities:
-        return {"embedding": {"pooling": "splade"}}
-    return {"embedding": {"pooling": pool.modes[0] if pool is not None else "none"}}
 
 
 ROUTES = (
@@ -324,27 +212,5 @@ ROUTES = (
         handler=similarity,
         request=SimilarityRequest,
         reply=list[float],
-    ),
-    Route(
-        path="/tokenize",
-        says="Cut texts into tokens.",
-        handler=tokenize,
-        request=TokenizeRequest,
-        reply=list[list[SimpleToken]],
-    ),
-    Route(
-        path="/decode",
-        says="Make texts of tokens.",
-        handler=decode,
-        request=DecodeRequest,
-        reply=list[str],
-    ),
-    Route(
-        method="GET",
-        path="/info",
-        says="Say what is served.",
-        handler=info,
-        reply=dict[str, Any],
-        is_counted=False,
     ),
 )
