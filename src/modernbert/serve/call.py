@@ -50,6 +50,8 @@ class Call:
     """What its address names."""
     model: str = ""
     """Which one answers."""
+    kind: Kind | None = None
+    """What was asked of it last."""
     took: Took = field(default_factory=Took)
 
     def saw(self, texts: Iterable[object]) -> None:
@@ -70,7 +72,7 @@ class Call:
         check_items(num_items, settings.max_items)
         if not room.take(num_items):
             raise self._busy(model)
-        kind: Kind = "predict" if ability in _OF_HEADS else "embed"
+        self.kind = kind = _kind_of(ability)
         took.items += num_items
         self.house.metrics.items[kind].inc(num_items)
         try:
@@ -97,6 +99,10 @@ class Call:
             "overloaded",
             {"Retry-After": str(seconds)},
         )
+
+
+def _kind_of(ability: Ability) -> Kind:
+    return "predict" if ability in _OF_HEADS else "embed"
 
 
 def check_items(number: int, most: int) -> None:

@@ -149,7 +149,8 @@ class Endpoint:
         metrics.requests.labels(method).inc()
         if status < 400:
             metrics.successes.labels(method).inc()
-            metrics.seconds["request"][""].observe(seconds)
+            for kind in ("request", *([call.kind] if call.kind else [])):
+                metrics.seconds[kind][""].observe(seconds)
             metrics.lengths.observe(call.took.tokens)
 
     def _log(self, request: Request, call: Call, status: int, start: float) -> None:

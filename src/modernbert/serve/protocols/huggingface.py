@@ -62,8 +62,18 @@ async def _do(call: Call, asked: TaskRequest, name: str | None) -> Any:
     if isinstance(asked.inputs, Asked):
         return await _answer(call, asked, shelf.find(name, "answer"))
     model = shelf.named(name)
-    does = next((_TASKS[each] for each in model.engine.abilities if each in _TASKS), None)
-    return await (does or _embed)(call, asked, model)
+    abilities = model.engine.abilities
+    if "fill" in abilities and _has_mask(asked, model):
+        return await _fill(call, asked, model)
+    does = next((_TASKS[each] for each in abilities if each in _TASKS), _embed)
+    return await does(call, asked, model)
+
+
+def _has_mask(asked: TaskRequest, model: Served) -> bool:
+    """Return whether a text has a gap, so that an encoder that can do both is to fill it."""
+    texts = [asked.inputs] if isinstance(asked.inputs, str) else asked.inputs
+    mask = model.engine.model.tokenizer.mask_token
+    return isinstance(texts, list) and any(mask in text for text in texts)
 
 
 async def _embed(call: Call, asked: TaskRequest, model: Served) -> Any:
