@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from modernbert.infer.engine import Engine
     from modernbert.infer.fill import Guess, fill
     from modernbert.infer.pretrained import Pretrained, load
+    from modernbert.infer.shared import AsyncEngine
     from modernbert.infer.tag import Entity
 
 __version__ = "0.1.0.dev0"
 __all__ = [
     "Answer",
+    "AsyncEngine",
     "Engine",
     "Entity",
     "Guess",
@@ -33,6 +35,7 @@ __all__ = [
 
 _HOMES = {
     "Answer": "modernbert.infer.answer",
+    "AsyncEngine": "modernbert.infer.shared",
     "Engine": "modernbert.infer.engine",
     "Entity": "modernbert.infer.tag",
     "Guess": "modernbert.infer.fill",

@@ -9,7 +9,14 @@ from tests.architecture.source import ROOT, modules
 GUIDE = ROOT / "docs" / "guides" / "troubleshooting.md"
 # Sentences of config.json get its folder on their way out.
 QUOTE = re.compile(r"^    error: (?:model/(?=config\.json ))?(.+)$", flags=re.MULTILINE)
-ERRORS = {"ConfigError", "DataError", "CheckpointError", "MachineError", "TrainingError"}
+ERRORS = {
+    "ConfigError",
+    "DataError",
+    "CheckpointError",
+    "MachineError",
+    "NumbersError",
+    "TrainingError",
+}
 
 # Only a program that calls the package can meet these; each says itself what to do.
 FROM_PYTHON = (
@@ -35,6 +42,9 @@ FROM_PYTHON = (
     "give a new or empty folder",
     "document 3 is no list of token ids: it has shape [2, 2] and holds int64",
     "document 3 is no list of token ids: an error of torch's",
+    "this model gives texts sparse vectors: use sparse",
+    "dimensions is 0: keep 1 or more",
+    "the engine is closed: open another one",
     "token ids run from 0 to 99, the vocabulary has 96 entries: they come from another tokenizer",
 )
 

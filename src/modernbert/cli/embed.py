@@ -23,19 +23,24 @@ def embed(
 ) -> int:
     """Write the vectors of many documents, shard by shard: their number does not matter.
 
-    The same command again goes on at the first shard that is missing.
+    The same command again goes on at the first shard that is missing, a file's too.
 
     Args:
         model: Folder of a model, or a hub id, with @revision or without.
         documents: .jsonl, .csv, .tsv, .json or .parquet, a row a document, also packed; .txt, a
             file a document; folders of these.
-        out: Folder for embeddings.json and the shards.
+        out: Folder for embeddings.json and the shards, or one file: .npy, .parquet or .jsonl.
         keys: Columns.
         options: What is written, and who computes it.
     """
     from modernbert.infer.bulk import embed_corpus
+    from modernbert.infer.vector_files import form_of, parts_of, write_file
 
-    facts = embed_corpus(model, [Path(each) for each in given(documents)], out, options, keys)
+    form = form_of(out)
+    folder = out if form is None else parts_of(out)
+    facts = embed_corpus(model, [Path(each) for each in given(documents)], folder, options, keys)
+    if form is not None:
+        write_file(folder, out)
     what = "a token" if facts.kind == "token" else "a document"
     say(
         f"{facts.documents:,} documents are in {out}: vectors of {facts.dimension} numbers "

@@ -3,7 +3,7 @@
 import gzip
 import io
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -120,6 +120,38 @@ def arrow_rows(path: Path) -> Iterator[dict[str, Any]]:
         for batch in pyarrow.ipc.open_stream(file):
             for start in range(0, batch.num_rows, _BATCH_ROWS):
                 yield from batch.slice(start, _BATCH_ROWS).to_pylist()
+
+
+def check_parquet(path: Path) -> None:
+    """Refuse a parquet file that could not be read or written here.
+
+    Raises:
+        MachineError: pyarrow is not installed.
+    """
+    _pyarrow(path)
+
+
+@contextmanager
+def parquet_writer(path: Path, *, is_nested: bool) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Write a parquet file of ids and vectors, some rows at a time; nested, of several vectors.
+
+    Raises:
+        MachineError: pyarrow is not installed.
+    """
+    pyarrow = _pyarrow(path)
+    vector = pyarrow.list_(pyarrow.float32())
+    kind = pyarrow.list_(vector) if is_nested else vector
+    schema = pyarrow.schema([("id", pyarrow.string()), ("vector", kind)])
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+        yield lambda columns: writer.write_table(
+            pyarrow.table(
+                {
+                    "id": columns["id"],
+                    "vector": [[*each] if is_nested else each for each in columns["vector"]],
+                },
+                schema,
+            )
+        )
 
 
 def _pyarrow(path: Path) -> Any:

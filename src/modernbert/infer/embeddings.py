@@ -95,8 +95,12 @@ class Shard:
 
     def vectors(self) -> NDArray[np.float32]:
         """Return all rows in float32."""
-        rows = self.stored.astype(np.float32)
-        return rows if self.scales is None else rows * self.scales[:, None]
+        return self.rows(0, len(self.stored))
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return some rows in float32."""
+        rows = self.stored[start:stop].astype(np.float32)
+        return rows if self.scales is None else rows * self.scales[start:stop, None]
 
 
 @final

@@ -1,6 +1,7 @@
 """Settings and models in, an application out: the table of routes, and what answers each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import final
 
 import orjson
 from starlette.applications import Starlette
@@ -10,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as Address
+from starlette.types import Receive, Scope, Send
 
 from modernbert.serve.call import Call, House
 from modernbert.serve.endpoint import Endpoint, Route
@@ -52,9 +54,12 @@ def application(
     """Return what an HTTP server calls; where there are digests of keys, it asks for one."""
     house = House(settings, shelf, metrics, is_draining)
     described = _described(has_keys=bool(digests))
+    endpoints: dict[str, dict[str, Endpoint]] = {}
+    for route in (*ROUTES, *described):
+        endpoints.setdefault(route.path, {})[route.method] = Endpoint(route, house, digests)
     addresses = [
-        Address(route.path, Endpoint(route, house, digests), methods=[route.method])
-        for route in (*ROUTES, *described)
+        Address(path, _Methods(by_method), methods=[*by_method])
+        for path, by_method in endpoints.items()
     ]
     middleware = [
         Middleware(
@@ -69,6 +74,19 @@ def application(
         middleware=middleware if settings.cors_origins else [],
         exception_handlers={HTTPException: _nowhere},
     )
+
+
+@final
+class _Methods:
+    """The endpoints of one address."""
+
+    def __init__(self, by_method: Mapping[str, Endpoint]) -> None:
+        self._by_method = by_method
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # HEAD is GET whose body the HTTP server leaves out.
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        await self._by_method[method](scope, receive, send)
 
 
 def _described(*, has_keys: bool) -> tuple[Route, ...]:

@@ -141,7 +141,8 @@ class Endpoint:
             plain = orjson.loads(content)
         except orjson.JSONDecodeError as error:
             raise RefusedError(400, "Validation", f"the body is no JSON: {error}") from error
-        return self._reads.validate_python(plain)
+        # What is described as a number is no text that looks like one.
+        return self._reads.validate_python(plain, strict=True)
 
     def _count(self, call: Call, status: int, seconds: float) -> None:
         metrics = self._house.metrics

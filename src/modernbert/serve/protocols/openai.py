@@ -146,5 +146,6 @@ ROUTES = (
         reply=ModelCard,
         dialect="openai",
         is_counted=False,
+        more={404: "There is no model of this name."},
     ),
 )

@@ -11,7 +11,6 @@ from modernbert.infer.attending import attending
 from modernbert.serve.call import Call
 from modernbert.serve.endpoint import Route
 from modernbert.serve.protocols.shapes import ModelName
-from modernbert.serve.refusals import RefusedError
 
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
@@ -82,8 +81,6 @@ async def attention(call: Call, asked: AttentionRequest) -> Any:
 async def page(_: Call, __: None) -> Any:
     """Return the page."""
     found = files("modernbert.serve") / "page" / "index.html"
-    if not found.is_file():
-        raise RefusedError(404, "NotFound", "the page was not installed")
     headers = {"content-security-policy": _POLICY, "x-content-type-options": "nosniff"}
     return Response(found.read_bytes(), media_type="text/html", headers=headers)
 
