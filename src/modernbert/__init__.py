@@ -5,19 +5,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modernbert.batch import Layout, PackedBatch, pack
     from modernbert.bridge.accelerate import accelerate, restore
-    from modernbert.infer.answer import Answer
-    from modernbert.infer.choose import Option
-    from modernbert.infer.classify import Label
     from modernbert.infer.engine import Engine
-    from modernbert.infer.fill import Guess, fill
+    from modernbert.infer.fill import fill
     from modernbert.infer.pretrained import Pretrained, load
+    from modernbert.infer.replies import Answer, Entity, Guess, Label, Option
     from modernbert.infer.shared import AsyncEngine
-    from modernbert.infer.tag import Entity
+    from modernbert.serve.client import Client
 
 __version__ = "0.1.0.dev0"
 __all__ = [
     "Answer",
     "AsyncEngine",
+    "Client",
     "Engine",
     "Entity",
     "Guess",
@@ -34,14 +33,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Answer": "modernbert.infer.answer",
+    "Answer": "modernbert.infer.replies",
     "AsyncEngine": "modernbert.infer.shared",
+    "Client": "modernbert.serve.client",
     "Engine": "modernbert.infer.engine",
-    "Entity": "modernbert.infer.tag",
-    "Guess": "modernbert.infer.fill",
-    "Label": "modernbert.infer.classify",
+    "Entity": "modernbert.infer.replies",
+    "Guess": "modernbert.infer.replies",
+    "Label": "modernbert.infer.replies",
     "Layout": "modernbert.batch",
-    "Option": "modernbert.infer.choose",
+    "Option": "modernbert.infer.replies",
     "PackedBatch": "modernbert.batch",
     "Pretrained": "modernbert.infer.pretrained",
     "accelerate": "modernbert.bridge.accelerate",

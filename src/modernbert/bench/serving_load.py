@@ -1,4 +1,4 @@
-"""A plan of clients in, when each of their requests was sent and answered out: a process of its own.
+"""A plan of clients in, when each of their requests was sent and answered out: its own process.
 
 It reads the plan from standard input and writes the records to standard output, both as JSON. All
 requests are made before the first is sent, so that it takes as little of the machine as it can.
@@ -89,8 +89,9 @@ def made(dialect: Dialect, text: str) -> bytes:
 
 
 def is_good(reply: Reply, dim: int) -> bool:
-    """Return whether a reply holds one vector: a list in a list, with bytes for its numbers."""
-    return reply.status == 200 and reply.body.count(b"[") == 2 and len(reply.body) >= 2 * dim
+    """Return whether a reply holds one vector: a list in a list, with as many numbers."""
+    body = reply.body
+    return reply.status == 200 and body.count(b"[") == 2 and body.count(b",") >= dim - 1
 
 
 def dealt(requests: Sequence[_Made], group: Group) -> list[Iterator[_Made]]:

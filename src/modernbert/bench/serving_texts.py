@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from modernbert.base.rng import generator
 from modernbert.bench.serving_case import KINDS, Kind, ServingCase
-from modernbert.data.tokenizer import Tokenizer
+from modernbert.data.tokenizer import Ids, Tokenizer
 
 _BLOCKS = 20
 """Hundreds of requests before they come again."""
@@ -36,9 +35,9 @@ def requests_of(
     texts: Sequence[str], tokenizer: Tokenizer, case: ServingCase, max_length: int
 ) -> list[Request]:
     """Cut pieces out of running text; each hundred of them has as many of each kind, shuffled."""
-    ids = np.concatenate(tokenizer.encode_many(texts))
-    # Spelled out in a text, special tokens would be some there.
-    ids = ids[~np.isin(ids, [*tokenizer.special_ids])]
+    # Spelled out in a text, special tokens stay text here and are tokens elsewhere.
+    words = [tokenizer.decode([number], keep_special=True) for number in tokenizer.special_ids]
+    ids = np.concatenate(tokenizer.encode_many([_without(text, words) for text in texts]))
     kinds = _kinds(case)
     lengths = {kind: iter(lengths_of(kind, kinds.count(kind), case.seed)) for kind in KINDS}
     starts = generator(case.seed, "serving", "starts").integers(0, 2**62, len(kinds))
@@ -78,6 +77,13 @@ def _kinds(case: ServingCase) -> list[Kind]:
     return [block[place] for order in orders for place in order]
 
 
-def _piece(ids: NDArray[np.integer], start: int, length: int, tokenizer: Tokenizer) -> str:
+def _without(text: str, words: Sequence[str]) -> str:
+    for word in words:
+        text = text.replace(word, "")
+    return text
+
+
+def _piece(ids: Ids, start: int, length: int, tokenizer: Tokenizer) -> str:
     first = start % max(1, len(ids) - length)
-    return tokenizer.decode(ids[first : first + length])
+    # sentence-transformers takes the spaces around a text away, and we do not.
+    return tokenizer.decode(ids[first : first + length]).strip()

@@ -16,6 +16,7 @@ from modernbert.bench.cases import (
     SearchCase,
 )
 from modernbert.bench.efficiency_case import EfficiencyCase
+from modernbert.bench.serving_case import ServingCase
 from modernbert.bench.training_case import TrainingCase
 from modernbert.cli.arguments import Model
 from modernbert.cli.verb_of import Verbs, run_verb
@@ -33,6 +34,7 @@ def bench(arguments: Sequence[str]) -> int:
         "embedding": embedding,
         "maxsim": maxsim,
         "search": search,
+        "serving": serving,
     }
     said = "Measure this package beside others, and append a row to OUT/WHAT.jsonl."
     return run_verb("bench", said, verbs, arguments)
@@ -193,6 +195,30 @@ def search(
     from modernbert.bench.search import measure
 
     return _kept(out, "search", lambda: [measure(given, case)])
+
+
+def serving(
+    model: Model = "ettin-17m",
+    /,
+    *,
+    infinity: Path | None = None,
+    case: Annotated[ServingCase, tyro.conf.arg(name="")],
+    out: Path = Out,
+) -> int:
+    """Put this package's server under load beside FastAPI around sentence-transformers, and others.
+
+    The same model in float32, texts of mixed lengths, and clients that ask again at once; servers
+    are started in turns. Vectors are compared before anything is timed.
+
+    Args:
+        model: Name of a preset, which gets random weights; or folder of a model, or a hub id.
+        infinity: Python of an environment with infinity-emb, to measure that too.
+        case: Clients, requests and time.
+        out: Folder of the rows.
+    """
+    from modernbert.bench.serving import measure
+
+    return _kept(out, "serving", lambda: [measure(model, case, infinity)])
 
 
 def _kept(out: Path, what: str, measure: Callable[[], Iterable[dict[str, Any]]]) -> int:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from modernbert.base.rng import generator
 from modernbert.data.corpus import Corpus
 from modernbert.data.tokenizer import Tokenizer
-from modernbert.infer.fill import Guess, guess
+from modernbert.infer.fill import guess
 from modernbert.infer.pretrained import Pretrained
+from modernbert.infer.replies import Guess
 
 _AROUND = 120
 _SHOWN = 40

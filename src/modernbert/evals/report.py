@@ -14,8 +14,8 @@ from modernbert.data.manifest import NAME as MANIFEST
 from modernbert.evals.chart import Band, Series, chart
 from modernbert.evals.examples import Example, examples_of
 from modernbert.evals.page import table, whole
-from modernbert.infer.fill import Guess
 from modernbert.infer.pretrained import load
+from modernbert.infer.replies import Guess
 from modernbert.train.description import config_of, read_description
 from modernbert.train.evaluate import MASK_RATE
 from modernbert.train.rows import EVALUATIONS, METRICS, steps_in

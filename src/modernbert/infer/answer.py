@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -13,21 +12,9 @@ from modernbert.infer.heads import head_of
 from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.reading import ReadText, check_list
 from modernbert.infer.readouts import HeadScores
+from modernbert.infer.replies import Answer
 from modernbert.infer.work import Work, computed
 from modernbert.tasks.spans import MAX_ANSWER_TOKENS, best_spans, place_of, text_log_probabilities
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A part of a text that answers a question; "" says that none does."""
-
-    text: str
-    start: int
-    """Its first character in the text."""
-    end: int
-    """The character behind its last one."""
-    score: float
-    """Probability that it begins and ends just there, from 0 to 1."""
 
 
 def answer(

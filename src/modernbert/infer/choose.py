@@ -1,7 +1,6 @@
 """Questions with options in, the options with their probabilities out, the likeliest first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,18 +14,8 @@ from modernbert.infer.heads import head_of
 from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.reading import ReadText, check_list
 from modernbert.infer.readouts import HeadScores
+from modernbert.infer.replies import Option
 from modernbert.infer.work import Work, computed
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option, and how sure a model is of it."""
-
-    text: str
-    number: int
-    """Its place among the options as they were given, from 0, however training counted."""
-    score: float
-    """Probability from 0 to 1; those of a question sum to 1."""
 
 
 def choose(

@@ -1,7 +1,6 @@
 """Texts or pairs in, what a head of labels says of each out: every label with its probability."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from modernbert.infer.heads import head_of
 from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.reading import ReadText, check_list
 from modernbert.infer.readouts import HeadScores
+from modernbert.infer.replies import Label
 from modernbert.infer.work import Work, computed
 from modernbert.model.config import HeadConfig
 from modernbert.model.hf_kept import text_columns
@@ -20,15 +20,6 @@ from modernbert.model.hf_kept import text_columns
 Text = str | tuple[str, ...]
 """A text, or a pair of texts."""
 _MOST_PARTS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """One label, and how sure a model is of it."""
-
-    name: str
-    score: float
-    """Probability from 0 to 1; of a regression the number itself."""
 
 
 def classify(model: Pretrained, texts: Sequence[Text]) -> list[list[Label]]:

@@ -20,6 +20,7 @@ from modernbert.infer.embed import budget_of
 from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.reading import Given, ReadText
 from modernbert.infer.readouts import EncodedTokens, TextVectors, TokenVectors
+from modernbert.infer.replies import Sparse
 from modernbert.infer.work import Work
 
 Numbers = Literal["float32", "int8", "binary"]
@@ -53,15 +54,6 @@ class Vectors:
         one_of("numbers", self.numbers, get_args(Numbers))
         if self.dimensions is not None and self.dimensions < 1:
             raise ConfigError(f"dimensions is {self.dimensions}: keep 1 or more")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sparse:
-    """The words that a text calls for, and how much it does."""
-
-    ids: NDArray[np.int64]
-    """Of tokens of the model's vocabulary, in their order."""
-    weights: NDArray[np.float32]
 
 
 def embedding(

@@ -10,24 +10,24 @@ from numpy.typing import NDArray
 
 from modernbert.base.device import choose_device
 from modernbert.infer.abilities import Ability, abilities_of
-from modernbert.infer.answer import Answer, answering
-from modernbert.infer.choose import Option, choosing
-from modernbert.infer.classify import Label, Text, classifying
+from modernbert.infer.answer import answering
+from modernbert.infer.choose import choosing
+from modernbert.infer.classify import Text, classifying
 from modernbert.infer.embedding import (
     Array,
     Numbers,
     Reading,
-    Sparse,
     Vectors,
     embedding,
     sparse_embedding,
     token_embedding,
 )
-from modernbert.infer.fill import Guess, filling
+from modernbert.infer.fill import filling
 from modernbert.infer.pretrained import Pretrained, load
 from modernbert.infer.reading import Given
-from modernbert.infer.reranking import Ranked, reranking
-from modernbert.infer.tag import Entity, Untagged, tagging
+from modernbert.infer.replies import Answer, Entity, Guess, Label, Option, Ranked, Sparse
+from modernbert.infer.reranking import reranking
+from modernbert.infer.tag import Untagged, tagging
 from modernbert.infer.told import Runtime
 from modernbert.infer.work import Work, computed
 from modernbert.tasks.spans import MAX_ANSWER_TOKENS

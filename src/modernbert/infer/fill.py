@@ -1,7 +1,6 @@
 """Texts with [MASK] in, the likeliest tokens of each place out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
@@ -11,17 +10,8 @@ from modernbert.base.shapes import Float
 from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.reading import ReadText, check_list
 from modernbert.infer.readouts import MaskScores
+from modernbert.infer.replies import Guess
 from modernbert.infer.work import Work, computed
-
-
-@dataclass(frozen=True, slots=True)
-class Guess:
-    """One candidate for a hidden token."""
-
-    token: str
-    probability: float
-    id: int
-    """Of the token, in the model's vocabulary."""
 
 
 def fill(model: Pretrained, text: str, top: int = 5) -> list[list[Guess]]:

@@ -1,7 +1,6 @@
 """A query and documents in, what has a model order them by how well each fits out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,17 +13,9 @@ from modernbert.infer.classify import labelling
 from modernbert.infer.embedding import token_tensors
 from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.reading import check_list
+from modernbert.infer.replies import Ranked
 from modernbert.infer.work import Work
 from modernbert.kernels.maxsim import maxsim
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """One of some documents, and how well it fits a query."""
-
-    number: int
-    """Its place among the documents as they were given, from 0."""
-    score: float
 
 
 def check_reranker(model: Pretrained) -> None:

@@ -16,9 +16,10 @@ from modernbert.data.tagged import words_in
 from modernbert.data.tags import is_chunked
 from modernbert.infer.answer import answer
 from modernbert.infer.choose import choose
-from modernbert.infer.classify import Label, classify
+from modernbert.infer.classify import classify
 from modernbert.infer.heads import head_of
 from modernbert.infer.pretrained import Pretrained
+from modernbert.infer.replies import Label
 from modernbert.infer.tag import Untagged, WordTags, word_tags
 from modernbert.model.hf_kept import text_columns
 

@@ -16,25 +16,12 @@ from modernbert.infer.heads import head_of
 from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.reading import ReadText, check_list
 from modernbert.infer.readouts import HeadScores
+from modernbert.infer.replies import Entity
 from modernbert.infer.work import Work, computed
 from modernbert.model.hf_kept import tags_tokens
 
 Untagged = str | Sequence[str]
 """A text, or its words."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entity:
-    """A span of a text, of one kind."""
-
-    label: str
-    start: int
-    """Its first character in the text; of a list of words, in these joined by blanks."""
-    end: int
-    """The character behind its last one."""
-    text: str
-    score: float
-    """Mean probability of the tags of its words, from 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)

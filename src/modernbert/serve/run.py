@@ -3,8 +3,9 @@
 import asyncio
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain, count
 from pathlib import Path
 
 import uvicorn
@@ -23,6 +24,8 @@ from modernbert.serve.metrics import Metrics
 from modernbert.serve.served import Served, ServedIndex, Shelf
 from modernbert.serve.settings import Settings
 
+_BACKLOG = 2048
+"""Connections that the system holds until they are taken, as uvicorn has it."""
 _LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
@@ -54,6 +57,7 @@ def serve(models: Sequence[str], settings: Settings, digests: Sequence[bytes] = 
                 server_header=False,
             )
         )
+        door.listen(_BACKLOG)
         host, port = door.getsockname()[:2]
         say(f"listening at http://{f'[{host}]' if ':' in host else host}:{port}")
         # The signal that ends it is raised once more, when all has been answered.
@@ -77,28 +81,40 @@ def opened(models: Sequence[str], settings: Settings, metrics: Metrics) -> Shelf
         raise ConfigError("two models would have one name: write NAME=PATH for one of them")
     if not (given or settings.index):
         raise ConfigError("there is nothing to serve: name a model, or --index FOLDER")
+    searched, of_indexes = _searched(given, settings, metrics)
+    models_by_name = {each.name: each for each in of_indexes}
+    for name, source in given.items():
+        if name not in models_by_name:
+            model = load(source, runtime=settings.runtime).to(choose_device(settings.device))
+            models_by_name[name] = _served(name, source, model, settings, metrics)
+    # In the order in which they were given; those of indexes alone come last.
+    order = {**given, **models_by_name}
+    return Shelf([models_by_name[name] for name in order], searched)
+
+
+def _searched(
+    given: Mapping[str, str], settings: Settings, metrics: Metrics
+) -> tuple[list[ServedIndex], list[Served]]:
+    """Open all indexes, and each model that they were built by once."""
     indexes = [(path, Index.open(path, device=settings.device)) for path in settings.index]
     known = (
         {fingerprint_of_model(source, settings.runtime): name for name, source in given.items()}
         if indexes
         else {}
     )
-    shelf: dict[str, Served] = {}
-    searched = []
+    found: dict[str, Served] = {}
+    searched: list[ServedIndex] = []
     for path, index in indexes:
-        name = known.get(index.facts.fingerprint) or _free(Path(index.facts.model).name, given)
-        if name not in shelf:
-            shelf[name] = _served(
-                name, given.get(name, index.facts.model), index.model, settings, metrics
-            )
-        searched.append(ServedIndex(path.resolve().name, index, shelf[name]))
-    for name, source in given.items():
-        if name not in shelf:
-            model = load(source, runtime=settings.runtime).to(choose_device(settings.device))
-            shelf[name] = _served(name, source, model, settings, metrics)
-    # In the order in which they were given; those of indexes alone come last.
-    order = [*given, *(name for name in shelf if name not in given)]
-    return Shelf([shelf[name] for name in order], searched)
+        facts = index.facts
+        if facts.fingerprint not in found:
+            taken = {*given, *(each.name for each in found.values())}
+            name = known.get(facts.fingerprint) or _free(Path(facts.model).name, taken)
+            beside = path / facts.model
+            source = given.get(name) or str(beside.resolve() if beside.is_dir() else facts.model)
+            found[facts.fingerprint] = _served(name, source, index.model, settings, metrics)
+        name = _free(path.resolve().name, {each.name for each in searched})
+        searched.append(ServedIndex(name, index, found[facts.fingerprint]))
+    return searched, [*found.values()]
 
 
 def _named(text: str) -> tuple[str, str]:
@@ -114,9 +130,10 @@ def _named(text: str) -> tuple[str, str]:
     return name, source
 
 
-def _free(name: str, taken: object) -> str:
-    assert isinstance(taken, dict)
-    return name if name not in taken else f"{name}-of-index"
+def _free(name: str, taken: Collection[str]) -> str:
+    """Return a name that is not taken: this one, or with a number behind it."""
+    numbered = (f"{name}-{number}" for number in count(2))
+    return next(each for each in chain([name], numbered) if each not in taken)
 
 
 def _served(

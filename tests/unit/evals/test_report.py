@@ -10,8 +10,8 @@ from modernbert.base.errors import CheckpointError
 from modernbert.evals.chart import Band, Series, chart
 from modernbert.evals.examples import Example, examples_of
 from modernbert.evals.report import report_of, steps_of, write_report
-from modernbert.infer.fill import Guess
 from modernbert.infer.pretrained import load
+from modernbert.infer.replies import Guess
 
 EMPTY = {"meta", "br", "line", "circle", "rect", "polyline"}
 

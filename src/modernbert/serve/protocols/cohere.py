@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from modernbert.infer.pretrained import Pretrained
-from modernbert.infer.reranking import Ranked, reranking
+from modernbert.infer.replies import Ranked
+from modernbert.infer.reranking import reranking
 from modernbert.infer.work import Work
 from modernbert.serve.call import Call
 from modernbert.serve.endpoint import Route

@@ -1,0 +1,125 @@
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from modernbert.base.errors import ConfigError, DataError, MachineError, NumbersError
+from modernbert.infer.engine import Engine
+from modernbert.retrieval.index import Index
+from modernbert.serve.client import Client
+from modernbert.serve.keys import digest_of_key
+from modernbert.serve.settings import Settings
+from tests.indexes import queries
+from tests.served import index_of, models, served
+from tests.unit.infer.test_shared import ASKED, plain
+
+TEXTS = ["the packed batch", "every token keeps its place"]
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_client_says_what_an_engine_says(all_models, name):
+    client, engine = Client(all_models.url), Engine(models()[name])
+    assert client.abilities()[name] == engine.abilities
+    for each, given, more in ASKED[name]:
+        right = getattr(engine, each)(
+            *given, **{**more, "numbers": "float32"} if each == "embed" else more
+        )
+        more = {key: value for key, value in more.items() if key != "numbers"}
+        found = getattr(client, each)(*given, **more, model=name)
+        if each == "embed":
+            np.testing.assert_allclose(found, right, atol=1e-4)
+        else:
+            assert plain(found) == plain(right, is_near=True)
+            assert type(found[0]) is type(right[0])
+
+
+def test_pairs_words_and_ids_are_sent_too(all_models):
+    client = Client(all_models.url)
+    pair = tuple(TEXTS)
+    right = Engine(models()["labels"]).classify([pair])
+    assert plain(client.classify([pair], model="labels")) == plain(right, is_near=True)
+    assert len(client.tag([["the", "place"]])) == 1
+    ids = models()["dense"].tokenizer.encode(TEXTS[0])
+    found = client.embed([ids, TEXTS[0]], model="dense")
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
+
+
+def test_an_index_is_searched(tmp_path):
+    folder = index_of(tmp_path, "dense")
+    with served(None, ("pairs",), index=folder) as running:
+        found = Client(running.url).search(queries(), number=3)
+    right = Index.open(folder).search(queries())
+    assert [[hit.id for hit in hits] for hits in found] == [
+        [hit.id for hit in hits[:3]] for hits in right
+    ]
+    assert found[0][0].snippet == right[0][0].snippet
+    assert found[0][0].text == right[0][0].text
+
+
+def test_errors_are_those_of_an_engine(all_models):
+    client = Client(all_models.url)
+    with pytest.raises(ConfigError, match="there is no model 'none'"):
+        client.embed(TEXTS, model="none")
+    with pytest.raises(ConfigError, match="no model here that tags words"):
+        client.tag(TEXTS, model="dense")
+    with pytest.raises(DataError, match="give at least one"):
+        client.embed([])
+    with pytest.raises(DataError, match=r"the text has no \[MASK\]"):
+        client.fill(["x"])
+    with pytest.raises(ConfigError, match="'localhost' is no address of a server: give one such"):
+        Client("localhost")
+    with pytest.raises(
+        MachineError, match=r"no server answers at http://127\.0\.0\.1:1: start one"
+    ):
+        Client("http://127.0.0.1:1").embed(TEXTS)
+
+
+def test_keys_are_sent():
+    with served(None, ("dense",), digests=(digest_of_key("key"),)) as running:
+        assert Client(running.url + "/", key="key").embed(TEXTS).shape == (2, 32)
+        with pytest.raises(ConfigError, match="a key is missing or wrong"):
+            Client(running.url).embed(TEXTS)
+
+
+def test_a_client_comes_again_when_it_is_told_to(monkeypatch):
+    waits = []
+    monkeypatch.setattr("modernbert.serve.client.time.sleep", waits.append)
+    with served(Settings(max_waiting_items=1), ("dense",)) as running:
+        room = running.shelf.models[0].engine.room
+        assert room.take(1)
+        with pytest.raises(MachineError, match="ask again in 1 s"):
+            Client(running.url, tries=3).embed(["x"])
+        assert waits == [1.0, 1.0]
+        room.give_back(1)
+        assert Client(running.url).embed(["x"]).shape == (1, 32)
+
+
+def test_connections_are_kept_and_opened_anew():
+    with served(None, ("dense",)) as running:
+        client = Client(running.url)
+        client.embed(["x"])
+        (first,) = client._idle
+        client.embed(["x"])
+        assert client._idle == [first]
+        first.sock.close()  # as if the server had closed it meanwhile
+        assert client.embed(["x"]).shape == (1, 32)
+        with ThreadPoolExecutor(4) as threads:
+            assert len({*threads.map(lambda _: client.embed(["x"]).shape, range(8))}) == 1
+        assert 1 <= len(client._idle) <= 5
+
+
+def test_numbers_that_are_none_are_said(all_models, monkeypatch):
+    monkeypatch.setattr(Client, "_once", lambda *_: (500, {}, b'{"error": "NaN"}'))
+    with pytest.raises(NumbersError, match="NaN"):
+        Client(all_models.url).embed(["x"])
+
+
+def test_a_client_needs_neither_torch_nor_the_servers_packages():
+    code = (
+        "import sys, modernbert; modernbert.Client; import modernbert.serve.settings\n"
+        "sys.exit(' '.join({'torch', 'starlette', 'uvicorn'} & {*sys.modules}))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stderr.strip() == ""
