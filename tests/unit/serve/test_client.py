@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def test_keys_are_sent():
 
 def test_a_client_comes_again_when_it_is_told_to(monkeypatch):
     waits = []
-    monkeypatch.setattr("modernbert.serve.client.time.sleep", waits.append)
+    monkeypatch.setattr("modernbert.serve.client.time", SimpleNamespace(sleep=waits.append))
     with served(Settings(max_waiting_items=1), ("dense",)) as running:
         room = running.shelf.models[0].engine.room
         assert room.take(1)
