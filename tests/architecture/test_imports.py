@@ -21,6 +21,7 @@ DOORS = {
     "accelerate": ("bench/trainer.py",),
     "bm25s": ("retrieval/lexical.py",),
     "datasets": ("retrieval/training/",),
+    "fastapi": ("bench/serving_naive.py",),
     "peft": ("train/lora.py",),
     "pyarrow": ("data/formats.py",),
     "zstandard": ("data/formats.py",),
@@ -29,6 +30,7 @@ DOORS = {
     "sentence_transformers": (
         "bench/peers.py",
         "bench/runtimes/theirs.py",
+        "bench/serving_naive.py",
         "retrieval/embedder.py",
         "retrieval/training/",
     ),

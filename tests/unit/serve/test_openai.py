@@ -58,6 +58,21 @@ def test_vectors_may_be_shorter(all_models, right):
     assert reply.json["error"]["message"] == "dimensions is 33, and vectors have 32: keep fewer"
 
 
+@pytest.mark.parametrize(("numbers", "dtype"), [("int8", "i1"), ("binary", "u1")])
+def test_vectors_may_take_less_room(all_models, numbers, dtype):
+    right = Engine(models()["dense"]).embed(TEXTS, numbers=numbers).astype(float)
+    asked = {"model": "dense", "numbers": numbers}
+    plain = vectors(ask(all_models.url + "/v1/embeddings", {**asked, "input": TEXTS}))
+    packed = ask(
+        all_models.url + "/v1/embeddings",
+        {**asked, "input": TEXTS, "encoding_format": "base64"},
+    )
+    bytes_ = [base64.b64decode(each["embedding"]) for each in packed.json["data"]]
+    tei = ask(all_models.url + "/embed", {**asked, "inputs": TEXTS}).json
+    for found in (plain, [np.frombuffer(each, dtype) for each in bytes_], tei):
+        np.testing.assert_allclose(np.array(found, dtype=float), right, atol=numbers == "int8")
+
+
 def test_prompts_go_before_texts(all_models):
     asked = {"input": TEXTS, "model": "dense", "prompt_name": "query"}
     found = vectors(ask(all_models.url + "/v1/embeddings", asked))

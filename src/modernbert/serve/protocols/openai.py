@@ -10,7 +10,14 @@ from pydantic import BaseModel
 from modernbert.infer.embedding import Reading, Vectors, embedding
 from modernbert.serve.call import Call
 from modernbert.serve.endpoint import Route
-from modernbert.serve.protocols.shapes import Positive, PromptName, Token, cut_of, inputs_of
+from modernbert.serve.protocols.shapes import (
+    InNumbers,
+    Positive,
+    PromptName,
+    Token,
+    cut_of,
+    inputs_of,
+)
 from modernbert.serve.served import Served
 
 
@@ -21,10 +28,11 @@ class EmbeddingsRequest(BaseModel):
     """Texts, or ids of the served model's tokenizer."""
     model: str
     encoding_format: Literal["float", "base64"] = "float"
-    """base64: float32 numbers, little-endian; the official library asks for it."""
+    """base64: the bytes of the numbers, little-endian; the official library asks for it."""
     dimensions: Positive | None = None
     user: str | None = None
     prompt_name: PromptName = None
+    numbers: InNumbers = "float32"
 
 
 class Embedding(BaseModel):
@@ -75,7 +83,7 @@ async def embeddings(call: Call, asked: EmbeddingsRequest) -> Any:
     model = call.house.shelf.find(asked.model, "embed", wrong=400)
     cut = cut_of(None, "right", call.house.settings.auto_truncate)
     read = Reading(prompt=asked.prompt_name, cut=cut)
-    vectors = Vectors(normalize=True, dimensions=asked.dimensions)
+    vectors = Vectors(normalize=True, dimensions=asked.dimensions, numbers=asked.numbers)
     call.saw(texts)
     work = partial(embedding, model.engine.model, texts, read, vectors)
     found = await call.run(model, "embed", len(texts), work)
@@ -86,7 +94,9 @@ async def embeddings(call: Call, asked: EmbeddingsRequest) -> Any:
             {
                 "object": "embedding",
                 "index": number,
-                "embedding": base64.b64encode(row.astype("<f4").tobytes()).decode()
+                "embedding": base64.b64encode(
+                    row.astype(row.dtype.newbyteorder("<")).tobytes()
+                ).decode()
                 if is_text
                 else np.ascontiguousarray(row),
             }

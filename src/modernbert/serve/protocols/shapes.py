@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Protocol
 from pydantic import BaseModel, Field, StrictInt
 
 from modernbert.data.examples import Cut
-from modernbert.infer.embedding import Reading
+from modernbert.infer.embedding import Numbers, Reading
 
 Token = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 Input = str | list[Token]
@@ -24,6 +24,14 @@ Direction = Annotated[
 ]
 PromptName = Annotated[
     str | None, Field(description="Name of the prompt, in the model's folder, before each text.")
+]
+
+InNumbers = Annotated[
+    Numbers,
+    Field(
+        description="Not of the dialect: int8, whole numbers by a scale of each vector's own, for "
+        "cosines; binary, the signs of eight numbers in each."
+    ),
 ]
 
 

@@ -18,6 +18,7 @@ from modernbert.serve.call import Call, check_items
 from modernbert.serve.endpoint import Route
 from modernbert.serve.protocols.shapes import (
     Direction,
+    InNumbers,
     Input,
     ModelName,
     Positive,
@@ -39,6 +40,7 @@ class EmbedRequest(BaseModel):
     inputs: Input | list[Input]
     normalize: bool = True
     dimensions: Positive | None = None
+    numbers: InNumbers = "float32"
 
 
 class EmbedAllRequest(BaseModel):
@@ -104,7 +106,7 @@ async def embed(call: Call, asked: EmbedRequest) -> Any:
     model = call.house.shelf.find(asked.model, "embed")
     call.saw(texts)
     read = reading_of(asked, call.house.settings.auto_truncate)
-    vectors = Vectors(normalize=asked.normalize, dimensions=asked.dimensions)
+    vectors = Vectors(normalize=asked.normalize, dimensions=asked.dimensions, numbers=asked.numbers)
     work = partial(embedding, model.engine.model, texts, read, vectors)
     found = await call.run(model, "embed", len(texts), work)
     return [np.ascontiguousarray(row) for row in found]
