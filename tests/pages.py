@@ -92,7 +92,12 @@ def write_all(folder: Path) -> list[str]:
         make_index(folder / f"of-{kind}", kind, TRICKY)
         # An index goes by the name of its folder.
         (folder / f"of-{kind}" / "index").rename(folder / f"of-{kind}" / f"{kind}-index")
-    named = [f"{name}={folder / name}" for name in models() if name not in ("late", "dense")]
+    long = {"choices": "choices-by-a-model-with-a-name-that-is-wider-than-any-phone-was-ever-made"}
+    named = [
+        f"{long.get(name, name)}={folder / name}"
+        for name in models()
+        if name not in ("late", "dense")
+    ]
     named += [f"{kind}={folder / f'of-{kind}' / 'model'}" for kind in ("late", "dense")]
     indexes = [str(folder / f"of-{kind}" / f"{kind}-index") for kind in ("late", "dense")]
     return [*named, "--index", *indexes]

@@ -341,6 +341,10 @@ def test_attention_is_walked_through_by_arrow_keys(visit, url):
     assert float(share) == 1
     said = panel.locator(".tokens + [role=status]").text_content()
     assert f"({100 * weights.max():.1f} %)" in said
+    page.keyboard.press("Control+Enter")
+    page.locator("#panel-attention [aria-busy]").wait_for(state="detached")
+    assert focused(page, "role") == "listbox"
+    assert panel.locator("[aria-selected=true]").get_attribute("id") == f"token-{row}"
 
 
 def test_attention_draws_what_the_window_hides(visit, url):
@@ -447,11 +451,13 @@ def test_throughput_is_measured_while_the_page_is_looked_at(visit, url):
     show(page, "Choose")
     polls = []
     page.on("request", lambda request: polls.append(request.url.endswith("/metrics")))
+    page.locator("#live dd").first.wait_for()
     answered(page, "Choose")
-    # Requests, tokens.
-    for row in page.locator("#live dl > div").all()[:2]:
-        row.locator("dd", has_text=re.compile(r"[1-9]")).wait_for()
-        assert row.locator("polyline").get_attribute("points")
+    page.locator("#live dd", has_text=re.compile(r"[1-9]")).first.wait_for()
+    requests, tokens, waiting = page.locator("#live dd").all_text_contents()
+    assert 0 < float(requests) < float(tokens)
+    assert waiting == "0"
+    assert page.locator("#live polyline[points]").count() == 2
     page.evaluate(
         """() => {
           Object.defineProperty(document, "visibilityState", { value: "hidden" });
