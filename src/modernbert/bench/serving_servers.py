@@ -62,8 +62,8 @@ def servers(folder: Path, infinity: Path | None, infinity_batch: int) -> list[Se
     if infinity is None:
         return found
     of_infinity = ("--model-id", place, "--served-model-name", "model", "--device", "cpu")
-    # Compiled anew for each length it is slower by far; BetterTransformer knows no ModernBERT.
-    plain = ("--dtype", "float32", "--no-compile", "--no-bettertransformer", "--no-model-warmup")
+    # BetterTransformer knows no ModernBERT, and every server is warmed up by the same texts.
+    plain = ("--dtype", "float32", "--no-bettertransformer", "--no-model-warmup")
     batch = ("--batch-size", str(infinity_batch))
     command = (str(infinity), "-m", "infinity_emb.cli", "v2", *of_infinity, *plain, *batch, *host)
     quiet = {"INFINITY_ANONYMOUS_USAGE_STATS": "0", "DO_NOT_TRACK": "1"}

@@ -1,20 +1,24 @@
 """A packed batch in, its encoded tokens out: on a CPU, shares of the batch run side by side."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as modules
 
+from modernbert.base.device import MKL_IS_NARROW
 from modernbert.base.shapes import Float
 from modernbert.base.threads import side_by_side
-from modernbert.batch import PackedBatch, gather, restore, split
+from modernbert.batch import Layout, PackedBatch, gather, restore, split
 from modernbert.data.packing import SHARE_TOKENS, even_shares
 from modernbert.infer.export.running import ExportedModel, Runs
 from modernbert.model.config import EncoderConfig
 from modernbert.model.count import forward_flops
 from modernbert.model.encoder import Encoder
 
+_SHORT = 128
+_LEAST_STEP, _LARGEST_STEP, _STEP_BITS = 8, 128, 3
 _UNEVEN = 1.05
 """How much longer than the average the longest share may take, or the others wait too long."""
 
@@ -53,13 +57,48 @@ def encode(encoder: Encoder, batch: PackedBatch) -> Float[Tensor, "T D"]:
     dealt: list[list[int]] = []
     if is_large and _is_shareable(encoder, batch):
         dealt = shares(encoder.config, batch.layout.lengths(), torch.get_num_threads())
+    run = partial(_whole, encoder)
     if len(dealt) < 2:
-        whole: Tensor = encoder(batch)
-        return whole
+        return run(batch)
     parts = [gather(batch, share) for share in dealt]
-    encoded = side_by_side(encoder, parts)
+    encoded = side_by_side(run, parts)
     rows = [split(x, part.layout) for x, part in zip(encoded, parts, strict=True)]
     return restore(dealt, rows)
+
+
+def _whole(encoder: Encoder, batch: PackedBatch) -> Float[Tensor, "T D"]:
+    """Encode a batch, filled up to a number of tokens that other batches have too.
+
+    oneDNN, by which torch multiplies in bfloat16 on a CPU, makes code and room for every number of
+    rows, and keeps both: half a megabyte a matrix of a small model (lab/LOG.md).
+    """
+    tokens = len(batch.ids)
+    missing = rounded(tokens) - tokens if _is_filled_up(encoder, batch) else 0
+    found: Tensor = encoder(filled_up(batch, missing) if missing else batch)
+    return found[:tokens]
+
+
+def _is_filled_up(encoder: Encoder, batch: PackedBatch) -> bool:
+    # A short document alone has a faster way to its attention.
+    is_alone = len(batch.layout.cu_seqlens) == 2 and len(batch.ids) <= _SHORT
+    is_by_onednn = MKL_IS_NARROW or encoder.embeddings.tok_embeddings.weight.dtype != torch.float32
+    return batch.ids.device.type == "cpu" and is_by_onednn and not is_alone
+
+
+def rounded(tokens: int) -> int:
+    """Return the next of some numbers: four between powers of 2, but none more than 128 apart."""
+    step = 1 << max(0, tokens.bit_length() - _STEP_BITS)
+    step = min(max(_LEAST_STEP, step), _LARGEST_STEP)
+    return -(-tokens // step) * step
+
+
+def filled_up(batch: PackedBatch, missing: int) -> PackedBatch:
+    """Lay a document of so many tokens behind the others; none of them sees it."""
+    layout = batch.layout
+    end = layout.cu_seqlens[-1:]
+    ids = torch.cat([batch.ids, batch.ids.new_zeros(missing)])
+    starts = torch.cat([layout.cu_seqlens, end + missing])
+    return PackedBatch(ids, Layout(starts, max(layout.max_seqlen, missing)))
 
 
 def shares(config: EncoderConfig, lengths: Sequence[int], threads: int) -> list[list[int]]:

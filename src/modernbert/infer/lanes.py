@@ -1,15 +1,15 @@
 """Documents of many requests in, what is read out of them out: computed together, the short first.
 
-Queries, passages and whole documents wait in lines of their own, and a thread computes each line in
-batches. The system prefers the threads of shorter texts: longer ones take what these leave, and in
-any case some of each core. What is longer than a batch is computed alone.
+Short texts and long ones wait in lines of their own, and a thread computes each line in batches.
+The system prefers the thread of short texts: long ones take what it leaves, and in any case a tenth
+of each core. What is longer than a batch is computed alone.
 """
 
+import asyncio
 import os
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, final
@@ -17,7 +17,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from modernbert.base.errors import MachineError
+from modernbert.base.errors import MachineError, NumbersError
 from modernbert.infer.embed import packed
 from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.reading import ReadText
@@ -25,10 +25,10 @@ from modernbert.infer.tuning import Tuning
 from modernbert.infer.waiting import Line
 from modernbert.infer.work import Readout, Work, check_finite, read_out
 
-_QUERY_TOKENS = 128
-_NICENESS = {"queries": 0, "passages": 5, "documents": 10}
-"""By which the system prefers short texts: of a core that all want, queries take 70%, passages 23%
-and documents 7%."""
+_SHORT_TOKENS = 512
+"""Of a query or passage; whoever is longer waits in the other line."""
+_NICENESS = {"short": 0, "long": 10}
+"""By which the system prefers short texts: of a core that both want, they take nine tenths."""
 
 Watch = Callable[[int, int], None]
 """Is told of each batch: documents and tokens."""
@@ -46,39 +46,52 @@ class Rows:
 
 
 @final
-class _Ticket:
-    """A request that waits for its documents."""
+class Ticket:
+    """A request that waits for its documents; its future belongs to an event loop."""
 
-    def __init__(self, work: Work[Any]) -> None:
-        self.work = work
-        self.future: Future[Rows] = Future()
+    def __init__(self, work: Work[Any], future: asyncio.Future[Rows]) -> None:
+        """Begin to wait."""
+        self.work, self.future = work, future
         self.joined = time.perf_counter()
         self._begun: float | None = None
         self._rows: dict[int, Tensor] = {}
+        self._outcome: Rows | Exception | None = None
 
     def begin(self, now: float) -> None:
+        """Note when the first document is computed."""
         self._begun = now if self._begun is None else self._begun
 
-    def take(self, number: int, row: Tensor) -> None:
-        """Keep what one document gave; the last one ends the waiting."""
+    def take(self, number: int, row: Tensor) -> bool:
+        """Keep what one document gave, and return whether it was the last one."""
         self._rows[number] = row
-        if len(self._rows) < len(self.work.documents):
-            return
+        if len(self._rows) < len(self.work.documents) or self._outcome is not None:
+            return False
         now, begun = time.perf_counter(), self._begun or self.joined
         rows = [self._rows[each] for each in range(len(self._rows))]
-        with suppress(Exception):  # whoever asked has gone
-            self.future.set_result(Rows(rows, begun - self.joined, now - begun))
+        self._outcome = Rows(rows, begun - self.joined, now - begun)
+        return True
 
-    def fail(self, error: BaseException) -> None:
-        with suppress(Exception):  # another document failed before, or whoever asked has gone
-            self.future.set_exception(error)
+    def fail(self, error: Exception) -> bool:
+        """Keep what went wrong, and return whether nothing did before."""
+        is_first = self._outcome is None
+        self._outcome = error if is_first else self._outcome
+        return is_first
+
+    def settle(self) -> None:
+        """Tell whoever asked, in its event loop; perhaps nobody is there any more."""
+        if self.future.done():
+            return
+        if isinstance(self._outcome, Exception):
+            self.future.set_exception(self._outcome)
+        elif self._outcome is not None:
+            self.future.set_result(self._outcome)
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
     """A document in a line."""
 
-    ticket: _Ticket
+    ticket: Ticket
     number: int
 
     @property
@@ -97,7 +110,7 @@ class Lanes:
         self._is_closed = False
         # A GPU computes one batch after the other, whoever asks.
         self._is_split = model.runs.device.type == "cpu"
-        names = [*_NICENESS] if self._is_split else ["queries"]
+        names = [*_NICENESS] if self._is_split else ["short"]
         self._lines = {name: Line[_Place](tuning.seconds_a_token) for name in names}
         self._threads = [
             threading.Thread(target=self._serve, args=(name,), name=name, daemon=True)
@@ -113,29 +126,29 @@ class Lanes:
             lines = self._lines.values()
             return sum(map(len, lines)), sum(line.tokens for line in lines)
 
-    def submit(self, work: Work[Any]) -> "Future[Rows]":
-        """Let documents be computed; to cancel what is given back takes them out of the line.
+    def submit(self, ticket: Ticket) -> None:
+        """Let the documents of a request be computed.
 
         Raises:
             MachineError: the lanes are closed.
         """
-        ticket = _Ticket(work)
-        if not work.documents:
-            ticket.future.set_result(Rows([], 0.0, 0.0))
-            return ticket.future
-        places = [_Place(ticket, number) for number in range(len(work.documents))]
+        documents = ticket.work.documents
         # Alike lengths meet in batches.
-        places.sort(key=lambda place: -len(place.read.ids))
+        order = sorted(range(len(documents)), key=lambda number: -len(documents[number].ids))
+        places = [_Place(ticket, number) for number in order]
         with self._changed:
             self.check_open()
             for name, line in self._lines.items():
                 some = [place for place in places if self._lane_of(place) == name]
-                line.join(
-                    ticket.joined, [len(place.read.ids) for place in some], work.readout, some
-                )
+                lengths = [len(place.read.ids) for place in some]
+                line.join(ticket.joined, lengths, ticket.work.readout, some)
             self._changed.notify_all()
-        ticket.future.add_done_callback(self._forget)
-        return ticket.future
+
+    def forget(self, ticket: Ticket) -> None:
+        """Take the documents of a request out of the lines: nobody waits for it any more."""
+        with self._changed:
+            for line in self._lines.values():
+                line.drop(lambda place: place.ticket is ticket)
 
     def check_open(self) -> None:
         """Refuse work once `close` was called.
@@ -155,18 +168,8 @@ class Lanes:
             thread.join()
 
     def _lane_of(self, place: _Place) -> str:
-        length = len(place.read.ids)
-        if not self._is_split or length <= _QUERY_TOKENS:
-            return "queries"
-        return "passages" if length <= self.tuning.batch_tokens else "documents"
-
-    def _forget(self, future: "Future[Rows]") -> None:
-        """Take the documents of a request that was cancelled, or failed, out of the lines."""
-        if not (future.cancelled() or future.exception()):
-            return
-        with self._changed:
-            for line in self._lines.values():
-                line.drop(lambda place: place.ticket.future is future)
+        is_long = self._is_split and len(place.read.ids) > _SHORT_TOKENS
+        return "long" if is_long else "short"
 
     def _most_tokens(self, kind: Hashable) -> int:
         readout: Readout = kind  # type: ignore[assignment]
@@ -185,9 +188,10 @@ class Lanes:
                 if not len(line):
                     return
                 places = line.take(self._most_tokens)
-            self._compute(places)
+            _tell(self._computed(places))
 
-    def _compute(self, places: Sequence[_Place]) -> None:
+    def _computed(self, places: Sequence[_Place]) -> list[Ticket]:
+        """Compute a batch, and return the requests that wait for nothing else."""
         now = time.perf_counter()
         for place in places:
             place.ticket.begin(now)
@@ -199,26 +203,44 @@ class Lanes:
             rows = read_out(self._model, places[0].ticket.work.readout, batch, read)
         except Exception as error:  # of any kind: it belongs to whoever asked, not to this thread
             if len(places) == 1:
-                places[0].ticket.fail(error)
-                return
+                return self._failed(places[0].ticket, error)
             # One document's fault is not that of the others in its batch.
-            for place in places:
-                self._compute([place])
-            return
-        for place, row in zip(places, rows, strict=True):
-            _hand_over(place, row)
+            return [ticket for place in places for ticket in self._computed([place])]
+        return [
+            ticket
+            for place, row in zip(places, rows, strict=True)
+            for ticket in self._taken(place, row)
+        ]
+
+    def _taken(self, place: _Place, row: Tensor) -> list[Ticket]:
+        try:
+            check_finite(row, place.number)
+        except NumbersError as error:
+            return self._failed(place.ticket, error)
+        return [place.ticket] if place.ticket.take(place.number, row) else []
+
+    def _failed(self, ticket: Ticket, error: Exception) -> list[Ticket]:
+        """Keep what went wrong; the rest of the request need not be computed."""
+        self.forget(ticket)
+        return [ticket] if ticket.fail(error) else []
 
 
-def _hand_over(place: _Place, row: Tensor) -> None:
-    try:
-        check_finite(row, place.number)
-    except Exception as error:
-        place.ticket.fail(error)
+def _tell(tickets: Sequence[Ticket]) -> None:
+    """Settle requests in their event loop, all at once: to wake it costs more than to settle."""
+    if not tickets:
         return
-    place.ticket.take(place.number, row)
+    with suppress(RuntimeError):  # the loop has ended, and with it whoever asked
+        tickets[0].future.get_loop().call_soon_threadsafe(_settle, tickets)
+
+
+def _settle(tickets: Sequence[Ticket]) -> None:
+    for ticket in tickets:
+        ticket.settle()
 
 
 def _step_back(niceness: int) -> None:
-    """Let the system prefer other threads to this one and those that it starts."""
+    """Let the system prefer the process's other threads to this one and those that it starts."""
     with suppress(OSError, AttributeError):  # another system, where all are equal
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+        thread = threading.get_native_id()
+        now = os.getpriority(os.PRIO_PROCESS, thread)
+        os.setpriority(os.PRIO_PROCESS, thread, now + niceness)

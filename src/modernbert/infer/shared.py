@@ -29,7 +29,7 @@ from modernbert.infer.embedding import (
     token_embedding,
 )
 from modernbert.infer.fill import filling
-from modernbert.infer.lanes import Lanes, Watch
+from modernbert.infer.lanes import Lanes, Rows, Ticket, Watch
 from modernbert.infer.pretrained import Pretrained, load
 from modernbert.infer.reading import Given
 from modernbert.infer.replies import Answer, Entity, Guess, Label, Option, Ranked, Sparse
@@ -49,8 +49,10 @@ NUM_READERS = 2
 _GROUPS = 2
 """Groups of a stream that are on their way at once: one is read while the other is computed."""
 _AT_ONCE = 256
+_QUICK_CHARACTERS = 1000
 _QUICK_TOKENS = 2048
-"""Tokens whose answers are made up so quickly that to change the thread would take longer."""
+"""What is read, or whose answers are made up, so quickly that to change the thread would take
+longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,23 +130,41 @@ class AsyncEngine:
         self._lanes.close()
         self._readers.shutdown()
 
-    async def run(self, read: Callable[[], Work[R]]) -> Done[R]:
+    async def run(self, read: Callable[[], Work[R]], characters: int | None = None) -> Done[R]:
         """Read texts, see them computed, and make up the answer.
+
+        `characters` says how much is to be read: little is read at once, for to change the thread
+        would take longer.
 
         Raises:
             UserError: what `read` raises, the model gives NaN or Inf, or the engine is closed.
         """
         self._lanes.check_open()
         loop, start = asyncio.get_running_loop(), time.perf_counter()
-        work = await loop.run_in_executor(self._readers, read)
+        if characters is not None and characters <= _QUICK_CHARACTERS:
+            work = read()
+        else:
+            work = await loop.run_in_executor(self._readers, read)
         tokenization_s = time.perf_counter() - start
-        found = await asyncio.wrap_future(self._lanes.submit(work))
+        found = await self._rows(work)
         num_tokens = work.num_tokens
         if num_tokens <= _QUICK_TOKENS:
             answer = work.finish(found.rows)
         else:
             answer = await loop.run_in_executor(self._readers, work.finish, found.rows)
         return Done(answer, num_tokens, tokenization_s, found.queue_s, found.inference_s)
+
+    async def _rows(self, work: Work[R]) -> Rows:
+        """Wait until documents are computed, or give up their places."""
+        if not work.documents:
+            return Rows([], 0.0, 0.0)
+        ticket = Ticket(work, asyncio.get_running_loop().create_future())
+        self._lanes.submit(ticket)
+        try:
+            return await ticket.future
+        except asyncio.CancelledError:
+            self._lanes.forget(ticket)
+            raise
 
     async def stream(
         self,
@@ -230,8 +250,11 @@ class AsyncEngine:
         return await self._answer(questions, partial(choosing, self.model, questions, options))
 
     async def _answer(self, items: Sequence[object], read: Callable[[], Work[R]]) -> R:
+        characters = sum(
+            len(item) if isinstance(item, str) else _QUICK_CHARACTERS for item in items
+        )
         async with self.room.held(len(items)):
-            return (await self.run(read)).answer
+            return (await self.run(read, characters)).answer
 
 
 async def _groups(

@@ -17,6 +17,10 @@ _SIZES = (128, 256, 512, 1024, 2048, 4096, 8192, 16_384)
 _DOCUMENT_TOKENS = 64
 _SECONDS = 0.4
 """What measuring may take, about."""
+_TRIES = 2
+"""Of each batch, the faster of which counts: another process may have had the other one's cores."""
+_ALL = 1.2
+"""How much faster fewer threads must be than all of them to be taken."""
 _ENOUGH = 0.9
 """Share of the best rate that is taken for a smaller batch, which keeps nobody waiting as long."""
 
@@ -54,12 +58,12 @@ def tuned(model: Pretrained, clock: Callable[[], float] = time.perf_counter) -> 
         torch.set_num_threads(threads)
         end = start + _SECONDS * place / len(numbers)
         for size in _SIZES:
-            begun = clock()
-            _compute(model, pack(documents[: size // _DOCUMENT_TOKENS]))
-            rates[threads, size] = size / (clock() - begun)
-            if clock() + 2 * size / rates[threads, size] > end:
+            batch = pack(documents[: size // _DOCUMENT_TOKENS])
+            seconds = min(_seconds(model, batch, clock) for _ in range(_TRIES))
+            rates[threads, size] = size / seconds
+            if clock() + 2 * _TRIES * seconds > end:
                 break
-    best = _best(rates)
+    best = _best(rates, numbers[0])
     torch.set_num_threads(best.threads)
     return best
 
@@ -82,10 +86,17 @@ def _compute(model: Pretrained, batch: PackedBatch) -> None:
         encoded(model.runs, batch)[:1].cpu()  # which waits for a device
 
 
-def _best(rates: Mapping[tuple[int, int], float]) -> Tuning:
-    """Take the threads of the best rate, and the smallest batch that comes near it."""
-    threads, _ = max(rates, key=rates.__getitem__)
+def _best(rates: Mapping[tuple[int, int], float], all_threads: int) -> Tuning:
+    """Take all threads unless fewer are much faster, and the smallest batch that loses little."""
+    most = {number: max(rates[key] for key in rates if key[0] == number) for number, _ in rates}
+    threads = max(most, key=lambda number: most[number] * (_ALL if number == all_threads else 1))
     own = {size: rate for (number, size), rate in rates.items() if number == threads}
     enough = _ENOUGH * max(own.values())
     size = min(size for size, rate in own.items() if rate >= enough)
     return Tuning(threads=threads, batch_tokens=size, seconds_a_token=1 / own[size])
+
+
+def _seconds(model: Pretrained, batch: PackedBatch, clock: Callable[[], float]) -> float:
+    begun = clock()
+    _compute(model, batch)
+    return clock() - begun

@@ -76,7 +76,9 @@ class Call:
         took.items += num_items
         self.house.metrics.items[kind].inc(num_items)
         try:
-            done = await model.engine.run(lambda: _checked(read(), settings.max_request_tokens))
+            done = await model.engine.run(
+                lambda: _checked(read(), settings.max_request_tokens), took.characters or None
+            )
         finally:
             room.give_back(num_items)
         took.tokens += done.num_tokens

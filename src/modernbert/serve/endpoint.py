@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, final
 
 import orjson
@@ -22,6 +23,8 @@ from modernbert.serve.logs import log
 from modernbert.serve.refusals import Dialect, RefusedError, body_of, refusal_of
 
 _ID = re.compile(r"[\w.:-]{1,128}")
+_PROCESS, _REQUESTS = uuid.uuid4().hex[:16], count()
+"""What makes an id of a request that has none: unlike any other, and cheap."""
 _LEFT = 499
 """Status, for the log alone, of a request whose client has gone; nginx writes it so."""
 
@@ -236,7 +239,7 @@ def _json(content: Any, status: int = 200) -> Response:
 
 def _id_of(request: Request) -> str:
     told = request.headers.get("x-request-id", "")
-    return told if _ID.fullmatch(told) else uuid.uuid4().hex
+    return told if _ID.fullmatch(told) else f"{_PROCESS}-{next(_REQUESTS):x}"
 
 
 def _timings(call: Call, seconds: float) -> dict[str, str]:

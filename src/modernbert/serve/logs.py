@@ -1,10 +1,11 @@
 """What happened in, a line on standard error out: JSON, or a line for a person. Texts never are."""
 
-import json
 import logging
 import sys
 import time
 from typing import Any
+
+import orjson
 
 _NAME = "modernbert.serve"
 logger = logging.getLogger(_NAME)
@@ -22,7 +23,7 @@ class _Json(logging.Formatter):
         }
         if record.exc_info:
             said["error"] = self.formatException(record.exc_info)
-        return json.dumps(said, ensure_ascii=False)
+        return orjson.dumps(said, default=str).decode()
 
 
 class _Plain(logging.Formatter):

@@ -1,6 +1,5 @@
 """Settings in, a server that listens out, until it is told to end."""
 
-import asyncio
 import socket
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -26,6 +25,8 @@ from modernbert.serve.settings import Settings
 
 _BACKLOG = 2048
 """Connections that the system holds until they are taken, as uvicorn has it."""
+_KEEP_ALIVE_S = 75
+"""Longer than clients keep a connection without a request, or they would send into a closed one."""
 _LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
@@ -54,6 +55,7 @@ def serve(models: Sequence[str], settings: Settings, digests: Sequence[bytes] = 
                 access_log=False,
                 lifespan="off",
                 timeout_graceful_shutdown=settings.drain_s,
+                timeout_keep_alive=_KEEP_ALIVE_S,
                 server_header=False,
             )
         )
@@ -62,7 +64,7 @@ def serve(models: Sequence[str], settings: Settings, digests: Sequence[bytes] = 
         say(f"listening at http://{f'[{host}]' if ':' in host else host}:{port}")
         # The signal that ends it is raised once more, when all has been answered.
         with suppress(SystemExit, KeyboardInterrupt):
-            asyncio.run(server.serve(sockets=[door]))
+            server.run(sockets=[door])
         for served in shelf.models:
             served.engine.close()
     say("ended")
@@ -159,7 +161,8 @@ def _sha(source: str) -> str | None:
 def _listening(settings: Settings) -> Iterator[socket.socket]:
     """Take the address before models are opened, so that a port in use is said at once."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    door = socket.socket(family)
+    # asyncio sends small replies at once only where the protocol is named.
+    door = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         door.bind((settings.host, settings.port))

@@ -90,7 +90,7 @@ def test_other_heads_are_given_no_more_than_that(tmp_path, kind, monkeypatch):
     }
     name, *given = asked[kind]
     monkeypatch.setattr(
-        f"modernbert.infer.{name}.computed",
+        "modernbert.infer.engine.computed",
         lambda model, work: (
             read.extend(each.ids for each in work.documents) or computed(model, work)
         ),

@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import ExitStack
+from itertools import pairwise
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from torch.nn.modules.module import register_module_forward_hook
 from torch.utils.flop_counter import FlopCounterMode
 
-from modernbert.infer.encode import encode, shares
+from modernbert.infer.encode import encode, filled_up, rounded, shares
 from modernbert.model.encoder import Encoder
 from tests.nets import batch_of, config_of, lively
 from tests.parity.tolerance import distance
@@ -104,3 +105,43 @@ def test_a_long_document_is_not_waited_for():
     assert len(shares(CONFIG, [1000, 300, 300], 2)) == 1
     assert len(shares(CONFIG, [300] * 4, 8)) == 4
     assert len(shares(CONFIG, [300] * 6, 6)) == 6
+
+
+def test_batches_are_filled_up_to_few_numbers_of_tokens():
+    sizes = [rounded(tokens) for tokens in range(1, 8193)]
+    assert sizes == sorted(sizes)
+    assert all(tokens <= size for tokens, size in enumerate(sizes, start=1))
+    assert all(size <= max(tokens + 7, 1.25 * tokens) for tokens, size in enumerate(sizes, start=1))
+    assert len({*sizes}) < 90
+    assert max(after - before for before, after in pairwise(sorted({*sizes}))) == 128
+    assert [rounded(tokens) for tokens in (8, 9, 64, 65, 1024, 1025, 8192)] == [
+        *(8, 16, 64, 80, 1024, 1152, 8192)
+    ]
+
+
+def test_what_fills_a_batch_up_is_seen_by_nobody():
+    encoder = lively(config_of(max_length=256)).encoder.eval()
+    batch = batch_of([30, 70, 5])
+    filled = filled_up(batch, 23)
+    assert filled.layout.lengths() == (30, 70, 5, 23)
+    assert filled.layout.max_seqlen == 70
+    assert filled_up(batch, 90).layout.max_seqlen == 90
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(filled)[:105], encoder(batch))
+
+
+def test_only_products_of_onednn_are_filled_up(monkeypatch):
+    seen = []
+    encoder = lively(config_of(max_length=256)).encoder.eval()
+    monkeypatch.setattr(
+        encoder,
+        "forward",
+        lambda batch: seen.append(len(batch.ids)) or torch.zeros(len(batch.ids), 1),
+    )
+    for is_narrow, lengths in ((True, [30, 70]), (False, [30, 70]), (True, [100]), (True, [200])):
+        monkeypatch.setattr("modernbert.infer.encode.MKL_IS_NARROW", is_narrow)
+        assert len(encode(encoder, batch_of(lengths))) == sum(lengths)
+    assert seen == [112, 100, 100, 224]
+    monkeypatch.setattr("modernbert.infer.encode.MKL_IS_NARROW", False)
+    encode(encoder.bfloat16(), batch_of([30, 70]))
+    assert seen[-1] == 112

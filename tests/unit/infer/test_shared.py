@@ -10,7 +10,7 @@ from modernbert.base.errors import ConfigError, DataError, MachineError, Numbers
 from modernbert.infer.abilities import abilities_of
 from modernbert.infer.engine import Engine
 from modernbert.infer.shared import AsyncEngine
-from modernbert.infer.tuning import Tuning, tuned
+from modernbert.infer.tuning import Tuning, _best, tuned
 from modernbert.infer.work import read_out
 from tests.sentence_folders import made
 from tests.served import TUNING, engine_of, models
@@ -228,6 +228,12 @@ def test_a_closing_engine_computes_what_waits(tmp_path):
         return await waiting
 
     assert asyncio.run(go()).shape == (2, 32)
+
+
+def test_fewer_threads_are_taken_where_they_are_much_faster():
+    rates = {(2, 128): 80.0, (2, 256): 95.0, (2, 512): 100.0, (1, 128): 110.0}
+    assert _best(rates, 2) == Tuning(threads=2, batch_tokens=256, seconds_a_token=1 / 95)
+    assert _best(rates | {(1, 256): 125.0}, 2).threads == 1
 
 
 def test_tuning_takes_the_smallest_batch_that_is_nearly_the_fastest():

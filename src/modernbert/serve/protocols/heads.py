@@ -140,6 +140,7 @@ async def classify(call: Call, asked: ClassifyRequest) -> Any:
     given = asked.inputs if isinstance(asked.inputs, list) else [asked.inputs]
     texts = [each if isinstance(each, str) else (each.text, each.text_pair) for each in given]
     model = call.house.shelf.find(asked.model, "classify")
+    call.saw(part for text in texts for part in ([text] if isinstance(text, str) else text))
     work = partial(classifying, model.engine.model, texts)
     found = await call.run(model, "classify", len(texts), work)
     return [[{"label": each.name, "score": each.score} for each in labels] for labels in found]
