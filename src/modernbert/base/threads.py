@@ -25,7 +25,7 @@ def side_by_side(work: Callable[[P], R], pieces: Sequence[P]) -> list[R]:
         return [work(piece) for piece in pieces]
     is_inference, at_work = torch.is_inference_mode_enabled(), set[int]()
 
-    def alone(piece: P) -> R:
+    def apart(piece: P) -> R:
         at_work.add(threading.get_ident())
         try:
             # Modes belong to a thread, so that of the caller is entered again.
@@ -36,7 +36,7 @@ def side_by_side(work: Callable[[P], R], pieces: Sequence[P]) -> list[R]:
 
     workers = _workers_here(len(pieces), share)
     try:
-        results = [workers.submit(alone, piece) for piece in pieces]
+        results = [workers.submit(apart, piece) for piece in pieces]
         # Ctrl-C in the moment before a wait goes unseen until the wait ends: so none is long.
         while wait(results, timeout=1).not_done:
             pass
@@ -46,6 +46,28 @@ def side_by_side(work: Callable[[P], R], pieces: Sequence[P]) -> list[R]:
         _end(at_work)
         _kept.__dict__.clear()
         raise
+
+
+def alone(work: Callable[[], R], threads: int) -> R:
+    """Do some work in a thread that ends with it, with so many of torch's threads.
+
+    What OpenMP starts for a thread ends with it. While there are more of OpenMP's threads than
+    cores, whoever waits goes to sleep at once, and small operations take twice as long
+    (lab/LOG.md).
+    """
+    with ThreadPoolExecutor(1, initializer=limit, initargs=(threads,)) as worker:
+        return worker.submit(work).result()
+
+
+def limit(threads: int) -> None:
+    """Give this thread so many of torch's threads."""
+    torch.get_num_threads()  # the first call in a thread takes everyone's number over
+    torch.set_num_threads(threads)
+
+
+def readers(number: int, name: str) -> ThreadPoolExecutor:
+    """Return threads for work beside the computing, for which OpenMP starts none."""
+    return ThreadPoolExecutor(number, name, initializer=limit, initargs=(1,))
 
 
 _kept = threading.local()
@@ -65,13 +87,12 @@ def _workers(number: int, threads_each: int) -> ThreadPoolExecutor:
     """Start threads that torch gives some threads each."""
     threads, started = torch.get_num_threads(), threading.Barrier(number)
 
-    def limit(_: int) -> None:
-        torch.get_num_threads()  # the first call in a thread takes everyone's number over
-        torch.set_num_threads(threads_each)
+    def begin(_: int) -> None:
+        limit(threads_each)
         started.wait()
 
     workers = ThreadPoolExecutor(number, thread_name_prefix="modernbert")
-    list(workers.map(limit, range(number)))
+    list(workers.map(begin, range(number)))
     # Torch also remembers the last number for threads that are yet to come.
     torch.set_num_threads(threads)
     return workers

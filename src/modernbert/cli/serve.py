@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from modernbert.base.errors import MachineError
+from modernbert.base.errors import ConfigError, MachineError
 from modernbert.cli.arguments import Models
 
 _EXAMPLES = """
@@ -20,6 +20,7 @@ def serve(given: Sequence[str]) -> int:
     """Parse the options of a server, and run it until a signal says to end.
 
     Raises:
+        ConfigError: an option, or a variable of the environment, cannot be what it is.
         MachineError: a package is missing.
     """
     try:
@@ -29,6 +30,8 @@ def serve(given: Sequence[str]) -> int:
             f"a server needs a package that is not installed ({error}): pip install "
             "'modernbert[serve]'"
         ) from error
+    if [*given].count("--index") > 1:
+        raise ConfigError("--index is there twice: name all folders behind one")
     told, private = from_environment()
 
     def parsed(

@@ -14,10 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, final
 
-import torch
 from torch import Tensor
 
 from modernbert.base.errors import MachineError, NumbersError
+from modernbert.base.threads import limit
 from modernbert.infer.embed import packed
 from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.reading import ReadText
@@ -112,11 +112,15 @@ class Lanes:
         self._is_split = model.runs.device.type == "cpu"
         names = [*_NICENESS] if self._is_split else ["short"]
         self._lines = {name: Line[_Place](tuning.seconds_a_token) for name in names}
-        self._threads = [
-            threading.Thread(target=self._serve, args=(name,), name=name, daemon=True)
-            for name in names
-        ]
-        for thread in self._threads:
+        self._threads: dict[str, threading.Thread] = {}
+        with self._changed:
+            self._start("short")
+
+    def _start(self, name: str) -> None:
+        """Start the thread of a line, where it does not run."""
+        if name not in self._threads:
+            thread = threading.Thread(target=self._serve, args=(name,), name=name, daemon=True)
+            self._threads[name] = thread
             thread.start()
 
     @property
@@ -142,6 +146,8 @@ class Lanes:
                 some = [place for place in places if self._lane_of(place) == name]
                 lengths = [len(place.read.ids) for place in some]
                 line.join(ticket.joined, lengths, ticket.work.readout, some)
+                if some:
+                    self._start(name)
             self._changed.notify_all()
 
     def forget(self, ticket: Ticket) -> None:
@@ -164,7 +170,8 @@ class Lanes:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
-        for thread in self._threads:
+            threads = list(self._threads.values())
+        for thread in threads:
             thread.join()
 
     def _lane_of(self, place: _Place) -> str:
@@ -176,19 +183,27 @@ class Lanes:
         return min(self.tuning.batch_tokens, readout.most_tokens)
 
     def _serve(self, name: str) -> None:
-        """Compute one batch after the other until there is nothing left and all is closed."""
+        """Compute one batch after the other until there is nothing left.
+
+        The thread of short texts waits for more; the other one ends, and what OpenMP started for
+        it ends too, or small batches would be slower from then on (`base.threads.alone`).
+        """
         if _NICENESS[name]:
             _step_back(_NICENESS[name])
-        torch.get_num_threads()  # the first call in a thread takes everyone's number over
-        torch.set_num_threads(self.tuning.threads)
-        line = self._lines[name]
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: len(line) or self._is_closed)
-                if not len(line):
-                    return
-                places = line.take(self._most_tokens)
+        limit(self.tuning.threads)
+        while places := self._next(name):
             _tell(self._computed(places))
+
+    def _next(self, name: str) -> list[_Place]:
+        """Return the next batch of a line; none where its thread is to end."""
+        line = self._lines[name]
+        with self._changed:
+            if name == "short":
+                self._changed.wait_for(lambda: len(line) or self._is_closed)
+            if len(line):
+                return line.take(self._most_tokens)
+            del self._threads[name]
+            return []
 
     def _computed(self, places: Sequence[_Place]) -> list[Ticket]:
         """Compute a batch, and return the requests that wait for nothing else."""

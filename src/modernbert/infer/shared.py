@@ -4,17 +4,18 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Generic, Self, TypeVar, final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from modernbert.base.device import choose_device
 from modernbert.base.permits import Permits
+from modernbert.base.threads import alone, readers
 from modernbert.infer.abilities import Ability, abilities_of
 from modernbert.infer.answer import answering
 from modernbert.infer.choose import choosing
@@ -78,19 +79,21 @@ class AsyncEngine:
         model: Pretrained,
         *,
         tuning: Tuning | None = None,
+        threads: int | None = None,
         most_waiting: int = _WAITING,
         watch: Watch | None = None,
     ) -> None:
         """Take a model on its device; without a tuning, measure one, which takes half a second.
 
-        `watch` is told of each batch, in documents and tokens.
+        `threads` are those of torch that may compute, by default as many as it has here. `watch`
+        is told of each batch, in documents and tokens.
         """
         self.model = model
-        self.tuning = tuning or tuned(model)
+        self.tuning = tuning or tuned(model, threads or torch.get_num_threads())
         self.room = Permits(most_waiting)
         """For items that are on their way."""
         self._lanes = Lanes(model, self.tuning, watch)
-        self._readers = ThreadPoolExecutor(NUM_READERS, thread_name_prefix="reader")
+        self._readers = readers(NUM_READERS, "reader")
 
     @classmethod
     def load(
@@ -103,13 +106,22 @@ class AsyncEngine:
         runtime: Runtime = "torch",
     ) -> "AsyncEngine":
         """Open a model, see `Engine.load`, and measure how it is best run here."""
-        opened = load(path_or_hub_id, revision=revision, token=token, runtime=runtime)
-        return cls(opened.to(choose_device(device)))
+
+        def opened() -> Pretrained:
+            found = load(path_or_hub_id, revision=revision, token=token, runtime=runtime)
+            return found.to(choose_device(device))
+
+        return cls(alone(opened, torch.get_num_threads()))
 
     @property
     def abilities(self) -> tuple[Ability, ...]:
         """What the model was made for, its main use first; each is a method here."""
         return abilities_of(self.model)
+
+    @property
+    def main_ability(self) -> Ability:
+        """What the model was made for first; of one that gives tokens alone vectors, these."""
+        return next(iter(self.abilities), "token_vectors")
 
     @property
     def waiting(self) -> tuple[int, int]:
@@ -140,19 +152,23 @@ class AsyncEngine:
             UserError: what `read` raises, the model gives NaN or Inf, or the engine is closed.
         """
         self._lanes.check_open()
-        loop, start = asyncio.get_running_loop(), time.perf_counter()
+        start = time.perf_counter()
         if characters is not None and characters <= _QUICK_CHARACTERS:
             work = read()
         else:
-            work = await loop.run_in_executor(self._readers, read)
+            work = await self.apart(read)
         tokenization_s = time.perf_counter() - start
         found = await self._rows(work)
         num_tokens = work.num_tokens
         if num_tokens <= _QUICK_TOKENS:
             answer = work.finish(found.rows)
         else:
-            answer = await loop.run_in_executor(self._readers, work.finish, found.rows)
+            answer = await self.apart(lambda: work.finish(found.rows))
         return Done(answer, num_tokens, tokenization_s, found.queue_s, found.inference_s)
+
+    async def apart(self, work: Callable[[], R]) -> R:
+        """Do something else in one of the threads that read, and wait for it."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
 
     async def _rows(self, work: Work[R]) -> Rows:
         """Wait until documents are computed, or give up their places."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from modernbert.base.rng import generator
+from modernbert.base.threads import alone
 from modernbert.batch import PackedBatch, pack
 from modernbert.infer.encode import encoded
 from modernbert.infer.export.running import ExportedModel
@@ -44,13 +45,19 @@ class Tuning:
         )
 
 
-def tuned(model: Pretrained, clock: Callable[[], float] = time.perf_counter) -> Tuning:
-    """Measure which number of threads computes most, and how small a batch loses little by it.
+def tuned(
+    model: Pretrained, threads: int, clock: Callable[[], float] = time.perf_counter
+) -> Tuning:
+    """Measure how many of some threads compute most, and how small a batch loses little by it.
 
-    Leaves torch with that number of threads. Takes a few tenths of a second whatever the model's
-    size: batches that would take longer are not tried.
+    Takes a few tenths of a second whatever the model's size: batches that would take longer are
+    not tried.
     """
-    numbers, start = _numbers_of_threads(torch.get_num_threads()), clock()
+    return alone(lambda: _tuned(model, threads, clock), threads)
+
+
+def _tuned(model: Pretrained, there: int, clock: Callable[[], float]) -> Tuning:
+    numbers, start = _numbers_of_threads(there), clock()
     documents = _documents(model)
     _compute(model, pack(documents[:1]))  # the first one ever also makes room and starts threads
     rates: dict[tuple[int, int], float] = {}
@@ -63,9 +70,8 @@ def tuned(model: Pretrained, clock: Callable[[], float] = time.perf_counter) -> 
             rates[threads, size] = size / seconds
             if clock() + 2 * _TRIES * seconds > end:
                 break
-    best = _best(rates, numbers[0])
-    torch.set_num_threads(best.threads)
-    return best
+    torch.set_num_threads(there)
+    return _best(rates, there)
 
 
 def _numbers_of_threads(there: int) -> list[int]:

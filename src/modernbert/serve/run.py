@@ -2,16 +2,19 @@
 
 import socket
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 
+import torch
 import uvicorn
 
 from modernbert.base.device import choose_device
 from modernbert.base.errors import ConfigError, MachineError, reason_of
 from modernbert.base.log import say
+from modernbert.base.threads import alone, limit
 from modernbert.infer.fingerprint import fingerprint_of_model
 from modernbert.infer.hub import folder_of
 from modernbert.infer.pretrained import Pretrained, load
@@ -44,8 +47,11 @@ def serve(models: Sequence[str], settings: Settings, digests: Sequence[bytes] = 
     metrics = Metrics()
     if not digests and settings.host not in _LOCAL:
         say(f"no key is asked for, and {settings.host} can be reached by others: set keys")
+    # This thread answers and computes nothing: OpenMP is to start no threads for it.
+    threads = torch.get_num_threads()
+    limit(1)
     with _listening(settings) as door:
-        shelf = opened(models, settings, metrics)
+        shelf = alone(lambda: opened(models, settings, metrics, threads), threads)
         server: uvicorn.Server
         app = application(settings, shelf, metrics, digests, lambda: server.should_exit)
         server = uvicorn.Server(
@@ -71,7 +77,7 @@ def serve(models: Sequence[str], settings: Settings, digests: Sequence[bytes] = 
     return 0
 
 
-def opened(models: Sequence[str], settings: Settings, metrics: Metrics) -> Shelf:
+def opened(models: Sequence[str], settings: Settings, metrics: Metrics, threads: int) -> Shelf:
     """Open all models and indexes; a model that an index was built by is there once.
 
     Raises:
@@ -83,19 +89,20 @@ def opened(models: Sequence[str], settings: Settings, metrics: Metrics) -> Shelf
         raise ConfigError("two models would have one name: write NAME=PATH for one of them")
     if not (given or settings.index):
         raise ConfigError("there is nothing to serve: name a model, or --index FOLDER")
-    searched, of_indexes = _searched(given, settings, metrics)
+    engine_of = partial(_engine, settings=settings, metrics=metrics, threads=threads)
+    searched, of_indexes = _searched(given, settings, engine_of)
     models_by_name = {each.name: each for each in of_indexes}
     for name, source in given.items():
         if name not in models_by_name:
             model = load(source, runtime=settings.runtime).to(choose_device(settings.device))
-            models_by_name[name] = _served(name, source, model, settings, metrics)
+            models_by_name[name] = _served(name, source, engine_of(model))
     # In the order in which they were given; those of indexes alone come last.
     order = {**given, **models_by_name}
     return Shelf([models_by_name[name] for name in order], searched)
 
 
 def _searched(
-    given: Mapping[str, str], settings: Settings, metrics: Metrics
+    given: Mapping[str, str], settings: Settings, engine_of: Callable[[Pretrained], AsyncEngine]
 ) -> tuple[list[ServedIndex], list[Served]]:
     """Open all indexes, and each model that they were built by once."""
     indexes = [(path, Index.open(path, device=settings.device)) for path in settings.index]
@@ -113,7 +120,7 @@ def _searched(
             name = known.get(facts.fingerprint) or _free(Path(facts.model).name, taken)
             beside = path / facts.model
             source = given.get(name) or str(beside.resolve() if beside.is_dir() else facts.model)
-            found[facts.fingerprint] = _served(name, source, index.model, settings, metrics)
+            found[facts.fingerprint] = _served(name, source, engine_of(index.model))
         name = _free(path.resolve().name, {each.name for each in searched})
         searched.append(ServedIndex(name, index, found[facts.fingerprint]))
     return searched, [*found.values()]
@@ -138,12 +145,16 @@ def _free(name: str, taken: Collection[str]) -> str:
     return next(each for each in chain([name], numbered) if each not in taken)
 
 
-def _served(
-    name: str, source: str, model: Pretrained, settings: Settings, metrics: Metrics
-) -> Served:
-    engine = AsyncEngine(model, most_waiting=settings.max_waiting_items, watch=metrics.batch)
+def _engine(
+    model: Pretrained, *, settings: Settings, metrics: Metrics, threads: int
+) -> AsyncEngine:
+    most = settings.max_waiting_items
+    return AsyncEngine(model, threads=threads, most_waiting=most, watch=metrics.batch)
+
+
+def _served(name: str, source: str, engine: AsyncEngine) -> Served:
     say(
-        f"{name}: {', '.join(engine.abilities) or 'vectors of tokens'}; {model.computes}, "
+        f"{name}: {', '.join(engine.abilities) or 'vectors of tokens'}; {engine.model.computes}, "
         f"{engine.tuning.spelled}"
     )
     return Served(name, source, engine, int(time.time()), _sha(source))

@@ -238,9 +238,10 @@ def test_fewer_threads_are_taken_where_they_are_much_faster():
 
 def test_tuning_takes_the_smallest_batch_that_is_nearly_the_fastest():
     start = time.perf_counter()
-    found = tuned(models()["dense"])
+    found = tuned(models()["dense"], 2)
     assert time.perf_counter() - start < 5
-    assert found.threads == torch.get_num_threads()
+    assert found.threads in (1, 2)
+    assert torch.get_num_threads() == 1
     assert found.batch_tokens >= 128
     assert found.seconds_a_token > 0
     assert Tuning(threads=2, batch_tokens=1024, seconds_a_token=1e-4).spelled == (

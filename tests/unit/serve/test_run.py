@@ -18,7 +18,7 @@ from tests.served import TUNING, ask
 
 @pytest.fixture(autouse=True)
 def nothing_is_measured(monkeypatch):
-    monkeypatch.setattr("modernbert.infer.shared.tuned", lambda model: TUNING)
+    monkeypatch.setattr("modernbert.infer.shared.tuned", lambda model, threads: TUNING)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
 
 
 def opened(models, *indexes):
-    shelf = run.opened(list(map(str, models)), Settings(index=indexes), Metrics())
+    shelf = run.opened(list(map(str, models)), Settings(index=indexes), Metrics(), 1)
     for each in shelf.models:
         each.engine.close()
     return shelf
@@ -99,6 +99,11 @@ def test_deployments_set_variables_that_are_there():
         }
         assert named
         assert named <= {*variables()}
+
+
+def test_an_option_that_would_be_passed_over_is_refused():
+    with pytest.raises(ConfigError, match="--index is there twice: name all folders behind one"):
+        command(["serve", "--index", "a", "--index", "b"])
 
 
 @pytest.mark.slow

@@ -59,7 +59,7 @@ async def attention(call: Call, asked: AttentionRequest) -> Any:
         ids.extend(work.documents[0].ids.tolist())
         return work
 
-    weights = await call.run(served, served.engine.abilities[0], 1, noted)
+    weights = await call.run(served, served.engine.main_ability, 1, noted)
     return {
         "tokens": [
             model.tokenizer.token_of(each)

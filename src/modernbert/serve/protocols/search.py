@@ -1,6 +1,5 @@
 """Search in an index, and what a query's tokens find in a passage."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -93,8 +92,9 @@ async def search(call: Call, asked: SearchRequest) -> Any:
     if asked.mode != "words":
         model = served.model
         read = partial(query_encoding, model.engine.model, queries)
-        vectors = await call.run(model, model.engine.abilities[0], len(queries), read)
-    found = await asyncio.to_thread(served.index.search, queries, options, vectors)
+        vectors = await call.run(model, model.engine.main_ability, len(queries), read)
+    look = partial(served.index.search, queries, options, vectors)
+    found = await served.model.engine.apart(look)
     if asked.reranker:
         found = [
             (await _reranked(call, asked.reranker, query, hits))[: asked.number]
