@@ -21,6 +21,7 @@ from benchmarks.eight_bits import eight_bits_table
 from benchmarks.latency import latency_table
 from benchmarks.rows import HERE, rows_of
 from benchmarks.search import embedding_table, maxsim_table, search_table
+from benchmarks.serving import beside_table, bound_words, serving_table
 from benchmarks.training import training_table
 
 ROOT = Path(__file__).parents[1]
@@ -98,6 +99,16 @@ def of_queries() -> dict[str, str]:
     return {"queries": latency_table(rows_of(HERE / "latency.jsonl"))}
 
 
+def of_servers() -> dict[str, str]:
+    """Return the generated parts of the guide to serving by the names in their comments."""
+    rows = rows_of(HERE / "serving.jsonl")
+    return {
+        "load": serving_table(rows),
+        "bound": bound_words(rows),
+        "beside": beside_table(rows),
+    }
+
+
 def _accelerated_cells(row: dict[str, Any]) -> tuple[str, ...]:
     low, high = row["ratio_quartiles"]
     return (
@@ -168,6 +179,7 @@ PAGES = {
     ROOT / "README.md": tables,
     ROOT / "docs" / "concepts" / "how-fast-and-why.md": parts,
     ROOT / "docs" / "guides" / "gpu.md": of_queries,
+    ROOT / "docs" / "guides" / "serve.md": of_servers,
 }
 """What is made anew in which page."""
 
