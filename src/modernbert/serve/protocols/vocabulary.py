@@ -123,7 +123,9 @@ async def info(call: Call, _: None) -> Any:
         "sha": None,
         "docker_label": None,
         "models": {each.name: list(each.engine.abilities) for each in house.shelf.models},
-        "indexes": [each.name for each in house.shelf.indexes],
+        "indexes": [
+            {"name": each.name, "model": each.model.name} for each in house.shelf.indexes
+        ],
     }
 
 
