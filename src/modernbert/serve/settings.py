@@ -101,13 +101,16 @@ def digests_of(settings: Settings, private: Private) -> tuple[bytes, ...]:
     """Return the digests of all keys that are let in; none lets everybody in.
 
     Raises:
-        ConfigError: the file cannot be read, or holds what is no digest.
+        ConfigError: the file cannot be read, or holds what is no digest; the key is empty.
     """
     found = [bytes.fromhex(each) for each in settings.api_key_hashes]
     if settings.api_keys_file is not None:
         found += digests_in(settings.api_keys_file)
     if private.api_key is not None:
-        found.append(digest_of_key(private.api_key.get_secret_value()))
+        key = private.api_key.get_secret_value()
+        if not key.strip():
+            raise ConfigError(f"{PREFIX}API_KEY is empty: set a key, or unset it")
+        found.append(digest_of_key(key))
     return tuple(found)
 
 
