@@ -52,7 +52,7 @@ DOORS = {
     "openvino": ("bench/runtimes/graphs.py", "infer/export/"),
     "packed_encoders": ("bench/runtimes/theirs.py",),
     "prometheus_client": ("serve/metrics.py",),
-    "pydantic": ("serve/",),
+    "pydantic": ("cli/serve.py", "serve/"),
     "pydantic_settings": ("serve/settings.py",),
     "ray": ("infer/bulk_ray.py",),
     "rich": ("base/log.py", "cli/", "train/metrics.py"),

@@ -63,7 +63,7 @@ def test_masks_are_filled(folder):
     assert [line.split(":")[0] for line in shown.splitlines()] == ["[MASK] 1", "[MASK] 2"]
     listed = json.loads(done("fill", model, "def [MASK]:", "--as-json"))
     assert len(listed[0]) == 5
-    assert listed[0][0].keys() == {"token", "probability"}
+    assert listed[0][0].keys() == {"token", "probability", "id"}
 
 
 def test_transformers_opens_it_and_guesses_the_same(folder):

@@ -24,7 +24,15 @@ def serve(given: Sequence[str]) -> int:
         MachineError: a package is missing.
     """
     try:
-        from modernbert.serve.settings import Settings, digests_of, from_environment, variables
+        from pydantic import ValidationError
+
+        from modernbert.serve.settings import (
+            Settings,
+            digests_of,
+            fault_in,
+            from_environment,
+            variables,
+        )
     except ImportError as error:
         raise MachineError(
             f"a server needs a package that is not installed ({error}): pip install "
@@ -46,17 +54,19 @@ def serve(given: Sequence[str]) -> int:
         """
         return models or private.models, options
 
-    models, settings = tyro.cli(
-        parsed,
-        prog="modernbert serve",
-        args=given,
-        description=(
-            "Answer requests over HTTP: OpenAI's, TEI's, Cohere's, and those of every head.\n\n"
-            "Variables of the environment, which options go before: "
-            f"{', '.join(variables())}; those of several values have commas between them.\n"
-            f"{_EXAMPLES}"
-        ),
+    description = (
+        "Answer requests over HTTP: OpenAI's, TEI's, Cohere's, and those of every head.\n\n"
+        "Variables of the environment, which options go before: "
+        f"{', '.join(variables())}; those of several values have commas between them.\n"
+        f"{_EXAMPLES}"
     )
+    try:
+        models, settings = tyro.cli(
+            parsed, prog="modernbert serve", args=given, description=description
+        )
+    except ValidationError as error:
+        name, said = fault_in(error)
+        raise ConfigError(f"--{name.replace('_', '-')} cannot be read: {said}") from error
     digests = digests_of(settings, private)
     from modernbert.serve.run import serve as run
 

@@ -1,6 +1,7 @@
 """Settings and models in, an application out: the table of routes, and what answers each."""
 
 from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import final
 
 import orjson
@@ -28,6 +29,7 @@ from modernbert.serve.protocols import (
     tei,
     vocabulary,
 )
+from modernbert.serve.refusals import Dialect, Fault, RefusedError, body_of
 from modernbert.serve.served import Shelf
 from modernbert.serve.settings import Settings
 
@@ -108,13 +110,16 @@ def _described(*, has_keys: bool) -> tuple[Route, ...]:
     )
 
 
-async def _nowhere(_: Request, error: Exception) -> Response:
+async def _nowhere(request: Request, error: Exception) -> Response:
     """Say that there is no such address, or that it takes another method."""
     assert isinstance(error, HTTPException)
-    says = (
-        "no such address: GET /openapi.json lists them"
-        if error.status_code == 404
-        else ("this address takes another method: GET /openapi.json lists them")
-    )
-    body = orjson.dumps({"error": says, "error_type": "NotFound"})
+    is_there = error.status_code != HTTPStatus.NOT_FOUND
+    says = "this address takes another method" if is_there else "no such address"
+    fault: Fault = "Validation" if is_there else "NotFound"
+    refusal = RefusedError(error.status_code, fault, f"{says}: GET /openapi.json lists them")
+    path = request.url.path
+    dialect: Dialect = "tei"
+    if path.startswith(("/v1/", "/v2/")):
+        dialect = "cohere" if path.endswith("/rerank") else "openai"
+    body = orjson.dumps(body_of(refusal, dialect))
     return Response(body, error.status_code, error.headers, media_type="application/json")

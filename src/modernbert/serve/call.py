@@ -55,8 +55,8 @@ class Call:
     took: Took = field(default_factory=Took)
 
     def saw(self, texts: Iterable[object]) -> None:
-        """Count the characters of what was asked; ids have none."""
-        self.took.characters += sum(len(text) for text in texts if isinstance(text, str))
+        """Count the characters of what was asked; an id counts as one."""
+        self.took.characters += sum(map(_size, texts))
 
     async def run(
         self, model: Served, ability: Ability, num_items: int, read: Callable[[], Work[R]]
@@ -69,7 +69,8 @@ class Call:
         """
         settings, room, took = self.house.settings, model.engine.room, self.took
         self.model = model.name
-        check_items(num_items, settings.max_items)
+        # What could never be let in is not asked to come again.
+        check_items(num_items, min(settings.max_items, room.number))
         if not room.take(num_items):
             raise self._busy(model)
         self.kind = kind = _kind_of(ability)
@@ -103,6 +104,12 @@ class Call:
         )
 
 
+def _size(text: object) -> int:
+    if isinstance(text, str):
+        return len(text)
+    return sum(map(_size, text)) if isinstance(text, list | tuple) else 1
+
+
 def _kind_of(ability: Ability) -> Kind:
     return "predict" if ability in _OF_HEADS else "embed"
 
@@ -124,13 +131,22 @@ def check_items(number: int, most: int) -> None:
         )
 
 
-def _checked(work: Work[R], most: int) -> Work[R]:
-    if work.num_tokens > most:
+def check_tokens(number: int, most: int) -> None:
+    """Refuse more tokens than a request may have.
+
+    Raises:
+        RefusedError: there are more (413).
+    """
+    if number > most:
         raise RefusedError(
             413,
             "Validation",
-            f"the request has {work.num_tokens:,} tokens, and {most:,} are let in: send fewer "
-            "texts at a time",
+            f"the request has {number:,} tokens, and {most:,} are let in: send fewer texts at a "
+            "time",
             "batch_size",
         )
+
+
+def _checked(work: Work[R], most: int) -> Work[R]:
+    check_tokens(work.num_tokens, most)
     return work

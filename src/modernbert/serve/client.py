@@ -9,6 +9,7 @@ import json
 import time
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, final
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from modernbert.base.errors import (
     NumbersError,
     UserError,
 )
+from modernbert.infer.reading import check_list
 from modernbert.infer.replies import Answer, Entity, Guess, Label, Option, Ranked, Sparse
 from modernbert.retrieval.answers import Found
 from modernbert.retrieval.snippets import Snippet
@@ -66,7 +68,12 @@ class Client:
             ConfigError: the address is none.
         """
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
+            port = parts.port
+        except ValueError:
+            is_address, port = False, None
+        if not is_address:
             raise ConfigError(
                 f"{url!r} is no address of a server: give one such as http://HOST:8000"
             )
@@ -74,7 +81,7 @@ class Client:
         self._makes = (
             http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         )
-        self._place, self._before = (parts.hostname, parts.port), parts.path.rstrip("/")
+        self._place, self._before = (str(parts.hostname), port), parts.path.rstrip("/")
         self._headers = {"content-type": "application/json"}
         if key is not None:
             self._headers["authorization"] = f"Bearer {key}"
@@ -98,7 +105,7 @@ class Client:
     ) -> NDArray[np.float32]:
         """Return one vector a text, [S N]; see `Engine.embed`."""
         asked = {"normalize": normalize, "dimensions": dimensions, "prompt_name": prompt}
-        found = self._ask("/embed", {"inputs": list(texts), "model": model, **asked})
+        found = self._ask("/embed", {"inputs": _listed(texts), "model": model, **asked})
         return np.array(found, dtype=np.float32)
 
     def token_vectors(
@@ -106,14 +113,14 @@ class Client:
     ) -> list[NDArray[np.float32]]:
         """Return the vectors of each text's tokens; see `Engine.token_vectors`."""
         prompt = "query" if is_query else "document"
-        asked = {"inputs": list(texts), "prompt_name": prompt, "model": model}
+        asked = {"inputs": _listed(texts), "prompt_name": prompt, "model": model}
         return [np.array(each, dtype=np.float32) for each in self._ask("/embed_all", asked)]
 
     def sparse(
         self, texts: Sequence[str], *, prompt: str | None = None, model: str | None = None
     ) -> list[Sparse]:
         """Return the words that each text calls for; see `Engine.sparse`."""
-        asked = {"inputs": list(texts), "prompt_name": prompt, "model": model}
+        asked = {"inputs": _listed(texts), "prompt_name": prompt, "model": model}
         return [
             Sparse(
                 np.array([each["index"] for each in row], dtype=np.int64),
@@ -131,7 +138,7 @@ class Client:
         model: str | None = None,
     ) -> list[Ranked]:
         """Return all documents in the order in which they fit a query; see `Engine.rerank`."""
-        asked = {"query": query, "texts": list(documents), "raw_scores": is_raw, "model": model}
+        asked = {"query": query, "texts": _listed(documents), "raw_scores": is_raw, "model": model}
         return [Ranked(each["index"], each["score"]) for each in self._ask("/rerank", asked)]
 
     def classify(self, texts: Sequence[Text], *, model: str | None = None) -> list[list[Label]]:
@@ -147,7 +154,7 @@ class Client:
         self, texts: Sequence[str | Sequence[str]], *, model: str | None = None
     ) -> list[list[Entity]]:
         """Return the spans found in each text; see `Engine.tag`."""
-        found = self._ask("/tag", {"inputs": list(texts), "model": model})
+        found = self._ask("/tag", {"inputs": _listed(texts), "model": model})
         return [[Entity(**each) for each in row] for row in found]
 
     def answer(
@@ -181,7 +188,7 @@ class Client:
         self, texts: Sequence[str], *, top: int = 5, model: str | None = None
     ) -> list[list[list[Guess]]]:
         """Return the likeliest tokens of each [MASK] of each text; see `Engine.fill`."""
-        found = self._ask("/fill", {"inputs": list(texts), "top": top, "model": model})
+        found = self._ask("/fill", {"inputs": _listed(texts), "top": top, "model": model})
         return [[[Guess(**each) for each in mask] for mask in masks] for masks in found]
 
     def search(
@@ -191,7 +198,7 @@ class Client:
 
         Options are those of the route: number, mode, filter, reranker.
         """
-        asked = {"query": list(queries), "index": index, "return_text": True, **options}
+        asked = {"query": _listed(queries), "index": index, "return_text": True, **options}
         found = self._ask("/search", asked)["results"]
         return [[_found(hit) for hit in hits] for hits in found]
 
@@ -213,7 +220,9 @@ class Client:
         for is_again in (False, True):
             line = self._line(is_new=is_again)
             try:
-                line.request(method, self._before + path, body, self._headers)
+                # A server that refuses a large body answers before it has read all of it.
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    line.request(method, self._before + path, body, self._headers)
                 reply = line.getresponse()
                 content = reply.read()
             except ConnectionRefusedError as error:
@@ -246,6 +255,12 @@ class Client:
 def _close(idle: list[http.client.HTTPConnection]) -> None:
     while idle:
         idle.pop().close()
+
+
+def _listed(texts: Sequence[Any]) -> list[Any]:
+    """Take a list of texts, and not the letters of a single one."""
+    check_list(texts)
+    return list(texts)
 
 
 def _present(asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,8 @@ from modernbert.serve.refusals import Dialect, RefusedError, body_of, refusal_of
 _ID = re.compile(r"[\w.:-]{1,128}")
 _PROCESS, _REQUESTS = uuid.uuid4().hex[:16], count()
 """What makes an id of a request that has none: unlike any other, and cheap."""
+_LARGE = 20_000
+"""Tokens or characters of a request whose reply is spelled out in another thread."""
 _LEFT = 499
 """Status, for the log alone, of a request whose client has gone; nginx writes it so."""
 
@@ -93,6 +95,12 @@ class Endpoint:
                 found = await _while_there(request, self._route.handler(call, body))
         except _GoneError:
             raise
+        except asyncio.CancelledError:
+            # The server ends, and the time that it had for what was asked for is over.
+            refusal = RefusedError(
+                503, "Overloaded", "the server ends: ask again, or another one", "dropped"
+            )
+            return self._refused(refusal)
         except TimeoutError:
             refusal = RefusedError(
                 503,
@@ -110,7 +118,11 @@ class Endpoint:
                     "request %s failed", call.id, exc_info=error
                 )
             return self._refused(refusal)
-        return found if isinstance(found, Response) else _json(found)
+        if isinstance(found, Response):
+            return found
+        # Much takes long to be spelled out, and others ask meanwhile.
+        is_large = max(call.took.tokens, call.took.characters) > _LARGE
+        return await asyncio.to_thread(_json, found) if is_large else _json(found)
 
     def _refused(self, refusal: RefusedError) -> Response:
         if self._route.is_counted:

@@ -57,21 +57,20 @@ class Shelf:
         """Whether the first model is computed on a processor, for TEI's header."""
         return self.models[0].engine.model.runs.device.type == "cpu"
 
-    def find(self, name: str | None, ability: Ability, *, wrong: int = 424) -> Served:
-        """Return the model of a name, or without one the first that can do what is asked.
+    def find(self, name: str | None, *any_of: Ability, wrong: int = 424) -> Served:
+        """Return the model of a name, or without one the first that can do any of what is asked.
 
         Raises:
             RefusedError: there is no such model (404), or it cannot do that (424, or as is said).
         """
         asked = [self.named(name)] if name else self.models
         for each in asked:
-            if ability in each.engine.abilities:
+            if {*any_of} & {*each.engine.abilities}:
                 return each
         can = {each.name: ", ".join(each.engine.abilities) or "nothing" for each in asked}
         known = "; ".join(f"{model} can {abilities}" for model, abilities in can.items())
-        raise RefusedError(
-            wrong, "Backend", f"no model here that {_DOES[ability]}: {known}", "model_type"
-        )
+        does = " or ".join(_DOES[ability] for ability in any_of)
+        raise RefusedError(wrong, "Backend", f"no model here that {does}: {known}", "model_type")
 
     def named(self, name: str | None) -> Served:
         """Return the model of a name, or the first.

@@ -27,7 +27,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     host: str = "127.0.0.1"
-    """Address to listen at; 0.0.0.0 is all, and asks for keys."""
+    """Address to listen at; 0.0.0.0 is all of this machine's: set keys then."""
     port: int = Field(default=8000, ge=0, le=65_535)
     """Port to listen at; 0 takes a free one."""
     index: Folders = ()
@@ -49,9 +49,9 @@ class Settings(BaseSettings):
     max_waiting_items: int = Field(default=4096, ge=1)
     """Texts of all requests that are on their way; a request that goes beyond is refused with
     429."""
-    timeout_s: float = Field(default=120.0, gt=0)
+    timeout_s: float = Field(default=120.0, gt=0, allow_inf_nan=False)
     """Seconds that a request may take; then it is given up with 503."""
-    body_timeout_s: float = Field(default=20.0, gt=0)
+    body_timeout_s: float = Field(default=20.0, gt=0, allow_inf_nan=False)
     """Seconds that a client may take to send a request; then it is refused with 408."""
     drain_s: int = Field(default=30, ge=0)
     """Seconds that requests may still take once the server is told to end."""
@@ -123,9 +123,14 @@ def from_environment() -> tuple[Settings, Private]:
     try:
         return Settings(), Private()
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = PREFIX + str(first["loc"][0]).upper()
-        raise ConfigError(f"{name} cannot be read: {first['msg']}") from error
+        name, said = fault_in(error)
+        raise ConfigError(f"{PREFIX}{name.upper()} cannot be read: {said}") from error
+
+
+def fault_in(error: ValidationError) -> tuple[str, str]:
+    """Return the first field that is wrong, and what is wrong with it."""
+    first = error.errors(include_url=False)[0]
+    return str(first["loc"][0]), first["msg"]
 
 
 def variables() -> list[str]:

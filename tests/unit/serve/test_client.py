@@ -77,6 +77,16 @@ def test_errors_are_those_of_an_engine(all_models):
         Client("http://127.0.0.1:1").embed(TEXTS)
 
 
+def test_what_cannot_be_asked_is_said(all_models):
+    with pytest.raises(DataError, match="texts is a single text: give a list of texts"):
+        Client(all_models.url).embed("abc")
+    with pytest.raises(ConfigError, match="is no address of a server"):
+        Client("http://127.0.0.1:99999")
+    small = served(Settings(max_body_bytes=1000), ("dense",))
+    with small as running, pytest.raises(DataError, match="the body has more than 1,000 bytes"):
+        Client(running.url).embed(["a" * 5_000_000])
+
+
 def test_keys_are_sent():
     with served(None, ("dense",), digests=(digest_of_key("key"),)) as running:
         assert Client(running.url + "/", key="key").embed(TEXTS).shape == (2, 32)

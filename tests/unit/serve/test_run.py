@@ -106,6 +106,13 @@ def test_an_option_that_would_be_passed_over_is_refused():
         command(["serve", "--index", "a", "--index", "b"])
 
 
+def test_wrong_values_of_options_are_one_sentence():
+    with pytest.raises(ConfigError, match="--port cannot be read: Input should be less than"):
+        command(["serve", "x", "--port", "70000"])
+    with pytest.raises(ConfigError, match="--timeout-s cannot be read: "):
+        command(["serve", "x", "--timeout-s", "nan"])
+
+
 @pytest.mark.slow
 def test_a_server_answers_soon_and_ends_when_it_is_told(folder):
     started = time.monotonic()

@@ -149,6 +149,37 @@ def test_a_whole_batch_gets_permits_at_once_or_is_asked_to_come_again():
         assert running.shelf.models[0].engine.room.taken == 0
 
 
+def test_what_could_never_be_let_in_is_not_asked_to_come_again():
+    with served(Settings(max_waiting_items=5), ("dense", "choices")) as running:
+        assert ask(running.url + "/embed", {"inputs": ["x"] * 6}).status == 413
+        many = {"question": "which", "options": ["x"] * 6}
+        assert ask(running.url + "/choose", {"inputs": many}).status == 413
+
+
+def test_tokens_of_the_vocabularys_routes_are_bounded_too():
+    with served(Settings(max_request_tokens=50), ("dense",)) as running:
+        for path, asked in (
+            ("/tokenize", {"inputs": "every token keeps its place " * 20}),
+            ("/decode", {"ids": [[5] * 30, [5] * 30]}),
+        ):
+            reply = ask(running.url + path, asked)
+            assert (reply.status, "tokens, and 50 are let in" in reply.json["error"]) == (413, True)
+
+
+def test_what_the_end_of_the_server_cuts_off_is_said_in_the_dialects_shape():
+    with served(None, ("dense",)) as running, ThreadPoolExecutor() as threads:
+        begun, go_on = hold(running)
+        running.server.config.timeout_graceful_shutdown = 1
+        asked = {"input": "x", "model": "dense"}
+        first = threads.submit(ask, running.url + "/v1/embeddings", asked)
+        assert begun.wait(10)
+        running.server.should_exit = True
+        reply = first.result()
+        go_on.set()
+    assert reply.status == 503
+    assert reply.json["error"]["message"] == "the server ends: ask again, or another one"
+
+
 def test_answers_that_take_too_long_are_given_up():
     with served(Settings(timeout_s=0.3), ("dense",)) as running:
         _, go_on = hold(running)
@@ -227,6 +258,11 @@ def test_texts_are_never_logged(capfd):
     assert [(line["status"], line["method"]) for line in asked] == [(200, "POST"), (422, "POST")]
     assert {"request_id", "ms", "tokens", "items", "model", "time"} <= {*asked[0]}
     assert not any("private" in json.dumps(line) for line in lines)
+
+
+def test_refusals_of_addresses_have_their_dialects_shape(all_models):
+    assert "error" in ask(all_models.url + "/v1/nothing").json["error"]["type"]
+    assert {*ask(all_models.url + "/v2/rerank").json} == {"message"}
 
 
 def test_other_pages_may_ask_only_where_they_are_let(all_models):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from modernbert.infer.engine import Engine
-from tests.served import ask, models
+from tests.served import ask, models, served
 
 TEXTS = ["the packed batch", "every token keeps its place"]
 LONG = "every token keeps its place " * 200
@@ -43,6 +43,11 @@ def test_embed_all_gives_a_vector_a_token(all_models):
     assert np.array(plain).shape == (1, count, 32)
     asked = {"inputs": TEXTS[0], "model": "late", "prompt_name": "query"}
     assert ask(all_models.url + "/embed_all", asked).status == 200
+
+
+def test_embed_all_goes_to_the_first_that_gives_tokens_vectors():
+    with served(None, ("late", "tags")) as running:
+        assert ask(running.url + "/embed_all", {"inputs": TEXTS}).status == 200
 
 
 def test_predict_reads_texts_pairs_and_batches(all_models):

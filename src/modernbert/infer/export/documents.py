@@ -40,5 +40,6 @@ def _odd(whole: str) -> list[str]:
 
     A form that looks at every second text sees one word, and is proven on another.
     """
-    words = [word[:_WORD] for word in whole.split()] or [""]
+    found = (word[:_WORD] for word in whole.split())
+    words = [word for word in found if any(map(str.isalnum, word))] or [""]
     return [" ".join([word] * number) for number in _TIMES for word in (words[0], words[-1])]

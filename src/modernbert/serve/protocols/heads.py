@@ -180,9 +180,9 @@ async def choose(call: Call, asked: ChooseRequest) -> Any:
     given = asked.inputs if isinstance(asked.inputs, list) else [asked.inputs]
     model = call.house.shelf.find(asked.model, "choose")
     questions, options = [each.question for each in given], [each.options for each in given]
-    call.saw(questions)
+    call.saw([*questions, *options])
     work = partial(choosing, model.engine.model, questions, options)
-    return await call.run(model, "choose", len(given), work)
+    return await call.run(model, "choose", sum(map(len, options)), work)
 
 
 async def maxsim(call: Call, asked: MaxSimRequest) -> Any:

@@ -14,6 +14,7 @@ from modernbert.infer.embedding import (
     sparse_embedding,
     token_embedding,
 )
+from modernbert.infer.replies import Sparse
 from modernbert.serve.call import Call, check_items
 from modernbert.serve.endpoint import Route
 from modernbert.serve.protocols.shapes import (
@@ -115,9 +116,8 @@ async def embed(call: Call, asked: EmbedRequest) -> Any:
 async def embed_all(call: Call, asked: EmbedAllRequest) -> Any:
     """Return a vector for each token: those that are compared of a late-interaction model."""
     texts = inputs_of(asked.inputs)
-    abilities = call.house.shelf.named(asked.model).engine.abilities
-    is_late = "token_vectors" in abilities
-    model = call.house.shelf.find(asked.model, "token_vectors" if is_late else "embed")
+    model = call.house.shelf.find(asked.model, "token_vectors", "embed")
+    is_late = "token_vectors" in model.engine.abilities
     call.saw(texts)
     read = reading_of(asked, call.house.settings.auto_truncate)
     if is_late:
@@ -134,13 +134,17 @@ async def embed_sparse(call: Call, asked: EmbedAllRequest) -> Any:
     model = call.house.shelf.find(asked.model, "sparse")
     call.saw(texts)
     read = reading_of(asked, call.house.settings.auto_truncate)
-    work = partial(sparse_embedding, model.engine.model, texts, read)
+    found = partial(sparse_embedding, model.engine.model, texts, read)
+    return await call.run(model, "sparse", len(texts), lambda: found().then(_values))
+
+
+def _values(found: list[Sparse]) -> list[list[dict[str, float]]]:
     return [
         [
             {"index": index, "value": value}
             for index, value in zip(each.ids.tolist(), each.weights.tolist(), strict=True)
         ]
-        for each in await call.run(model, "sparse", len(texts), work)
+        for each in found
     ]
 
 

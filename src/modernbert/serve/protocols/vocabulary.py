@@ -1,17 +1,19 @@
 """TEI's routes around models: their tokens, and what is served."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
 
 from modernbert import __version__
 from modernbert.base.errors import DataError
-from modernbert.data.tokenizer import Tokenizer
+from modernbert.data.pieces import Offsets
+from modernbert.data.tokenizer import Ids, Tokenizer
 from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.reading import prompt_named
 from modernbert.infer.shared import NUM_READERS
-from modernbert.serve.call import Call, check_items
+from modernbert.serve.call import Call, check_items, check_tokens
 from modernbert.serve.endpoint import Route
 from modernbert.serve.protocols.shapes import ModelName, Token
 
@@ -50,10 +52,17 @@ async def tokenize(call: Call, asked: TokenizeRequest) -> Any:
     check_items(len(texts), call.house.settings.max_items)
     before = prompt_named(model.sentence.config, asked.prompt_name) if asked.prompt_name else ""
     whole = [before + text for text in texts]
-    return await asyncio.to_thread(_tokens, model.tokenizer, whole, asked.add_special_tokens)
+    call.saw(whole)
+    encoded = await asyncio.to_thread(model.tokenizer.encode_with_offsets, whole)
+    most = call.house.settings.max_request_tokens
+    check_tokens(sum(len(ids) for ids, _ in encoded), most)
+    found = zip(whole, encoded, strict=True)
+    return await asyncio.to_thread(_tokens, model.tokenizer, [*found], asked.add_special_tokens)
 
 
-def _tokens(tokenizer: Tokenizer, texts: list[str], has_ends: bool) -> list[list[dict[str, Any]]]:
+def _tokens(
+    tokenizer: Tokenizer, texts: list[tuple[str, tuple[Ids, Offsets]]], has_ends: bool
+) -> list[list[dict[str, Any]]]:
     first, last = (
         [
             {
@@ -77,7 +86,7 @@ def _tokens(tokenizer: Tokenizer, texts: list[str], has_ends: bool) -> list[list
             ),
             *last,
         ]
-        for text, (ids, places) in zip(texts, tokenizer.encode_with_offsets(texts), strict=True)
+        for text, (ids, places) in texts
     ]
 
 
@@ -92,7 +101,10 @@ async def decode(call: Call, asked: DecodeRequest) -> Any:
                 f"the id {wrong[0]} stands for no token: the vocabulary ends at "
                 f"{tokens.vocab_size - 1}"
             )
-    return [tokens.decode(ids, keep_special=not asked.skip_special_tokens) for ids in lists]
+    check_tokens(sum(map(len, lists)), call.house.settings.max_request_tokens)
+    call.saw(lists)
+    decoded = partial(tokens.decode, keep_special=not asked.skip_special_tokens)
+    return await asyncio.to_thread(lambda: [*map(decoded, lists)])
 
 
 def _lists(ids: list[Token] | list[list[Token]]) -> list[list[int]]:
@@ -123,9 +135,7 @@ async def info(call: Call, _: None) -> Any:
         "sha": None,
         "docker_label": None,
         "models": {each.name: list(each.engine.abilities) for each in house.shelf.models},
-        "indexes": [
-            {"name": each.name, "model": each.model.name} for each in house.shelf.indexes
-        ],
+        "indexes": [{"name": each.name, "model": each.model.name} for each in house.shelf.indexes],
     }
 
 
