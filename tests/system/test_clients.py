@@ -114,6 +114,18 @@ def test_inference_client_asks_heads(running):
     assert (told.answer, told.start, told.end) == (right.text, right.start, right.end)
 
 
+def test_inference_client_is_told_what_is_not_done_here(running):
+    errors = pytest.importorskip("huggingface_hub.errors")
+    for name, task, given, more in (
+        ("labels", "zero_shot_classification", ["x", ["a", "b"]], {}),
+        ("labels", "text_classification", ["x"], {"function_to_apply": "none"}),
+        ("words", "fill_mask", ["a [MASK]"], {"targets": ["the"]}),
+    ):
+        with pytest.raises(errors.HfHubHTTPError) as error:
+            getattr(client_of(running, name), task)(*given, **more)
+        assert error.value.response.status_code == 422
+
+
 def test_inference_client_fills(running):
     found = client_of(running, "words").fill_mask("the [MASK] keeps its place", top_k=3)
     ((right,),) = Engine(models()["words"]).fill(["the [MASK] keeps its place"], top=3)

@@ -22,13 +22,20 @@ from modernbert.infer.embeddings import Embeddings, Shard
 
 PARTS = ".parts"
 """Behind a file's name: the folder in which its vectors are gathered until all are there."""
+_OTHERS = ("csv", "tsv", "json", "txt", "npz")
 _LINES = 1000
 """Documents that are written together."""
 
 
 def form_of(out: Path) -> str | None:
-    """Return npy, parquet or jsonl where a name ends so; None names a folder."""
+    """Return npy, parquet or jsonl where a name ends so; None names a folder.
+
+    Raises:
+        ConfigError: it ends as a file of another kind does.
+    """
     end = out.suffix.lower().removeprefix(".")
+    if end in _OTHERS:
+        raise ConfigError(f"{out} would be a folder: name a .npy, .parquet or .jsonl, or a folder")
     return end if end in _WRITERS else None
 
 

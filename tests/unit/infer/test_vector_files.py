@@ -62,6 +62,11 @@ def test_numbers_of_less_width_are_written_as_they_were_asked_for(folder):
     np.testing.assert_allclose(bytes_, halves, atol=0.02)
 
 
+def test_files_of_other_kinds_are_refused(folder):
+    with pytest.raises(ConfigError, match=r"vectors\.csv would be a folder: name a \.npy"):
+        embedded(folder, "dense", "vectors.csv")
+
+
 def test_a_file_that_was_begun_goes_on_and_one_that_is_there_stays(folder, monkeypatch):
     from modernbert.infer import bulk
 

@@ -20,11 +20,14 @@ from modernbert.serve.served import Served
 
 
 class Parameters(BaseModel):
-    """How a task is done; those of other servers are left alone."""
+    """How a task is done; those that nobody knows are left alone."""
 
     model_config = ConfigDict(extra="ignore")
 
     top_k: int | None = Field(default=None, ge=1, le=1000)
+    candidate_labels: None = Field(default=None, description="Not done here.")
+    targets: None = Field(default=None, description="Not done here.")
+    function_to_apply: None = Field(default=None, description="Not done here.")
 
 
 class TaskRequest(BaseModel):

@@ -180,7 +180,8 @@ async def similarity(call: Call, asked: SimilarityRequest) -> Any:
     read = reading_of(asked.parameters, call.house.settings.auto_truncate)
     work = partial(embedding, model.engine.model, texts, read, Vectors(normalize=True))
     found = await call.run(model, "embed", len(texts), work)
-    return (found[1:] @ found[0]).tolist()
+    # A cosine of vectors of float32 may be a rounding above 1.
+    return (found[1:] @ found[0]).clip(-1, 1).tolist()
 
 
 ROUTES = (
