@@ -40,7 +40,11 @@ def test_every_reply_is_as_described(described, mode):
 
         @given(case=operation.as_strategy(generation_mode=mode))
         @settings(
-            max_examples=25, deadline=None, suppress_health_check=[*HealthCheck], database=None
+            max_examples=25,
+            derandomize=True,
+            deadline=None,
+            suppress_health_check=[*HealthCheck],
+            database=None,
         )
         def holds(case):
             case.call_and_validate(checks=CHECKS)
