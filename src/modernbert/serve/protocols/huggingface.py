@@ -153,7 +153,9 @@ def _filled(text: str, mask: str, place: int, token: str) -> str:
     """Put a token where the mask of this number is; the blank it may begin with is there once."""
     parts = text.split(mask)
     before, after = mask.join(parts[: place + 1]), mask.join(parts[place + 1 :])
-    return before + (token.lstrip() if not before or before[-1].isspace() else token) + after
+    return (
+        before + (token.removeprefix(" ") if not before or before[-1].isspace() else token) + after
+    )
 
 
 async def _answer(call: Call, asked: TaskRequest, model: Served) -> Any:
