@@ -1,5 +1,6 @@
 """Settings and models in, an application out: the table of routes, and what answers each."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import final
@@ -15,7 +16,8 @@ from starlette.routing import Route as Address
 from starlette.types import Receive, Scope, Send
 
 from modernbert.serve.call import Call, House
-from modernbert.serve.endpoint import Endpoint, Route
+from modernbert.serve.endpoint import Endpoint, Route, id_of
+from modernbert.serve.logs import log
 from modernbert.serve.metrics import Metrics
 from modernbert.serve.openapi import document
 from modernbert.serve.protocols import (
@@ -117,9 +119,18 @@ async def _nowhere(request: Request, error: Exception) -> Response:
     says = "this address takes another method" if is_there else "no such address"
     fault: Fault = "Validation" if is_there else "NotFound"
     refusal = RefusedError(error.status_code, fault, f"{says}: GET /openapi.json lists them")
-    path = request.url.path
+    path, number = request.url.path, id_of(request)
+    log(
+        logging.INFO,
+        "request",
+        request_id=number,
+        method=request.method,
+        path=path,
+        status=error.status_code,
+    )
     dialect: Dialect = "tei"
     if path.startswith(("/v1/", "/v2/")):
         dialect = "cohere" if path.endswith("/rerank") else "openai"
     body = orjson.dumps(body_of(refusal, dialect))
-    return Response(body, error.status_code, error.headers, media_type="application/json")
+    headers = {**(error.headers or {}), "x-request-id": number}
+    return Response(body, error.status_code, headers, media_type="application/json")

@@ -12,12 +12,13 @@ from itertools import count
 from typing import Any, final
 
 import orjson
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from modernbert.serve.call import Call, House
+from modernbert.serve.complaints import spelled
 from modernbert.serve.keys import is_let_in
 from modernbert.serve.logs import log
 from modernbert.serve.refusals import Dialect, RefusedError, body_of, refusal_of
@@ -68,7 +69,7 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         request = Request(scope, receive)
-        call = Call(self._house, _id_of(request), request.path_params)
+        call = Call(self._house, id_of(request), request.path_params)
         start = time.perf_counter()
         try:
             response = await self._answered(request, call)
@@ -156,8 +157,11 @@ class Endpoint:
             plain = orjson.loads(content)
         except orjson.JSONDecodeError as error:
             raise RefusedError(400, "Validation", f"the body is no JSON: {error}") from error
-        # What is described as a number is no text that looks like one.
-        return self._reads.validate_python(plain, strict=True)
+        try:
+            # What is described as a number is no text that looks like one.
+            return self._reads.validate_python(plain, strict=True)
+        except ValidationError as error:
+            raise RefusedError(422, "Validation", spelled(error, plain)) from error
 
     def _count(self, call: Call, status: int, seconds: float) -> None:
         metrics = self._house.metrics
@@ -249,7 +253,8 @@ def _json(content: Any, status: int = 200) -> Response:
     return Response(body, status, media_type="application/json")
 
 
-def _id_of(request: Request) -> str:
+def id_of(request: Request) -> str:
+    """Return what a request is called: as its client does, or by a number of its own."""
     told = request.headers.get("x-request-id", "")
     return told if _ID.fullmatch(told) else f"{_PROCESS}-{next(_REQUESTS):x}"
 

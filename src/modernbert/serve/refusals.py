@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from modernbert.base.errors import ConfigError, MachineError, NumbersError, UserError
 
 Dialect = Literal["tei", "openai", "cohere"]
@@ -35,8 +33,6 @@ _MEANINGS: Mapping[type[UserError], tuple[int, Fault, str]] = {
     UserError: (422, "Tokenizer", "tokenization"),
 }
 """The first that fits."""
-_FIRST = 3
-"""Faults of a request that are named."""
 
 
 @dataclass(eq=False)
@@ -55,8 +51,6 @@ def refusal_of(error: Exception) -> RefusedError:
     """Say what an error means to a client; what is a fault of ours says no more than that."""
     if isinstance(error, RefusedError):
         return error
-    if isinstance(error, ValidationError):
-        return RefusedError(422, "Validation", _spelled(error))
     for kind, (status, fault, count_as) in _MEANINGS.items():
         if isinstance(error, kind):
             return RefusedError(status, fault, str(error), count_as)
@@ -72,13 +66,3 @@ def body_of(refusal: RefusedError, dialect: Dialect) -> dict[str, Any]:
         code = "model_not_found" if refusal.fault == "NotFound" else None
         return {"error": {"message": refusal.message, "type": kind, "param": None, "code": code}}
     return {"error": refusal.message, "error_type": refusal.fault}
-
-
-def _spelled(error: ValidationError) -> str:
-    """Name the first fields that are wrong; values stay with the client."""
-    faults: dict[str, str] = {}
-    for each in error.errors(include_url=False, include_input=False, include_context=False):
-        # Of a field that may be of several types, each has its own complaint.
-        name = ".".join(str(part) for part in each["loc"][:1])
-        faults.setdefault(name or "body", each["msg"])
-    return "; ".join(f"{name}: {said}" for name, said in list(faults.items())[:_FIRST])

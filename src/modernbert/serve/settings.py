@@ -110,7 +110,7 @@ def digests_of(settings: Settings, private: Private) -> tuple[bytes, ...]:
         key = private.api_key.get_secret_value()
         if not key.strip():
             raise ConfigError(f"{PREFIX}API_KEY is empty: set a key, or unset it")
-        found.append(digest_of_key(key))
+        found.append(digest_of_key(key.strip(" \t\r\n").encode("utf-8", "surrogateescape")))
     return tuple(found)
 
 

@@ -20,7 +20,7 @@ KEY = "a long and random key"
 
 @pytest.fixture(scope="module")
 def guarded():
-    digests = digest_of_key("another"), digest_of_key(KEY)
+    digests = digest_of_key(b"another"), digest_of_key(KEY.encode())
     with served(None, ("dense",), digests=digests) as running:
         yield running
 
@@ -56,9 +56,9 @@ def test_each_key_lets_in_and_no_other(guarded):
 
 
 def test_keys_are_compared_as_digests():
-    digests = [digest_of_key(KEY)]
+    digests = [digest_of_key(KEY.encode())]
     assert is_let_in(f"bearer  {KEY} ", digests)
-    assert not is_let_in(f"Bearer {KEY}\ud800", digests)
+    assert not is_let_in(f"Bearer {KEY}\xff", digests)
     assert not is_let_in("", digests)
     assert KEY.encode() not in digests[0]
 
@@ -253,9 +253,11 @@ def test_texts_are_never_logged(capfd):
         ask(running.url + "/embed", {"inputs": "a very private text"})
         ask(running.url + "/embed", {"inputs": {"x": "a very private text"}})
         ask(running.url + "/health")
+        ask(running.url + "/nowhere")
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     asked = [line for line in lines if line.get("path") == "/embed"]
     assert [(line["status"], line["method"]) for line in asked] == [(200, "POST"), (422, "POST")]
+    assert [line["status"] for line in lines if line.get("path") == "/nowhere"] == [404]
     assert {"request_id", "ms", "tokens", "items", "model", "time"} <= {*asked[0]}
     assert not any("private" in json.dumps(line) for line in lines)
 
@@ -263,6 +265,8 @@ def test_texts_are_never_logged(capfd):
 def test_refusals_of_addresses_have_their_dialects_shape(all_models):
     assert "error" in ask(all_models.url + "/v1/nothing").json["error"]["type"]
     assert {*ask(all_models.url + "/v2/rerank").json} == {"message"}
+    named = ask(all_models.url + "/nothing", **{"x-request-id": "mine-2"})
+    assert (named.status, named.headers["x-request-id"]) == (404, "mine-2")
 
 
 def test_other_pages_may_ask_only_where_they_are_let(all_models):
