@@ -9,9 +9,9 @@ from modernbert.base.log import say
 from modernbert.data.python_source import functions_of
 from modernbert.data.word_files import is_of_lines, is_of_words, is_plain_text
 from modernbert.evals.head_measures import MEASURES, Named, pairs_in
-from modernbert.infer.classify import Text, parts_of
 from modernbert.infer.export.proving import Metric
 from modernbert.infer.pretrained import Pretrained
+from modernbert.infer.reading import Text, parts_of
 
 _FEW = 16
 """Texts below which a proof says little."""

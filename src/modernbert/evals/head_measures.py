@@ -25,12 +25,12 @@ from modernbert.data.word_files import is_called_words, is_plain_text, text_file
 from modernbert.evals.similarity import read_pairs
 from modernbert.infer.answer import answer
 from modernbert.infer.choose import choice_scores
-from modernbert.infer.classify import Text, label_scores, parts_of
+from modernbert.infer.classify import label_scores
 from modernbert.infer.embed import batches
 from modernbert.infer.encode import scored
 from modernbert.infer.export.proving import Metric
 from modernbert.infer.pretrained import Pretrained
-from modernbert.infer.reading import with_ends
+from modernbert.infer.reading import Text, parts_of, with_ends
 from modernbert.infer.tag import Untagged, tag, word_tags
 from modernbert.tasks import metrics, spans, tokens
 from modernbert.tasks.classify import MEASURES as LABELS

@@ -5,14 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from modernbert.base.errors import DataError
 from modernbert.base.shapes import Float
 from modernbert.data.choices import Choice, checked_options, read_options
 from modernbert.data.examples import checked_text
-from modernbert.infer.classify import Text, parts_of
 from modernbert.infer.heads import head_of
 from modernbert.infer.pretrained import Pretrained
-from modernbert.infer.reading import ReadText, check_list
+from modernbert.infer.reading import ReadText, Text, check_as_many, check_list, parts_of
 from modernbert.infer.readouts import HeadScores
 from modernbert.infer.replies import Option
 from modernbert.infer.work import Work, computed
@@ -73,11 +71,7 @@ def _ranked(texts: Sequence[str], scores: Float[Tensor, "_"]) -> list[Option]:
 
 
 def _asked(questions: Sequence[Text], options: Sequence[Sequence[str]]) -> list[Choice]:
-    if len(questions) != len(options):
-        raise DataError(
-            f"there are {len(questions)} questions and {len(options)} lists of options: give one "
-            "list for each question"
-        )
+    check_as_many(questions, options)
     asked = []
     for number, (texts, given) in enumerate(zip(questions, options, strict=True)):
         where = f"question {number}"

@@ -10,16 +10,12 @@ from modernbert.base.shapes import Float
 from modernbert.data.examples import Cut, read_texts
 from modernbert.infer.heads import head_of
 from modernbert.infer.pretrained import Pretrained
-from modernbert.infer.reading import ReadText, check_list
+from modernbert.infer.reading import ReadText, Text, check_list, parts_of
 from modernbert.infer.readouts import HeadScores
 from modernbert.infer.replies import Label
 from modernbert.infer.work import Work, computed
 from modernbert.model.config import HeadConfig
 from modernbert.model.hf_kept import text_columns
-
-Text = str | tuple[str, ...]
-"""A text, or a pair of texts."""
-_MOST_PARTS = 2
 
 
 def classify(model: Pretrained, texts: Sequence[Text]) -> list[list[Label]]:
@@ -76,19 +72,6 @@ def _ranked(scores: Float[Tensor, "S N"], head: HeadConfig) -> list[list[Label]]
         sorted(map(Label, head.labels, row), key=lambda label: -label.score)
         for row in scores.tolist()
     ]
-
-
-def parts_of(text: Text) -> tuple[str, ...]:
-    """Return a text alone, or the two of a pair.
-
-    Raises:
-        DataError: it is neither.
-    """
-    parts = (text,) if isinstance(text, str) else text
-    is_known = isinstance(parts, tuple | list) and 1 <= len(parts) <= _MOST_PARTS
-    if not is_known or not all(isinstance(part, str) for part in parts):
-        raise DataError(f"{str(text)[:60]} is neither a text nor a pair of texts: give either")
-    return tuple(parts)
 
 
 def probabilities(scores: Float[Tensor, "S N"], head: HeadConfig) -> Float[Tensor, "S N"]:

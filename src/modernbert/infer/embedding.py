@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import get_args
 
 import numpy as np
 import torch
@@ -20,11 +20,8 @@ from modernbert.infer.embed import budget_of
 from modernbert.infer.pretrained import Pretrained
 from modernbert.infer.reading import Given, ReadText
 from modernbert.infer.readouts import EncodedTokens, TextVectors, TokenVectors
-from modernbert.infer.replies import Sparse
+from modernbert.infer.replies import Array, Numbers, Sparse
 from modernbert.infer.work import Work
-
-Numbers = Literal["float32", "int8", "binary"]
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

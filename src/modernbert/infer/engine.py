@@ -12,10 +12,8 @@ from modernbert.base.device import choose_device
 from modernbert.infer.abilities import Ability, abilities_of
 from modernbert.infer.answer import answering
 from modernbert.infer.choose import choosing
-from modernbert.infer.classify import Text, classifying
+from modernbert.infer.classify import classifying
 from modernbert.infer.embedding import (
-    Array,
-    Numbers,
     Reading,
     Vectors,
     embedding,
@@ -24,8 +22,18 @@ from modernbert.infer.embedding import (
 )
 from modernbert.infer.fill import filling
 from modernbert.infer.pretrained import Pretrained, load
-from modernbert.infer.reading import Given
-from modernbert.infer.replies import Answer, Entity, Guess, Label, Option, Ranked, Sparse
+from modernbert.infer.reading import Given, Text
+from modernbert.infer.replies import (
+    Answer,
+    Array,
+    Entity,
+    Guess,
+    Label,
+    Numbers,
+    Option,
+    Ranked,
+    Sparse,
+)
 from modernbert.infer.reranking import reranking
 from modernbert.infer.tag import Untagged, tagging
 from modernbert.infer.told import Runtime

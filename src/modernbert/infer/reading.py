@@ -12,6 +12,9 @@ from modernbert.model.sentence_config import Expansion, LateInteraction, Sentenc
 
 Given = str | Sequence[int]
 """A text, or the ids of its tokens."""
+Text = str | tuple[str, ...]
+"""A text, or a pair of texts."""
+_MOST_PARTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,3 +189,29 @@ def _filled(tokenizer: Tokenizer, ids: Ids, expansion: Expansion | None) -> Ids:
             "the folder's files do not belong together"
         )
     return np.concatenate([ids, np.full(expansion.length - len(ids), filler, dtype=np.int64)])
+
+
+def parts_of(text: Text) -> tuple[str, ...]:
+    """Return a text alone, or the two of a pair.
+
+    Raises:
+        DataError: it is neither.
+    """
+    parts = (text,) if isinstance(text, str) else text
+    is_known = isinstance(parts, tuple | list) and 1 <= len(parts) <= _MOST_PARTS
+    if not is_known or not all(isinstance(part, str) for part in parts):
+        raise DataError(f"{str(text)[:60]} is neither a text nor a pair of texts: give either")
+    return tuple(parts)
+
+
+def check_as_many(questions: Sequence[object], options: Sequence[object]) -> None:
+    """Refuse questions of which not each has a list of options.
+
+    Raises:
+        DataError: they are not as many.
+    """
+    if len(questions) != len(options):
+        raise DataError(
+            f"there are {len(questions)} questions and {len(options)} lists of options: give one "
+            "list for each question"
+        )

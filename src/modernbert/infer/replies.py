@@ -1,9 +1,14 @@
 """What an engine says of texts, as a program gets it; free of torch, for clients of a server."""
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Numbers = Literal["float32", "int8", "binary"]
+"""What vectors are given out in: binary is their signs, eight in a byte."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,8 @@ from modernbert.base.threads import alone, readers
 from modernbert.infer.abilities import Ability, abilities_of
 from modernbert.infer.answer import answering
 from modernbert.infer.choose import choosing
-from modernbert.infer.classify import Text, classifying
+from modernbert.infer.classify import classifying
 from modernbert.infer.embedding import (
-    Array,
-    Numbers,
     Reading,
     Vectors,
     embedding,
@@ -30,10 +28,21 @@ from modernbert.infer.embedding import (
     token_embedding,
 )
 from modernbert.infer.fill import filling
+from modernbert.infer.groups import groups_of
 from modernbert.infer.lanes import Lanes, Rows, Ticket, Watch
 from modernbert.infer.pretrained import Pretrained, load
-from modernbert.infer.reading import Given
-from modernbert.infer.replies import Answer, Entity, Guess, Label, Option, Ranked, Sparse
+from modernbert.infer.reading import Given, Text
+from modernbert.infer.replies import (
+    Answer,
+    Array,
+    Entity,
+    Guess,
+    Label,
+    Numbers,
+    Option,
+    Ranked,
+    Sparse,
+)
 from modernbert.infer.reranking import reranking
 from modernbert.infer.tag import Untagged, tagging
 from modernbert.infer.told import Runtime
@@ -195,7 +204,7 @@ class AsyncEngine:
         """
         on_the_way: deque[asyncio.Future[Iterable[R]]] = deque()
         try:
-            async for group in _groups(items, at_once):
+            async for group in groups_of(items, at_once):
                 on_the_way.append(asyncio.ensure_future(ask(group)))
                 answers = await on_the_way.popleft() if len(on_the_way) == _GROUPS else ()
                 for answer in answers:
@@ -271,25 +280,3 @@ class AsyncEngine:
         )
         async with self.room.held(len(items)):
             return (await self.run(read, characters)).answer
-
-
-async def _groups(
-    items: Iterable[G] | AsyncIterable[G], at_once: int
-) -> AsyncIterator[Sequence[G]]:
-    group: list[G] = []
-    async for item in _each(items):
-        group.append(item)
-        if len(group) == at_once:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
-async def _each(items: Iterable[G] | AsyncIterable[G]) -> AsyncIterator[G]:
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
-    else:
-        for item in items:
-            yield item

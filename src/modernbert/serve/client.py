@@ -4,42 +4,29 @@ client = Client("http://127.0.0.1:8000", key="...")
 vectors = client.embed(["A text.", "Another one."])
 """
 
-import http.client
-import json
-import time
-import weakref
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, final
-from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modernbert.base.errors import (
-    ConfigError,
-    DataError,
-    MachineError,
-    NumbersError,
-    UserError,
+from modernbert.infer.reading import Text, check_as_many, check_list, parts_of
+from modernbert.infer.replies import (
+    Answer,
+    Array,
+    Entity,
+    Guess,
+    Label,
+    Numbers,
+    Option,
+    Ranked,
+    Sparse,
 )
-from modernbert.infer.reading import check_list
-from modernbert.infer.replies import Answer, Entity, Guess, Label, Option, Ranked, Sparse
 from modernbert.retrieval.answers import Found
 from modernbert.retrieval.snippets import Snippet
+from modernbert.serve.asking import Asker
 
-Text = str | tuple[str, ...]
-_BUSY = (429, 503)
-_LONGEST_WAIT_S = 10.0
-_ERRORS: Mapping[int, type[UserError]] = {
-    400: DataError,
-    401: ConfigError,
-    404: ConfigError,
-    413: DataError,
-    422: DataError,
-    424: ConfigError,
-    500: NumbersError,
-}
+_TYPES: Mapping[Numbers, Any] = {"float32": np.float32, "int8": np.int8, "binary": np.uint8}
 
 
 @final
@@ -65,29 +52,9 @@ class Client:
         """Remember where the server is; nothing is sent yet.
 
         Raises:
-            ConfigError: the address is none.
+            ConfigError: the address is none, or the key cannot be sent.
         """
-        parts = urlsplit(url)
-        try:
-            is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
-            port = parts.port
-        except ValueError:
-            is_address, port = False, None
-        if not is_address:
-            raise ConfigError(
-                f"{url!r} is no address of a server: give one such as http://HOST:8000"
-            )
-        self.url, self._timeout_s, self._tries = url.rstrip("/"), timeout_s, tries
-        self._makes = (
-            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        )
-        self._place, self._before = (str(parts.hostname), port), parts.path.rstrip("/")
-        self._headers = {"content-type": "application/json"}
-        if key is not None:
-            self._headers["authorization"] = f"Bearer {key}"
-        self._idle: list[http.client.HTTPConnection] = []
-        """Connections that are kept for the next requests."""
-        weakref.finalize(self, _close, self._idle)
+        self._ask = Asker(url, key, timeout_s, tries).ask
 
     def abilities(self) -> dict[str, tuple[str, ...]]:
         """Return what each model of the server can do, by its name."""
@@ -101,12 +68,13 @@ class Client:
         prompt: str | None = None,
         normalize: bool = False,
         dimensions: int | None = None,
+        numbers: Numbers = "float32",
         model: str | None = None,
-    ) -> NDArray[np.float32]:
+    ) -> Array:
         """Return one vector a text, [S N]; see `Engine.embed`."""
         asked = {"normalize": normalize, "dimensions": dimensions, "prompt_name": prompt}
-        found = self._ask("/embed", {"inputs": _listed(texts), "model": model, **asked})
-        return np.array(found, dtype=np.float32)
+        more = {"inputs": _listed(texts), "numbers": numbers, "model": model}
+        return np.array(self._ask("/embed", {**more, **asked}), dtype=_TYPES[numbers])
 
     def token_vectors(
         self, texts: Sequence[str], *, is_query: bool, model: str | None = None
@@ -143,10 +111,7 @@ class Client:
 
     def classify(self, texts: Sequence[Text], *, model: str | None = None) -> list[list[Label]]:
         """Return every label of each text, or pair of texts; see `Engine.classify`."""
-        given = [
-            text if isinstance(text, str) else dict(zip(("text", "text_pair"), text, strict=False))
-            for text in texts
-        ]
+        given = [_classified(*parts_of(text)) for text in _listed(texts)]
         found = self._ask("/classify", {"inputs": given, "model": model})
         return [[Label(each["label"], each["score"]) for each in row] for row in found]
 
@@ -179,6 +144,7 @@ class Client:
         model: str | None = None,
     ) -> list[list[Option]]:
         """Return the options of each question with their scores; see `Engine.choose`."""
+        check_as_many(questions, options)
         pairs = zip(questions, options, strict=True)
         given = [{"question": question, "options": list(some)} for question, some in pairs]
         found = self._ask("/choose", {"inputs": given, "model": model})
@@ -191,6 +157,13 @@ class Client:
         found = self._ask("/fill", {"inputs": _listed(texts), "top": top, "model": model})
         return [[[Guess(**each) for each in mask] for mask in masks] for masks in found]
 
+    def maxsim(
+        self, queries: Sequence[str], documents: Sequence[str], *, model: str | None = None
+    ) -> NDArray[np.float32]:
+        """Return how well the tokens of each document fit those of each query, [Q S]."""
+        asked = {"queries": _listed(queries), "documents": _listed(documents), "model": model}
+        return np.array(self._ask("/maxsim", asked)["scores"], dtype=np.float32)
+
     def search(
         self, queries: Sequence[str], *, index: str | None = None, **options: Any
     ) -> list[list[Found]]:
@@ -202,60 +175,6 @@ class Client:
         found = self._ask("/search", asked)["results"]
         return [[_found(hit) for hit in hits] for hits in found]
 
-    def _ask(self, path: str, asked: Mapping[str, Any] | None) -> Any:
-        """Send a request, again where the server is busy, and return what it says."""
-        body = None if asked is None else json.dumps(_present(asked))
-        for left in reversed(range(self._tries)):
-            status, headers, content = self._once(path, body)
-            if status == 200:
-                return json.loads(content)
-            if status not in _BUSY or not left:
-                break
-            told = headers.get("retry-after", "")
-            time.sleep(min(float(told) if told.isdecimal() else 1.0, _LONGEST_WAIT_S))
-        raise _error_of(status, content)
-
-    def _once(self, path: str, body: str | None) -> tuple[int, Mapping[str, str], bytes]:
-        method = "GET" if body is None else "POST"
-        for is_again in (False, True):
-            line = self._line(is_new=is_again)
-            try:
-                # A server that refuses a large body answers before it has read all of it.
-                with suppress(BrokenPipeError, ConnectionResetError):
-                    line.request(method, self._before + path, body, self._headers)
-                reply = line.getresponse()
-                content = reply.read()
-            except ConnectionRefusedError as error:
-                line.close()
-                raise MachineError(
-                    f"no server answers at {self.url}: start one with `modernbert serve`"
-                ) from error
-            except (http.client.HTTPException, OSError) as error:
-                line.close()
-                # A connection that was kept may have been closed meanwhile.
-                if is_again or isinstance(error, TimeoutError):
-                    raise MachineError(
-                        f"{self.url} broke off ({error or type(error).__name__}): ask again"
-                    ) from error
-            else:
-                self._idle.append(line)
-                return reply.status, dict(reply.headers.items()), content
-        raise AssertionError("the second try returns or raises")
-
-    def _line(self, *, is_new: bool) -> http.client.HTTPConnection:
-        """Return a connection that nobody uses; appending and popping are safe among threads."""
-        try:
-            if not is_new:
-                return self._idle.pop()
-        except IndexError:
-            pass
-        return self._makes(*self._place, timeout=self._timeout_s)
-
-
-def _close(idle: list[http.client.HTTPConnection]) -> None:
-    while idle:
-        idle.pop().close()
-
 
 def _listed(texts: Sequence[Any]) -> list[Any]:
     """Take a list of texts, and not the letters of a single one."""
@@ -263,25 +182,8 @@ def _listed(texts: Sequence[Any]) -> list[Any]:
     return list(texts)
 
 
-def _present(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what was not said, so that the server's own choice holds."""
-    return {key: _plain(value) for key, value in asked.items() if value is not None}
-
-
-def _plain(value: Any) -> Any:
-    """Turn arrays of ids into lists."""
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
-
-
-def _error_of(status: int, content: bytes) -> UserError:
-    """Return the error that an engine would raise."""
-    try:
-        said = str(json.loads(content)["error"])
-    except (ValueError, KeyError, TypeError):
-        said = content[:200].decode(errors="replace")
-    return _ERRORS.get(status, MachineError)(said)
+def _classified(text: str, pair: str | None = None) -> str | dict[str, str]:
+    return text if pair is None else {"text": text, "text_pair": pair}
 
 
 def _found(hit: Mapping[str, Any]) -> Found:

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from modernbert.base.errors import DataError
 from modernbert.data.examples import read_texts
 from modernbert.data.tokenizer import Ids
-from modernbert.infer.classify import Text, parts_of
 from modernbert.infer.pretrained import Pretrained
-from modernbert.infer.reading import with_ends
+from modernbert.infer.reading import Text, parts_of, with_ends
 
 _LONG = 2048
 """Tokens of the longest text that is read: a graph of ONNX needs gigabytes for 8192."""

@@ -21,7 +21,6 @@ from modernbert.base.errors import CheckpointError, ConfigError, MachineError
 from modernbert.base.lock import LOCK, alone
 from modernbert.base.log import say
 from modernbert.data.tokenizer import Ids
-from modernbert.infer.classify import Text
 from modernbert.infer.export.documents import read_for_proof
 from modernbert.infer.export.proving import (
     MOST_LOST,
@@ -50,6 +49,7 @@ from modernbert.infer.export.writing import (
 from modernbert.infer.fingerprint import digests_around, fingerprint_of_model
 from modernbert.infer.hub import folder_of
 from modernbert.infer.pretrained import Pretrained
+from modernbert.infer.reading import Text
 from modernbert.model.int8 import write_rounded
 
 _ASIDE = ".partial-"

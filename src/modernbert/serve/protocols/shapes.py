@@ -6,7 +6,8 @@ from typing import Annotated, Literal, Protocol
 from pydantic import BaseModel, Field, StrictInt
 
 from modernbert.data.examples import Cut
-from modernbert.infer.embedding import Numbers, Reading
+from modernbert.infer.embedding import Reading
+from modernbert.infer.replies import Numbers
 
 Token = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 Input = str | list[Token]
