@@ -29,7 +29,7 @@ def lines(*rows) -> str:
 BROKEN = {
     "classify": [
         ("a.csv", "number,comment\n1,one\n2,two\n", "none is seen to hold labels: name it"),
-        ("a.csv", TABLE + ",a\n", "line 12: 'text' is empty: complete it, or leave the row out"),
+        ("a.csv", TABLE + ",a\n", "line 12: 'text' is empty: complete it, or leave it out"),
         ("a.csv", TABLE + "more,\n", "line 12 has no label (''): complete it"),
         ("a.csv", "text,label\none row,a\nand two,a\n", "label says 'a' in all rows"),
         ("a.csv", "text,label\none,0\ntwo,1\nmore,nan\n", "line 4 has no label ('nan')"),

@@ -238,6 +238,26 @@ def test_an_index_of_single_vectors_is_searched_too(visit, url):
     assert visit.refused == []
 
 
+def test_search_keeps_what_meets_the_conditions(visit, url):
+    page = visit(url)
+    show(page, "Search")
+    write(page, "search-query", "packed")
+    everything = replied(answered(page, "Search")[1])["results"][0]
+    write(page, "search-filter", "n>=1\n\nn=1")
+    page.keyboard.press("Control+Enter")
+    page.locator("#panel-search pre", has_text="n>=1").wait_for(state="attached")
+    panel, command = arrived(page, "Search")
+    assert sent(command)[1]["filter"] == ["n>=1", "n=1"]
+    (hits,) = replied(command)["results"]
+    assert 0 < len(hits) < len(everything)
+    assert panel.locator("article").count() == len(hits)
+    write(page, "search-filter", "nn>=1")
+    page.keyboard.press("Control+Enter")
+    said = page.locator("#panel-search [role=alert]:not(:empty)")
+    said.wait_for()
+    assert "did you mean n?" in said.text_content()
+
+
 def test_rerank_keeps_the_order_of_the_server(visit, url):
     page = visit(url)
     show(page, "Rerank")
@@ -345,6 +365,20 @@ def test_attention_is_walked_through_by_arrow_keys(visit, url):
     page.locator("#panel-attention [aria-busy]").wait_for(state="detached")
     assert focused(page, "role") == "listbox"
     assert panel.locator("[aria-selected=true]").get_attribute("id") == f"token-{row}"
+
+
+def test_attention_says_where_it_ends(visit, url):
+    page = visit(url)
+    show(page, "Attention")
+    arrived(page, "Attention")
+    for text, is_cut in (("every token", False), ("every token keeps its place " * 100, True)):
+        write(page, "attention-text", text)
+        page.keyboard.press("Control+Enter")
+        panel = page.locator("#panel-attention")
+        panel.locator("p", has_text="is not read here").wait_for(
+            state="attached" if is_cut else "detached"
+        )
+        assert (panel.locator("[role=option]").count() == 256) == is_cut
 
 
 def test_attention_draws_what_the_window_hides(visit, url):

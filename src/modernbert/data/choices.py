@@ -97,7 +97,7 @@ def checked_options(values: Sequence[Any], names: Sequence[str], where: str) -> 
     if len(values) < _FEWEST:
         raise DataError(
             f"{where} has {len(values) or 'no'} option{'s' * (not values)}, and a choice needs "
-            "two: complete it, or leave the row out"
+            "two: complete it, or leave it out"
         )
     return tuple(checked_text(*each, where) for each in zip(values, names, strict=True))
 

@@ -145,7 +145,7 @@ def checked_text(value: Any, name: str, where: str) -> str:
     if not isinstance(value, str):
         raise DataError(f"{where}: {name!r} is {value!r}, not a text: complete it")
     if not value.strip():
-        raise DataError(f"{where}: {name!r} is empty: complete it, or leave the row out")
+        raise DataError(f"{where}: {name!r} is empty: complete it, or leave it out")
     check_unicode(value, name, where)
     return value
 

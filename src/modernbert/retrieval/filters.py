@@ -52,13 +52,13 @@ def conditions_of(written: Sequence[str], keys: Collection[str]) -> tuple[Condit
         parts = _CONDITION.fullmatch(text)
         if parts is None:
             raise ConfigError(
-                f"--filter {text!r} is no condition: write key=value, key=one|other, key!=value, "
+                f"the filter {text!r} is no condition: write key=value, key=one|other, key!=value, "
                 "key<value, key>value, key<=value or key>=value, in quotes"
             )
         key, sign, value = parts.groups()
         if key not in keys:
             way = nearest(key, keys) if keys else "they have no metadata"
-            raise ConfigError(f"no document has the key {key!r} of --filter: {way}")
+            raise ConfigError(f"no document has the key {key!r} of the filter: {way}")
         values = (value,) if sign in _ORDERS else tuple(value.split("|"))
         found.append(Condition(key, sign, values))
     return tuple(found)

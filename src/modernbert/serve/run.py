@@ -1,7 +1,6 @@
 """Settings in, a server that listens out, until it is told to end."""
 
 import socket
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -157,15 +156,11 @@ def _served(name: str, source: str, engine: AsyncEngine) -> Served:
         f"{name}: {', '.join(engine.abilities) or 'vectors of tokens'}; {engine.model.computes}, "
         f"{engine.tuning.spelled}"
     )
-    return Served(name, source, engine, int(time.time()), _sha(source))
-
-
-def _sha(source: str) -> str | None:
-    """Return the commit of what the hub's cache holds."""
-    if Path(source).is_dir() or "/" not in source:
-        return None
-    place = folder_of(source)
-    return place.name if place.parent.name == "snapshots" else None
+    folder = folder_of(source, runtime=engine.model.runtime)
+    # The hub's cache holds each commit in a folder of its name.
+    sha = folder.name if folder.parent.name == "snapshots" else None
+    created = max(int(file.stat().st_mtime) for file in folder.iterdir() if file.exists())
+    return Served(name, source, engine, created, sha)
 
 
 @contextmanager

@@ -31,7 +31,7 @@ class Served:
     """Folder or hub id, as it was given."""
     engine: AsyncEngine
     created: int
-    """Time of its files, in seconds since 1970."""
+    """Time of its files, in seconds since 1970, as the file system has it."""
     sha: str | None
     """Commit on the hub, where it is known."""
 

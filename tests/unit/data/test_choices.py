@@ -126,7 +126,7 @@ def test_options_come_in_lists_bars_columns_or_with_letters():
             "line 3 has no options, and a choice needs",
         ),
         ({"ending1": None, "ending2": " "}, "line 3 has 1 option, and a choice needs two"),
-        ({"ending1": " "}, "line 3: 'ending1' is empty: complete it, or leave the row out"),
+        ({"ending1": " "}, "line 3: 'ending1' is empty: complete it, or leave it out"),
         ({"ending1": 7}, "line 3: 'ending1' is 7, not a text: complete it"),
         ({"sent1": ""}, "line 3: 'sent1' is empty"),
         ({"ending1": "\udc00"}, "line 3: 'ending1' is no Unicode at character 0: mend it"),
@@ -145,10 +145,10 @@ def test_a_row_that_cannot_be_chosen_from_is_named(change, sentence):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ([], "line 2 has no options, and a choice needs two: complete it, or leave the row out"),
+        ([], "line 2 has no options, and a choice needs two: complete it, or leave it out"),
         (None, "line 2 has no options, and a choice needs two"),
         ("a", "line 2 has 1 option, and a choice needs two"),
-        (["a", ""], "line 2: 'option 2' is empty: complete it, or leave the row out"),
+        (["a", ""], "line 2: 'option 2' is empty: complete it, or leave it out"),
         (["a", None], "line 2: 'option 2' is None, not a text: complete it"),
         (7, "line 2: 'options' is no list of options: give one, or a column for each option"),
         ({"label": ["A"], "text": ["a", "b"]}, "line 2: 'options' is no list of options"),

@@ -56,7 +56,7 @@ def test_pairs_are_cut_as_the_library_cuts_them():
         ({}, r"line 7 has no 'text' \(it has \): complete it, or leave the row out"),
         ({"text": 3}, "line 7: 'text' is 3, not a text: complete it"),
         ({"text": None}, "line 7: 'text' is None, not a text: complete it"),
-        ({"text": " \n"}, "line 7: 'text' is empty: complete it, or leave the row out"),
+        ({"text": " \n"}, "line 7: 'text' is empty: complete it, or leave it out"),
         ({"text": "ab\ud83d"}, "line 7: 'text' is no Unicode at character 2: mend it, or"),
     ],
 )

@@ -57,9 +57,9 @@ def test_a_document_without_a_value_is_found_by_an_empty_one():
 
 
 def test_what_is_no_condition_or_no_key_is_refused():
-    with pytest.raises(ConfigError, match="--filter 'year' is no condition: write key=value"):
+    with pytest.raises(ConfigError, match="the filter 'year' is no condition: write key=value"):
         conditions_of(["year"], KNOWN)
-    with pytest.raises(ConfigError, match="no document has the key 'yaer' of --filter: did you "):
+    with pytest.raises(ConfigError, match="no document has the key 'yaer' of the filter: did you "):
         conditions_of(["yaer=1"], KNOWN)
-    with pytest.raises(ConfigError, match="of --filter: they have no metadata"):
+    with pytest.raises(ConfigError, match="of the filter: they have no metadata"):
         conditions_of(["yaer=1"], [])

@@ -36,6 +36,8 @@ def test_numbers_may_be_spelled_in_base64(all_models, right):
         np.frombuffer(base64.b64decode(each["embedding"]), "<f4") for each in reply.json["data"]
     ]
     np.testing.assert_allclose(found, right, atol=1e-5)
+    unset = ask(all_models.url + "/v1/embeddings", asked | {"encoding_format": None})
+    np.testing.assert_allclose(vectors(unset), right, atol=1e-5)
 
 
 def test_ids_of_the_models_own_tokenizer_are_texts_too(all_models, right):

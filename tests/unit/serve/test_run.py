@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -40,6 +41,8 @@ def test_models_have_the_names_of_their_folders_or_those_they_are_given(folder):
     shelf = opened([folder / "late", f"words={folder / 'model'}"])
     assert [each.name for each in shelf.models] == ["late", "words"]
     assert shelf.models[1].source == str(folder / "model")
+    written = max(file.stat().st_mtime for file in (folder / "model").iterdir())
+    assert shelf.models[1].created == int(written)
 
 
 def test_an_indexs_model_is_there_once(folder):
@@ -159,10 +162,8 @@ def test_without_its_packages_the_way_is_said(monkeypatch):
         serve(["x"])
 
 
-def test_commits_of_the_hubs_cache_are_known(monkeypatch, tmp_path):
+def test_commits_of_the_hubs_cache_are_known(folder, tmp_path):
     place = tmp_path / "snapshots" / "abc123"
-    place.mkdir(parents=True)
-    monkeypatch.setattr(run, "folder_of", lambda source: place)
-    assert run._sha("owner/name") == "abc123"
-    assert run._sha(str(tmp_path)) is None
-    assert run._sha("mini") is None
+    shutil.copytree(folder / "model", place)
+    shelf = opened([place, folder / "late"])
+    assert [each.sha for each in shelf.models] == ["abc123", None]

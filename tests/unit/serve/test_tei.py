@@ -43,6 +43,9 @@ def test_embed_all_gives_a_vector_a_token(all_models):
     assert np.array(plain).shape == (1, count, 32)
     asked = {"inputs": TEXTS[0], "model": "late", "prompt_name": "query"}
     assert ask(all_models.url + "/embed_all", asked).status == 200
+    other = ask(all_models.url + "/embed_all", asked | {"prompt_name": "clustering"})
+    assert (other.status, other.json["error_type"]) == (422, "Validation")
+    assert "prompt_name is 'clustering'" in other.json["error"]
 
 
 def test_embed_all_goes_to_the_first_that_gives_tokens_vectors():
@@ -84,7 +87,7 @@ def test_rerank_orders_texts(all_models):
 
 def test_similarity_gives_cosines(all_models):
     asked = {"inputs": {"source_sentence": TEXTS[0], "sentences": TEXTS}, "model": "dense"}
-    found = ask(all_models.url + "/similarity", asked).json
+    found = ask(all_models.url + "/similarity", asked | {"parameters": None}).json
     vectors = Engine(models()["dense"]).embed(TEXTS, normalize=True)
     np.testing.assert_allclose(found, vectors @ vectors[0], atol=1e-5)
 

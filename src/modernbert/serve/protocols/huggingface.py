@@ -37,7 +37,7 @@ class TaskRequest(BaseModel):
     truncate: Truncate = None
     truncation_direction: Direction = "right"
     prompt_name: PromptName = None
-    parameters: Parameters = Field(default_factory=Parameters)
+    parameters: Parameters | None = None
     normalize: bool = True
     dimensions: int | None = Field(default=None, ge=1, le=2**31)
 
@@ -99,7 +99,7 @@ async def _classify(call: Call, asked: TaskRequest, model: Served) -> Any:
     work = partial(classifying, model.engine.model, texts)
     found = await call.run(model, "classify", len(texts), work)
     return [
-        [{"label": each.name, "score": each.score} for each in labels[: asked.parameters.top_k]]
+        [{"label": each.name, "score": each.score} for each in labels[: _top(asked)]]
         for labels in found
     ]
 
@@ -125,7 +125,7 @@ async def _tag(call: Call, asked: TaskRequest, model: Served) -> Any:
 
 async def _fill(call: Call, asked: TaskRequest, model: Served) -> Any:
     texts = _texts(call, asked)
-    top, tokenizer = asked.parameters.top_k or 5, model.engine.model.tokenizer
+    top, tokenizer = _top(asked) or 5, model.engine.model.tokenizer
     found = await call.run(
         model, "fill", len(texts), partial(filling, model.engine.model, texts, top)
     )
@@ -160,14 +160,18 @@ def _filled(text: str, mask: str, place: int, token: str) -> str:
 
 async def _answer(call: Call, asked: TaskRequest, model: Served) -> Any:
     assert isinstance(asked.inputs, Asked)
-    pair, top = (asked.inputs.question, asked.inputs.context), asked.parameters.top_k
-    work = partial(answering, model.engine.model, [pair], number=top or 1)
+    pair, top = (asked.inputs.question, asked.inputs.context), _top(asked) or 1
+    work = partial(answering, model.engine.model, [pair], number=top)
     (found,) = await call.run(model, "answer", 1, work)
     rows = [
         {"answer": each.text, "score": each.score, "start": each.start, "end": each.end}
         for each in found
     ]
-    return rows[0] if (top or 1) == 1 else rows
+    return rows[0] if top == 1 else rows
+
+
+def _top(asked: TaskRequest) -> int | None:
+    return asked.parameters.top_k if asked.parameters else None
 
 
 def _texts(call: Call, asked: TaskRequest) -> list[str]:

@@ -27,8 +27,9 @@ class EmbeddingsRequest(BaseModel):
     input: str | list[str] | list[Token] | list[list[Token]]
     """Texts, or ids of the served model's tokenizer."""
     model: str
-    encoding_format: Literal["float", "base64"] = "float"
-    """base64: the bytes of the numbers, little-endian; the official library asks for it."""
+    encoding_format: Literal["float", "base64"] | None = None
+    """float by default; base64: the bytes of the numbers, little-endian, as the official library
+    asks for."""
     dimensions: Positive | None = None
     user: str | None = None
     prompt_name: PromptName = None

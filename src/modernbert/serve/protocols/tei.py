@@ -4,8 +4,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
+from modernbert.base.records import one_of
 from modernbert.infer.classify import classifying
 from modernbert.infer.embedding import (
     Vectors,
@@ -91,7 +92,7 @@ class SimilarityRequest(BaseModel):
 
     model: ModelName = None
     inputs: SimilarityInputs
-    parameters: SimilarityParameters = Field(default_factory=SimilarityParameters)
+    parameters: SimilarityParameters | None = None
 
 
 class SparseValue(BaseModel):
@@ -121,7 +122,9 @@ async def embed_all(call: Call, asked: EmbedAllRequest) -> Any:
     call.saw(texts)
     read = reading_of(asked, call.house.settings.auto_truncate)
     if is_late:
-        is_query = asked.prompt_name == "query"
+        side = asked.prompt_name or "document"
+        one_of("prompt_name", side, ("query", "document"))
+        is_query = side == "query"
         work = partial(token_embedding, model.engine.model, texts, is_query=is_query, cut=read.cut)
     else:
         work = partial(encoding, model.engine.model, texts, read)
@@ -177,7 +180,8 @@ async def similarity(call: Call, asked: SimilarityRequest) -> Any:
     texts = [asked.inputs.source_sentence, *asked.inputs.sentences]
     check_items(len(asked.inputs.sentences), call.house.settings.max_items)
     call.saw(texts)
-    read = reading_of(asked.parameters, call.house.settings.auto_truncate)
+    parameters = asked.parameters or SimilarityParameters()
+    read = reading_of(parameters, call.house.settings.auto_truncate)
     work = partial(embedding, model.engine.model, texts, read, Vectors(normalize=True))
     found = await call.run(model, "embed", len(texts), work)
     # A cosine of vectors of float32 may be a rounding above 1.
