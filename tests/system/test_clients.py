@@ -74,6 +74,13 @@ def test_cohere(running, version):
     assert found.meta.billed_units.search_units == 1
     with pytest.raises(cohere.NotFoundError):
         client.rerank(model="none", query="the place", documents=TEXTS)
+    asked = {"model": "dense", "texts": TEXTS, "input_type": "search_document"}
+    found = client.embed(**asked, embedding_types=["float", "int8"]).embeddings
+    right = Engine(models()["dense"]).embed(TEXTS, prompt="document", normalize=True)
+    np.testing.assert_allclose(found.float_, right, atol=1e-5)
+    assert np.shape(found.int8) == right.shape
+    if version == "Client":
+        np.testing.assert_allclose(client.embed(**asked).embeddings, right, atol=1e-5)
 
 
 @pytest.fixture(autouse=True)

@@ -178,10 +178,14 @@ def _given_out(found: Tensor, vectors: Vectors) -> Array:
         )
     if vectors.normalize:
         found = F.normalize(found, dim=-1)
-    array = np.asarray(found.numpy())
-    if vectors.numbers == "int8":
-        return to_bytes(array)[0]
-    return np.packbits(array > 0, axis=1) if vectors.numbers == "binary" else array
+    return in_numbers(np.asarray(found.numpy()), vectors.numbers)
+
+
+def in_numbers(vectors: NDArray[np.float32], numbers: Numbers) -> Array:
+    """Return vectors in another kind of numbers."""
+    if numbers == "int8":
+        return to_bytes(vectors)[0]
+    return np.packbits(vectors > 0, axis=1) if numbers == "binary" else vectors
 
 
 def _sparse(row: Tensor) -> Sparse:

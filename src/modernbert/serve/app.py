@@ -22,6 +22,7 @@ from modernbert.serve.metrics import Metrics
 from modernbert.serve.openapi import document
 from modernbert.serve.protocols import (
     cohere,
+    cohere_embed,
     heads,
     huggingface,
     openai,
@@ -40,6 +41,7 @@ ROUTES: tuple[Route, ...] = (
     *tei.ROUTES,
     *vocabulary.ROUTES,
     *cohere.ROUTES,
+    *cohere_embed.ROUTES,
     *heads.ROUTES,
     *search.ROUTES,
     *huggingface.ROUTES,
@@ -117,7 +119,7 @@ async def _nowhere(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     is_there = error.status_code != HTTPStatus.NOT_FOUND
     says = "this address takes another method" if is_there else "no such address"
-    fault: Fault = "Validation" if is_there else "NotFound"
+    fault: Fault = "Validation" if is_there else "NoAddress"
     refusal = RefusedError(error.status_code, fault, f"{says}: GET /openapi.json lists them")
     path, number = request.url.path, id_of(request)
     log(
@@ -129,8 +131,10 @@ async def _nowhere(request: Request, error: Exception) -> Response:
         status=error.status_code,
     )
     dialect: Dialect = "tei"
-    if path.startswith(("/v1/", "/v2/")):
-        dialect = "cohere" if path.endswith("/rerank") else "openai"
+    if path.startswith("/v2/") or path in ("/v1/rerank", "/v1/embed"):
+        dialect = "cohere"
+    elif path.startswith("/v1/"):
+        dialect = "openai"
     body = orjson.dumps(body_of(refusal, dialect))
     headers = {**(error.headers or {}), "x-request-id": number}
     return Response(body, error.status_code, headers, media_type="application/json")

@@ -161,7 +161,11 @@ class Client:
         self, queries: Sequence[str], documents: Sequence[str], *, model: str | None = None
     ) -> NDArray[np.float32]:
         """Return how well the tokens of each document fit those of each query, [Q S]."""
-        asked = {"queries": _listed(queries), "documents": _listed(documents), "model": model}
+        asked = {
+            "queries": _listed(queries, "queries"),
+            "documents": _listed(documents, "documents"),
+            "model": model,
+        }
         return np.array(self._ask("/maxsim", asked)["scores"], dtype=np.float32)
 
     def search(
@@ -171,14 +175,19 @@ class Client:
 
         Options are those of the route: number, mode, filter, reranker.
         """
-        asked = {"query": _listed(queries), "index": index, "return_text": True, **options}
+        asked = {
+            "query": _listed(queries, "queries"),
+            "index": index,
+            "return_text": True,
+            **options,
+        }
         found = self._ask("/search", asked)["results"]
         return [[_found(hit) for hit in hits] for hits in found]
 
 
-def _listed(texts: Sequence[Any]) -> list[Any]:
+def _listed(texts: Sequence[Any], name: str = "texts") -> list[Any]:
     """Take a list of texts, and not the letters of a single one."""
-    check_list(texts)
+    check_list(texts, name)
     return list(texts)
 
 

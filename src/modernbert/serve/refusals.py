@@ -15,6 +15,7 @@ Fault = Literal[
     "Overloaded",
     "Unhealthy",
     "NotFound",
+    "NoAddress",
     "Unauthorized",
 ]
 """What kind of fault it is, in TEI's words where it has one."""

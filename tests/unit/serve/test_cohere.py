@@ -1,3 +1,6 @@
+import base64
+
+import numpy as np
 import pytest
 
 from modernbert.infer.engine import Engine
@@ -18,6 +21,40 @@ def test_documents_are_ordered(all_models, path, name):
     assert reply.json["meta"]["api_version"]["version"] == ("2" if "v2" in path else "1")
     assert reply.json["usage"]["total_tokens"] > 0
     assert reply.json["model"] == name
+
+
+def test_texts_are_embedded_in_each_kind_of_numbers(all_models):
+    kinds = ["float", "int8", "uint8", "binary", "ubinary", "base64"]
+    asked = {"model": "dense", "texts": TEXTS, "input_type": "search_query"}
+    reply = ask(all_models.url + "/v2/embed", {**asked, "embedding_types": kinds}).json
+    found = reply["embeddings"]
+    engine = Engine(models()["dense"])
+    right = engine.embed(TEXTS, prompt="query", normalize=True)
+    np.testing.assert_allclose(found["float"], right, atol=1e-5)
+    decoded = [np.frombuffer(base64.b64decode(each), "<f4") for each in found["base64"]]
+    np.testing.assert_array_equal(decoded, np.float32(found["float"]))
+    signs = np.packbits(np.array(found["float"]) > 0, axis=1)
+    np.testing.assert_array_equal(found["ubinary"], signs)
+    np.testing.assert_array_equal(found["binary"], signs.astype(int) - 128)
+    np.testing.assert_array_equal(np.array(found["uint8"]) - 128, found["int8"])
+    cosines = [a @ b / np.linalg.norm(a) for a, b in zip(found["int8"], right, strict=True)]
+    assert min(cosines) > 0.999
+    assert (reply["response_type"], reply["texts"]) == ("embeddings_by_type", TEXTS)
+    assert reply["meta"]["billed_units"]["input_tokens"] > 0
+    first = ask(all_models.url + "/v1/embed", {**asked, "output_dimension": 8}).json
+    assert first["response_type"] == "embeddings_floats"
+    shorter = engine.embed(TEXTS, prompt="query", normalize=True, dimensions=8)
+    np.testing.assert_allclose(first["embeddings"], shorter, atol=1e-5)
+
+
+def test_uses_without_a_prompt_of_their_own_read_the_text_alone(all_models):
+    asked = {"model": "dense", "texts": TEXTS, "input_type": "clustering"}
+    found = ask(all_models.url + "/v2/embed", asked).json["embeddings"]["float"]
+    right = Engine(models()["dense"]).embed(TEXTS, prompt="", normalize=True)
+    np.testing.assert_allclose(found, right, atol=1e-5)
+    long = {**asked, "texts": ["every token " * 400], "truncate": "NONE"}
+    refused = ask(all_models.url + "/v2/embed", long)
+    assert (refused.status, {*refused.json}) == (422, {"message"})
 
 
 def test_documents_may_be_objects_and_come_back_where_wanted(all_models):

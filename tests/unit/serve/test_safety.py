@@ -264,7 +264,9 @@ def test_texts_are_never_logged(capfd):
 
 def test_refusals_of_addresses_have_their_dialects_shape(all_models):
     assert "error" in ask(all_models.url + "/v1/nothing").json["error"]["type"]
-    assert {*ask(all_models.url + "/v2/rerank").json} == {"message"}
+    for path in ("/v1/rerank", "/v2/rerank", "/v1/embed", "/v2/nothing"):
+        assert {*ask(all_models.url + path).json} == {"message"}
+    assert ask(all_models.url + "/v1/nothing").json["error"]["code"] is None
     named = ask(all_models.url + "/nothing", **{"x-request-id": "mine-2"})
     assert (named.status, named.headers["x-request-id"]) == (404, "mine-2")
 

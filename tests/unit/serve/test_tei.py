@@ -73,6 +73,15 @@ def test_predict_reads_texts_pairs_and_batches(all_models):
     assert abs(sum(np.exp(list(raw.values()))) - 1) > 1e-3
 
 
+def test_one_score_alone_goes_through_a_sigmoid(all_models):
+    asked = {"inputs": TEXTS, "model": "pairs"}
+    (found,) = ask(all_models.url + "/predict", asked).json
+    (raw,) = ask(all_models.url + "/predict", asked | {"raw_scores": True}).json
+    assert found["score"] == pytest.approx(1 / (1 + np.exp(-raw["score"])), abs=1e-6)
+    (right,) = Engine(models()["pairs"]).rerank(TEXTS[0], TEXTS[1:])
+    assert found["score"] == pytest.approx(right.score, abs=1e-4)
+
+
 def test_rerank_orders_texts(all_models):
     asked = {"query": "the place", "texts": TEXTS, "model": "pairs", "return_text": True}
     found = ask(all_models.url + "/rerank", asked).json

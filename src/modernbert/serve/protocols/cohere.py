@@ -61,7 +61,8 @@ class Result(BaseModel):
 class Units(BaseModel):
     """What a cloud would bill."""
 
-    search_units: int
+    search_units: int | None = None
+    input_tokens: int | None = None
 
 
 class ApiVersion(BaseModel):
@@ -104,18 +105,18 @@ class TEIRank(BaseModel):
 
 async def rerank_v1(call: Call, asked: CohereRequest) -> Any:
     """Order documents, and return their texts."""
-    return await _cohere(call, asked, "1")
+    return await _cohere(call, asked, "1", wrong=400)
 
 
 async def rerank_v2(call: Call, asked: CohereRequest) -> Any:
     """Order documents."""
-    return await _cohere(call, asked, "2")
+    return await _cohere(call, asked, "2", wrong=400)
 
 
 async def rerank(call: Call, asked: TEIRequest | CohereRequest) -> Any:
     """Order documents, in whichever shape they come."""
     if isinstance(asked, CohereRequest):
-        return await _cohere(call, asked, "1")
+        return await _cohere(call, asked, "1", wrong=424)
     model = call.house.shelf.find(asked.model, "rerank")
     call.saw([asked.query, *asked.texts])
     by_default = call.house.settings.auto_truncate
@@ -134,8 +135,8 @@ async def rerank(call: Call, asked: TEIRequest | CohereRequest) -> Any:
     ]
 
 
-async def _cohere(call: Call, asked: CohereRequest, version: str) -> Any:
-    model = call.house.shelf.find(asked.model, "rerank", wrong=400)
+async def _cohere(call: Call, asked: CohereRequest, version: str, *, wrong: int) -> Any:
+    model = call.house.shelf.find(asked.model, "rerank", wrong=wrong)
     texts = asked.texts()
     call.saw([asked.query, *texts])
     read = partial(_work, model.engine.model, asked.query, texts, asked.max_tokens_per_doc)
@@ -154,8 +155,13 @@ async def _cohere(call: Call, asked: CohereRequest, version: str) -> Any:
             for each in found[: asked.top_n or None]
         ],
         "usage": {"prompt_tokens": call.took.tokens, "total_tokens": call.took.tokens},
-        "meta": {"api_version": {"version": version}, "billed_units": {"search_units": 1}},
+        "meta": meta_of(version, search_units=1),
     }
+
+
+def meta_of(version: str, **units: int) -> dict[str, Any]:
+    """Return what Cohere's libraries read beside the answer."""
+    return {"api_version": {"version": version}, "billed_units": units}
 
 
 def _work(

@@ -1,5 +1,6 @@
 """TEI's own routes: what its clients send, and what they read."""
 
+import math
 from functools import partial
 from typing import Any
 
@@ -162,16 +163,27 @@ async def predict(call: Call, asked: PredictRequest) -> Any:
     else:
         texts = [tuple(given)] if given else []  # type: ignore[arg-type]
     call.saw(part for text in texts for part in text)
+    # As TEI does: several scores are shares of 1, and one alone goes through a sigmoid.
+    head = model.engine.model.model.head_config
+    is_alone = head is not None and head.num_scores == 1
     work = partial(
         classifying,
         model.engine.model,
         texts,
         cut_of(asked.truncate, asked.truncation_direction, call.house.settings.auto_truncate),
-        is_raw=asked.raw_scores,
+        is_raw=asked.raw_scores or is_alone,
     )
     found = await call.run(model, "classify", len(texts), work)
-    rows = [[{"score": each.score, "label": each.name} for each in labels] for labels in found]
+    turned = _sigmoid if is_alone and not asked.raw_scores else float
+    rows = [
+        [{"score": turned(each.score), "label": each.name} for each in labels] for labels in found
+    ]
     return rows if is_batch else rows[0]
+
+
+def _sigmoid(score: float) -> float:
+    # In float64, by whose tangent nothing overflows.
+    return 0.5 * (1 + math.tanh(score / 2))
 
 
 async def similarity(call: Call, asked: SimilarityRequest) -> Any:
