@@ -88,17 +88,15 @@ class AsyncEngine:
         model: Pretrained,
         *,
         tuning: Tuning | None = None,
-        threads: int | None = None,
         most_waiting: int = _WAITING,
         watch: Watch | None = None,
     ) -> None:
         """Take a model on its device; without a tuning, measure one, which takes half a second.
 
-        `threads` are those of torch that may compute, by default as many as it has here. `watch`
-        is told of each batch, in documents and tokens.
+        `watch` is told of each batch, in documents and tokens.
         """
         self.model = model
-        self.tuning = tuning or tuned(model, threads or torch.get_num_threads())
+        self.tuning = tuning or tuned(model, torch.get_num_threads())
         self.room = Permits(most_waiting)
         """For items that are on their way."""
         self._lanes = Lanes(model, self.tuning, watch)

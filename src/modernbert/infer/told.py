@@ -6,6 +6,8 @@ from typing import Literal
 
 Runtime = Literal["torch", "int8", "onnx", "onnx-int8", "openvino", "openvino-int8"]
 """What computes: this package's kernels, these with matrices in 8 bits, or a graph by its form."""
+LEAST_BATCH_TOKENS = 64
+"""Tokens of the smallest batch that may be asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """A model in, how it is best run on this machine out: threads and batches, as measured briefly."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,10 +12,10 @@ from modernbert.batch import PackedBatch, pack
 from modernbert.infer.encode import encoded
 from modernbert.infer.export.running import ExportedModel
 from modernbert.infer.pretrained import Pretrained
+from modernbert.infer.told import LEAST_BATCH_TOKENS
 
 _SIZES = (128, 256, 512, 1024, 2048, 4096, 8192, 16_384)
 """Tokens of the batches that are tried, from the smallest."""
-_DOCUMENT_TOKENS = 64
 _SECONDS = 0.4
 """What measuring may take, about."""
 _TRIES = 2
@@ -45,42 +45,63 @@ class Tuning:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fixed:
+    """What somebody decided, and is not to be tried."""
+
+    threads: int | None = None
+    batch_tokens: int | None = None
+    """LEAST_BATCH_TOKENS or more."""
+
+
 def tuned(
-    model: Pretrained, threads: int, clock: Callable[[], float] = time.perf_counter
+    model: Pretrained,
+    there: int,
+    fixed: Fixed | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Tuning:
-    """Measure how many of some threads compute most, and how small a batch loses little by it.
+    """Measure how many of the threads that are there compute most, and how small a batch will do.
 
     Takes a few tenths of a second whatever the model's size: batches that would take longer are
     not tried.
     """
-    return alone(lambda: _tuned(model, threads, clock), threads)
+    fixed = fixed or Fixed()
+    all_threads = fixed.threads or there
+    numbers = [all_threads] if fixed.threads else _numbers_of_threads(there)
+    sizes = (fixed.batch_tokens,) if fixed.batch_tokens else _SIZES
+    rates = alone(lambda: _rates(model, numbers, sizes, clock), all_threads)
+    return _best(rates, all_threads)
 
 
-def _tuned(model: Pretrained, there: int, clock: Callable[[], float]) -> Tuning:
-    numbers, start = _numbers_of_threads(there), clock()
-    documents = _documents(model)
+def _rates(
+    model: Pretrained, numbers: Sequence[int], sizes: Sequence[int], clock: Callable[[], float]
+) -> dict[tuple[int, int], float]:
+    """Return tokens a second by threads and the tokens of a batch."""
+    there, start = torch.get_num_threads(), clock()
+    documents = _documents(model, max(sizes) // LEAST_BATCH_TOKENS)
     _compute(model, pack(documents[:1]))  # the first one ever also makes room and starts threads
     rates: dict[tuple[int, int], float] = {}
     for place, threads in enumerate(numbers, start=1):
         torch.set_num_threads(threads)
         end = start + _SECONDS * place / len(numbers)
-        for size in _SIZES:
-            batch = pack(documents[: size // _DOCUMENT_TOKENS])
+        for size in sizes:
+            count = size // LEAST_BATCH_TOKENS
+            batch = pack(documents[:count])
             seconds = min(_seconds(model, batch, clock) for _ in range(_TRIES))
-            rates[threads, size] = size / seconds
+            rates[threads, size] = count * LEAST_BATCH_TOKENS / seconds
             if clock() + 2 * _TRIES * seconds > end:
                 break
     torch.set_num_threads(there)
-    return _best(rates, there)
+    return rates
 
 
 def _numbers_of_threads(there: int) -> list[int]:
     return [there] if there == 1 else [there, there // 2]
 
 
-def _documents(model: Pretrained) -> list[list[int]]:
+def _documents(model: Pretrained, count: int) -> list[list[int]]:
     tokens = model.tokenizer
-    ids = generator(0, "tuning").choice(tokens.ordinary_ids, (_SIZES[-1] // _DOCUMENT_TOKENS, 62))
+    ids = generator(0, "tuning").choice(tokens.ordinary_ids, (count, LEAST_BATCH_TOKENS - 2))
     return [[tokens.cls_id, *row, tokens.sep_id] for row in ids.tolist()]
 
 

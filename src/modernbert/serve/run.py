@@ -18,6 +18,7 @@ from modernbert.infer.fingerprint import fingerprint_of_model
 from modernbert.infer.hub import folder_of
 from modernbert.infer.pretrained import Pretrained, load
 from modernbert.infer.shared import AsyncEngine
+from modernbert.infer.tuning import Fixed, tuned
 from modernbert.retrieval.index import Index
 from modernbert.serve import logs
 from modernbert.serve.app import application
@@ -147,8 +148,10 @@ def _free(name: str, taken: Collection[str]) -> str:
 def _engine(
     model: Pretrained, *, settings: Settings, metrics: Metrics, threads: int
 ) -> AsyncEngine:
+    fixed = Fixed(threads=settings.threads, batch_tokens=settings.batch_tokens)
+    tuning = tuned(model, threads, fixed)
     most = settings.max_waiting_items
-    return AsyncEngine(model, threads=threads, most_waiting=most, watch=metrics.batch)
+    return AsyncEngine(model, tuning=tuning, most_waiting=most, watch=metrics.batch)
 
 
 def _served(name: str, source: str, engine: AsyncEngine) -> Served:

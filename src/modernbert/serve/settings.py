@@ -10,11 +10,10 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from modernbert.base.errors import ConfigError
-from modernbert.infer.told import Runtime
+from modernbert.infer.told import LEAST_BATCH_TOKENS, Runtime
 from modernbert.serve.keys import digest_of_key, digests_in, is_digest
 
 PREFIX = "MODERNBERT_"
-
 
 Names = Annotated[tuple[str, ...], NoDecode]
 Folders = Annotated[tuple[Path, ...], NoDecode]
@@ -36,6 +35,10 @@ class Settings(BaseSettings):
     """What computes."""
     runtime: Runtime = "torch"
     """torch; int8, the same with matrices in 8 bits on a CPU; or a graph of an export."""
+    threads: int | None = Field(default=None, ge=1, le=4096)
+    """Threads that compute a batch; by default all, or half of them where that is faster."""
+    batch_tokens: int | None = Field(default=None, ge=LEAST_BATCH_TOKENS, le=65_536)
+    """Tokens of a batch; by default so few that little is lost, as measured at the start."""
     api_key_hashes: Names = ()
     """SHA-256 of each key that is let in, in hexadecimal digits: printf %s KEY | sha256sum."""
     api_keys_file: Path | None = None

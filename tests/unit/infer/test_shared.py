@@ -10,7 +10,7 @@ from modernbert.base.errors import ConfigError, DataError, MachineError, Numbers
 from modernbert.infer.abilities import abilities_of
 from modernbert.infer.engine import Engine
 from modernbert.infer.shared import AsyncEngine
-from modernbert.infer.tuning import Tuning, _best, tuned
+from modernbert.infer.tuning import Fixed, Tuning, _best, tuned
 from modernbert.infer.work import read_out
 from tests.sentence_folders import made
 from tests.served import TUNING, engine_of, models
@@ -244,6 +244,9 @@ def test_tuning_takes_the_smallest_batch_that_is_nearly_the_fastest():
     assert torch.get_num_threads() == 1
     assert found.batch_tokens >= 128
     assert found.seconds_a_token > 0
+    told = tuned(models()["dense"], 2, Fixed(threads=1, batch_tokens=300))
+    assert (told.threads, told.batch_tokens) == (1, 300)
+    assert told.seconds_a_token > 0
     assert Tuning(threads=2, batch_tokens=1024, seconds_a_token=1e-4).spelled == (
         "2 threads, batches of 1,024 tokens, 10,000 tokens/s"
     )

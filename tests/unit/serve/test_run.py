@@ -19,7 +19,7 @@ from tests.served import TUNING, ask
 
 @pytest.fixture(autouse=True)
 def nothing_is_measured(monkeypatch):
-    monkeypatch.setattr("modernbert.infer.shared.tuned", lambda model, threads: TUNING)
+    monkeypatch.setattr(run, "tuned", lambda model, threads, fixed: TUNING)
 
 
 @pytest.fixture(scope="module")

@@ -187,7 +187,7 @@ def test_answers_that_take_too_long_are_given_up():
         assert (reply.status, reply.headers["retry-after"]) == (503, "1")
         assert "was not there after 0.3 s" in reply.json["error"]
         go_on.set()
-        assert running.shelf.models[0].engine.room.taken == 0
+        until(lambda: running.shelf.models[0].engine.room.taken == 0)
 
 
 def test_work_ends_when_the_client_leaves():
