@@ -52,7 +52,7 @@ class Asker:
             raise ConfigError(
                 f"{url!r} is no address of a server: give one such as http://HOST:8000"
             )
-        self._url, self._timeout_s, self._tries = url, timeout_s, tries
+        self._url, self._timeout_s, self._tries = url, timeout_s, max(1, tries)
         self._makes = (
             http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         )
@@ -76,12 +76,20 @@ class Asker:
         for left in reversed(range(self._tries)):
             status, headers, content = self._once(path, body)
             if status == 200:
-                return json.loads(content)
+                return self._read(content)
             if status not in _BUSY or not left:
                 break
             told = headers.get("retry-after", "")
             time.sleep(min(float(told) if told.isdecimal() else 1.0, _LONGEST_WAIT_S))
         raise _error_of(status, content)
+
+    def _read(self, content: bytes) -> Any:
+        try:
+            return json.loads(content)
+        except ValueError as error:
+            raise MachineError(
+                f"{self._url} answers, and not as `modernbert serve` does: check the address"
+            ) from error
 
     def _once(self, path: str, body: str | None) -> tuple[int, Mapping[str, str], bytes]:
         method = "GET" if body is None else "POST"
@@ -107,7 +115,11 @@ class Asker:
                     ) from error
             else:
                 self._idle.append(line)
-                return reply.status, dict(reply.headers.items()), content
+                return (
+                    reply.status,
+                    {name.lower(): told for name, told in reply.headers.items()},
+                    content,
+                )
         raise AssertionError("the second try returns or raises")
 
     def _line(self, *, is_new: bool) -> http.client.HTTPConnection:

@@ -140,6 +140,12 @@ def test_connections_are_kept_and_opened_anew():
         assert 1 <= len(asker._idle) <= 5
 
 
+def test_another_server_is_not_taken_for_one(monkeypatch):
+    monkeypatch.setattr(Asker, "_once", lambda *_: (200, {}, b"<html>"))
+    with pytest.raises(MachineError, match="and not as `modernbert serve` does: check the"):
+        Client(tries=0).embed(["x"])
+
+
 def test_numbers_that_are_none_are_said(all_models, monkeypatch):
     monkeypatch.setattr(Asker, "_once", lambda *_: (500, {}, b'{"error": "NaN"}'))
     with pytest.raises(NumbersError, match="NaN"):
