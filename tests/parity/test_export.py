@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -132,6 +133,19 @@ def test_both_runtimes_say_what_the_model_says(exported, name):
         proof = read_export(out).graphs[runtime].proof
         assert proof.cosine >= proof.least_cosine
         assert not proof.failure()
+
+
+@pytest.mark.slow
+def test_threads_may_ask_a_graph_at_once(exported):
+    needs("onnx", "openvino")
+    _, out = exported("none", "onnx", "openvino")
+    batches = [pack([[1, *([7, 300, 11, 42] * length), 2]]) for length in (1, 10, 125, 200)] * 6
+    for runtime in ("onnx", "openvino"):
+        opened = modernbert.load(out, runtime=runtime)
+        alone = [opened(batch) for batch in batches]
+        with ThreadPoolExecutor(4) as threads:
+            for found, right in zip(threads.map(opened, batches), alone, strict=True):
+                torch.testing.assert_close(found, right)
 
 
 @pytest.mark.parametrize("name", HEADS)

@@ -42,8 +42,8 @@ class Asker:
         Raises:
             ConfigError: the address is none, or the key cannot be sent.
         """
-        parts = urlsplit(url)
         try:
+            parts = urlsplit(str(url))
             is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
             port = parts.port
         except ValueError:
@@ -77,9 +77,10 @@ class Asker:
             status, headers, content = self._once(path, body)
             if status == 200:
                 return self._read(content)
-            if status not in _BUSY or not left:
-                break
             told = headers.get("retry-after", "")
+            # What took too long would do so again, and is not told to come back.
+            if status not in _BUSY or not told or not left:
+                break
             time.sleep(min(float(told) if told.isdecimal() else 1.0, _LONGEST_WAIT_S))
         raise _error_of(status, content)
 
@@ -143,8 +144,8 @@ def _present(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Turn arrays of ids into lists."""
-    if isinstance(value, np.ndarray):
+    """Turn numbers of numpy, alone or in arrays, into Python's."""
+    if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
@@ -152,9 +153,10 @@ def _plain(value: Any) -> Any:
 def _error_of(status: int, content: bytes) -> UserError:
     """Return the error that an engine would raise."""
     try:
-        said = json.loads(content)["error"]
-        # Routes of OpenAI's shape put it one deeper.
-        said = said["message"] if isinstance(said, dict) else str(said)
-    except (ValueError, KeyError, TypeError):
+        told = json.loads(content)
+        # OpenAI's shape puts it one deeper, and Cohere's has no more than it.
+        said = told.get("error", told)
+        said = str(said["message"] if isinstance(said, dict) else said)
+    except (ValueError, KeyError, AttributeError):
         said = content[:200].decode(errors="replace")
     return _ERRORS.get(status, MachineError)(said)

@@ -10,6 +10,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from modernbert.base.errors import DataError
 from modernbert.infer.reading import Text, check_as_many, check_list, parts_of
 from modernbert.infer.replies import (
     Answer,
@@ -23,6 +24,7 @@ from modernbert.infer.replies import (
     Sparse,
 )
 from modernbert.retrieval.answers import Found
+from modernbert.retrieval.options import Mode
 from modernbert.retrieval.snippets import Snippet
 from modernbert.serve.asking import Asker
 
@@ -131,7 +133,7 @@ class Client:
         model: str | None = None,
     ) -> list[list[Answer]]:
         """Return the likeliest answers to each (question, text); see `Engine.answer`."""
-        pairs = [{"question": question, "context": text} for question, text in asked]
+        pairs = [{"question": question, "context": text} for question, text in map(_pair, asked)]
         more = {"top": number, "can_be_none": can_be_none, "model": model}
         found = self._ask("/answer", {"inputs": pairs, **more})
         return [[Answer(**each) for each in row] for row in found]
@@ -146,7 +148,7 @@ class Client:
         """Return the options of each question with their scores; see `Engine.choose`."""
         check_as_many(questions, options)
         pairs = zip(questions, options, strict=True)
-        given = [{"question": question, "options": list(some)} for question, some in pairs]
+        given = [{"question": each, "options": _listed(some, "options")} for each, some in pairs]
         found = self._ask("/choose", {"inputs": given, "model": model})
         return [[Option(**each) for each in row] for row in found]
 
@@ -169,19 +171,22 @@ class Client:
         return np.array(self._ask("/maxsim", asked)["scores"], dtype=np.float32)
 
     def search(
-        self, queries: Sequence[str], *, index: str | None = None, **options: Any
+        self,
+        queries: Sequence[str],
+        *,
+        number: int = 10,
+        mode: Mode = "hybrid",
+        filter: Sequence[str] = (),  # noqa: A002 - as the route has it
+        reranker: str | None = None,
+        index: str | None = None,
     ) -> list[list[Found]]:
-        """Return the documents of an index that fit each query; see `Index.search`.
+        """Return the documents of an index that fit each query; see `SearchOptions`.
 
-        Options are those of the route: number, mode, filter, reranker.
+        `reranker` names a served model that orders the best of what was found.
         """
-        asked = {
-            "query": _listed(queries, "queries"),
-            "index": index,
-            "return_text": True,
-            **options,
-        }
-        found = self._ask("/search", asked)["results"]
+        asked = {"query": _listed(queries, "queries"), "index": index, "return_text": True}
+        how = {"number": number, "mode": mode, "filter": _listed(filter, "filter")}
+        found = self._ask("/search", {**asked, **how, "reranker": reranker})["results"]
         return [[_found(hit) for hit in hits] for hits in found]
 
 
@@ -189,6 +194,13 @@ def _listed(texts: Sequence[Any], name: str = "texts") -> list[Any]:
     """Take a list of texts, and not the letters of a single one."""
     check_list(texts, name)
     return list(texts)
+
+
+def _pair(asked: tuple[str, str]) -> tuple[str, ...]:
+    parts = parts_of(asked)
+    if len(parts) != 2:
+        raise DataError(f"{str(asked)[:60]} is no question with its text: give both")
+    return parts
 
 
 def _classified(text: str, pair: str | None = None) -> str | dict[str, str]:

@@ -99,7 +99,11 @@ class Endpoint:
         except asyncio.CancelledError:
             # The server ends, and the time that it had for what was asked for is over.
             refusal = RefusedError(
-                503, "Overloaded", "the server ends: ask again, or another one", "dropped"
+                503,
+                "Overloaded",
+                "the server ends: ask again, or another one",
+                "dropped",
+                {"Retry-After": "1"},
             )
             return self._refused(refusal)
         except TimeoutError:
@@ -109,7 +113,6 @@ class Endpoint:
                 f"the answer was not there after {settings.timeout_s:g} s: send less at a time, or "
                 "ask again later",
                 "overloaded",
-                {"Retry-After": "1"},
             )
             return self._refused(refusal)
         except Exception as error:  # whatever it is, the client is told in its dialect

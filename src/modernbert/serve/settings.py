@@ -72,6 +72,13 @@ class Settings(BaseSettings):
     def _listed(cls, given: object) -> object:
         return _parts(given)
 
+    @field_validator("api_keys_file", mode="before")
+    @classmethod
+    def _is_named(cls, given: object) -> object:
+        if given == "":
+            raise ValueError("it is empty: name a file, or leave it out")
+        return given
+
     @field_validator("api_key_hashes")
     @classmethod
     def _are_digests(cls, hashes: tuple[str, ...]) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ def test_pairs_words_and_ids_are_sent_too(all_models):
     assert plain(client.classify([pair], model="labels")) == plain(right, is_near=True)
     assert len(client.tag([["the", "place"]])) == 1
     ids = models()["dense"].tokenizer.encode(TEXTS[0])
-    found = client.embed([ids, TEXTS[0]], model="dense")
+    found = client.embed([ids, TEXTS[0]], dimensions=np.int64(8), model="dense")
     np.testing.assert_allclose(found[0], found[1], atol=1e-5)
 
 
@@ -79,6 +79,16 @@ def test_errors_are_those_of_an_engine(all_models):
         client.embed([])
     with pytest.raises(DataError, match=r"the text has no \[MASK\]"):
         client.fill(["x"])
+    with pytest.raises(DataError, match="is no question with its text: give both"):
+        client.answer(["where"])
+    with pytest.raises(DataError, match="options is a single text: give a list of texts"):
+        client.choose(["x"], ["ab"])
+    with pytest.raises(DataError, match="filter is a single text"):
+        client.search(["x"], filter="year>=2020")
+    with pytest.raises(DataError, match=r"^texts: Field required$"):
+        Client(all_models.url + "/v1").embed(["a"])
+    with pytest.raises(ConfigError, match="5 is no address of a server"):
+        Client(5)
     with pytest.raises(DataError, match="there are 1 questions and 2 lists of options: give one"):
         client.choose(["x"], [["a", "b"], ["c", "d"]])
     with pytest.raises(DataError, match="is neither a text nor a pair of texts: give either"):
@@ -138,6 +148,19 @@ def test_connections_are_kept_and_opened_anew():
             found = threads.map(lambda _: len(asker.ask("/embed", {"inputs": "x"})), range(8))
             assert {*found} == {1}
         assert 1 <= len(asker._idle) <= 5
+
+
+def test_what_took_too_long_is_not_asked_again(monkeypatch):
+    asked = []
+
+    def once(*_):
+        asked.append(1)
+        return 503, {}, b'{"error": "the answer was not there after 8 s: send less at a time"}'
+
+    monkeypatch.setattr(Asker, "_once", once)
+    with pytest.raises(MachineError, match="send less at a time"):
+        Client().embed(["x"])
+    assert len(asked) == 1
 
 
 def test_another_server_is_not_taken_for_one(monkeypatch):

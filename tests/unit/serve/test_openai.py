@@ -29,6 +29,11 @@ def test_texts_get_vectors(all_models, right, path):
     assert reply.json["usage"] == {"prompt_tokens": tokens, "total_tokens": tokens}
 
 
+def test_without_a_name_the_first_that_can_answers(all_models):
+    reply = ask(all_models.url + "/v1/embeddings", {"input": TEXTS})
+    assert (reply.status, reply.json["model"]) == (200, "words")
+
+
 def test_numbers_may_be_spelled_in_base64(all_models, right):
     asked = {"input": TEXTS, "model": "dense", "encoding_format": "base64"}
     reply = ask(all_models.url + "/v1/embeddings", asked)
@@ -97,7 +102,7 @@ def test_models_are_listed_and_found_by_name(all_models):
         ({"input": "x", "model": "nobody"}, 404, "there is no model 'nobody': "),
         ({"input": "x", "model": "tags"}, 400, "no model here that gives texts dense vectors"),
         ({"input": [], "model": "dense"}, 400, "there is no text: give at least one"),
-        ({"input": "x"}, 422, "model: Field required"),
+        ({"model": "dense"}, 422, "input: Field required"),
         ({"input": {"x": 1}, "model": "dense"}, 422, "input: "),
         ({"input": "x", "model": "dense", "encoding_format": "hex"}, 422, "encoding_format: "),
         ({"input": "x", "model": "dense", "prompt_name": "q"}, 422, "no prompt 'q': known are"),

@@ -176,7 +176,7 @@ def test_what_the_end_of_the_server_cuts_off_is_said_in_the_dialects_shape():
         running.server.should_exit = True
         reply = first.result()
         go_on.set()
-    assert reply.status == 503
+    assert (reply.status, reply.headers["retry-after"]) == (503, "1")
     assert reply.json["error"]["message"] == "the server ends: ask again, or another one"
 
 
@@ -184,7 +184,7 @@ def test_answers_that_take_too_long_are_given_up():
     with served(Settings(timeout_s=0.3), ("dense",)) as running:
         _, go_on = hold(running)
         reply = ask(running.url + "/embed", {"inputs": "x"})
-        assert (reply.status, reply.headers["retry-after"]) == (503, "1")
+        assert (reply.status, "retry-after" in reply.headers) == (503, False)
         assert "was not there after 0.3 s" in reply.json["error"]
         go_on.set()
         until(lambda: running.shelf.models[0].engine.room.taken == 0)

@@ -51,6 +51,12 @@ def test_keys_may_lie_in_a_file(tmp_path):
         digests_of(Settings(api_keys_file=tmp_path / "none"), Private())
 
 
+def test_an_empty_file_of_keys_lets_nobody_in_by_mistake(monkeypatch):
+    monkeypatch.setenv(PREFIX + "API_KEYS_FILE", "")
+    with pytest.raises(ConfigError, match=r"MODERNBERT_API_KEYS_FILE cannot be read: .* is empty:"):
+        from_environment()
+
+
 def test_an_empty_key_lets_nobody_in_by_mistake():
     with pytest.raises(ConfigError, match="MODERNBERT_API_KEY is empty: set a key, or unset it"):
         digests_of(Settings(), Private(api_key=" "))

@@ -12,6 +12,7 @@ from modernbert.serve.call import Call
 from modernbert.serve.endpoint import Route
 from modernbert.serve.protocols.shapes import (
     InNumbers,
+    ModelName,
     Positive,
     PromptName,
     Token,
@@ -26,7 +27,7 @@ class EmbeddingsRequest(BaseModel):
 
     input: str | list[str] | list[Token] | list[list[Token]]
     """Texts, or ids of the served model's tokenizer."""
-    model: str
+    model: ModelName = None
     encoding_format: Literal["float", "base64"] | None = None
     """float by default; base64: the bytes of the numbers, little-endian, as the official library
     asks for."""
