@@ -125,3 +125,11 @@ def test_those_who_are_gone_leave_the_line():
     assert line.drop(lambda item: item == "y") == 1
     assert (len(line), line.tokens) == (2, 8)
     assert line.take(lambda _: 64) == ["x", "z"]
+
+
+def test_patience_decides_how_long_a_long_document_is_passed():
+    for patience, first in ((4.0, "long"), (16.0, "short")):
+        line = Line(SECONDS, patience)
+        line.join(0.0, [8000], "kind", ["long"])
+        line.join(5 * 8000 * SECONDS, [600], "kind", ["short"])
+        assert line.take(lambda _: 512) == [first]

@@ -29,6 +29,9 @@ _SHORT_TOKENS = 512
 """Of a query or passage; whoever is longer waits in the other line."""
 _NICENESS = {"short": 0, "long": 10}
 """By which the system prefers short texts: of a core that both want, they take nine tenths."""
+_PATIENCE = {"short": 4.0, "long": 16.0}
+"""Long ones take longer than their tokens say, and 4 of them are due before the last is computed:
+by 4 alone a passage would wait for all of them (lab/LOG.md)."""
 
 Watch = Callable[[int, int], None]
 """Is told of each batch: documents and tokens."""
@@ -111,7 +114,8 @@ class Lanes:
         # A GPU computes one batch after the other, whoever asks.
         self._is_split = model.runs.device.type == "cpu"
         names = [*_NICENESS] if self._is_split else ["short"]
-        self._lines = {name: Line[_Place](tuning.seconds_a_token) for name in names}
+        seconds = tuning.seconds_a_token
+        self._lines = {name: Line[_Place](seconds, _PATIENCE[name]) for name in names}
         self._threads: dict[str, threading.Thread] = {}
         with self._changed:
             self._start("short")

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar, final
 T = TypeVar("T")
 
 PATIENCE = 4.0
-"""How many times as long as computing it takes a document waits before it is due."""
+"""How many times as long as computing it takes a document waits before it is due, by default."""
 _LOOKED_AT = 256
 """Documents that are tried for what is left of a batch."""
 
@@ -34,9 +34,11 @@ class Waiting(Generic[T]):
     item: T = field(compare=False)
 
 
-def due_times(now: float, lengths: Sequence[int], seconds_a_token: float) -> list[float]:
+def due_times(
+    now: float, lengths: Sequence[int], seconds_a_token: float, patience: float = PATIENCE
+) -> list[float]:
     """Return when each document of a request is due, one after the other."""
-    return [now + PATIENCE * seconds_a_token * tokens for tokens in accumulate(lengths)]
+    return [now + patience * seconds_a_token * tokens for tokens in accumulate(lengths)]
 
 
 def choose(line: Sequence[Waiting[T]], most_tokens: int) -> list[int]:
@@ -59,9 +61,9 @@ def choose(line: Sequence[Waiting[T]], most_tokens: int) -> list[int]:
 class Line(Generic[T]):
     """Those who wait, in the order in which they are due."""
 
-    def __init__(self, seconds_a_token: float) -> None:
-        """Expect computing to take so long."""
-        self._seconds_a_token = seconds_a_token
+    def __init__(self, seconds_a_token: float, patience: float = PATIENCE) -> None:
+        """Expect computing to take so long, and documents to wait so many times as long."""
+        self._seconds_a_token, self._patience = seconds_a_token, patience
         self._waiting: list[Waiting[T]] = []
         self._numbers = count()
         self.tokens = 0
@@ -73,7 +75,7 @@ class Line(Generic[T]):
 
     def join(self, now: float, lengths: Sequence[int], kind: Hashable, items: Sequence[T]) -> None:
         """Let the documents of a request wait, with their lengths in tokens."""
-        times = due_times(now, lengths, self._seconds_a_token)
+        times = due_times(now, lengths, self._seconds_a_token, self._patience)
         for due, tokens, item in zip(times, lengths, items, strict=True):
             insort(self._waiting, Waiting(due, next(self._numbers), tokens, kind, item))
         self.tokens += sum(lengths)
