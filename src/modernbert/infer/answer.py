@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from modernbert.base.errors import ConfigError, DataError
+from modernbert.base.errors import ConfigError
 from modernbert.data.pieces import Offsets
 from modernbert.data.windows import Window, question_windows
 from modernbert.infer.heads import head_of
 from modernbert.infer.pretrained import Pretrained
-from modernbert.infer.reading import ReadText, check_list
+from modernbert.infer.reading import ReadText, check_questions
 from modernbert.infer.readouts import HeadScores
 from modernbert.infer.replies import Answer
 from modernbert.infer.work import Work, computed
@@ -101,10 +101,4 @@ def _windows(
 
 def _check(model: Pretrained, asked: Sequence[tuple[str, str]]) -> None:
     head_of(model, "spans")
-    check_list(asked)
-    for each in asked:
-        is_pair = isinstance(each, tuple | list) and len(each) == 2
-        if not is_pair or not all(isinstance(part, str) and part.strip() for part in each):
-            raise DataError(
-                f"{str(each)[:60]!r} is no pair of a question and a text: give both, none empty"
-            )
+    check_questions(asked)

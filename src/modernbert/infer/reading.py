@@ -215,3 +215,18 @@ def check_as_many(questions: Sequence[object], options: Sequence[object]) -> Non
             f"there are {len(questions)} questions and {len(options)} lists of options: give one "
             "list for each question"
         )
+
+
+def check_questions(asked: Sequence[tuple[str, str]]) -> None:
+    """Refuse what is no list of questions, each with the text that is to answer it.
+
+    Raises:
+        DataError: it is none, or one lacks either.
+    """
+    check_list(asked)
+    for each in asked:
+        is_pair = isinstance(each, tuple | list) and len(each) == 2
+        if not is_pair or not all(isinstance(part, str) and part.strip() for part in each):
+            raise DataError(
+                f"{str(each)[:60]!r} is no pair of a question and a text: give both, none empty"
+            )

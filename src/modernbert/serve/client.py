@@ -10,8 +10,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from modernbert.base.errors import DataError
-from modernbert.infer.reading import Text, check_as_many, check_list, parts_of
+from modernbert.infer.reading import Text, check_as_many, check_list, check_questions, parts_of
 from modernbert.infer.replies import (
     Answer,
     Array,
@@ -133,7 +132,8 @@ class Client:
         model: str | None = None,
     ) -> list[list[Answer]]:
         """Return the likeliest answers to each (question, text); see `Engine.answer`."""
-        pairs = [{"question": question, "context": text} for question, text in map(_pair, asked)]
+        check_questions(asked)
+        pairs = [{"question": question, "context": text} for question, text in asked]
         more = {"top": number, "can_be_none": can_be_none, "model": model}
         found = self._ask("/answer", {"inputs": pairs, **more})
         return [[Answer(**each) for each in row] for row in found]
@@ -194,13 +194,6 @@ def _listed(texts: Sequence[Any], name: str = "texts") -> list[Any]:
     """Take a list of texts, and not the letters of a single one."""
     check_list(texts, name)
     return list(texts)
-
-
-def _pair(asked: tuple[str, str]) -> tuple[str, ...]:
-    parts = parts_of(asked)
-    if len(parts) != 2:
-        raise DataError(f"{str(asked)[:60]} is no question with its text: give both")
-    return parts
 
 
 def _classified(text: str, pair: str | None = None) -> str | dict[str, str]:

@@ -79,7 +79,7 @@ def test_errors_are_those_of_an_engine(all_models):
         client.embed([])
     with pytest.raises(DataError, match=r"the text has no \[MASK\]"):
         client.fill(["x"])
-    with pytest.raises(DataError, match="is no question with its text: give both"):
+    with pytest.raises(DataError, match="is no pair of a question and a text: give both"):
         client.answer(["where"])
     with pytest.raises(DataError, match="options is a single text: give a list of texts"):
         client.choose(["x"], ["ab"])
