@@ -23,7 +23,7 @@ from modernbert.model.presets import PRESETS
 from modernbert.tasks.mlm import MaskedBatch, MaskedLM
 from modernbert.train.config import Phase, RunConfig
 from modernbert.train.feed import Progress, feed
-from modernbert.train.run import decided
+from modernbert.train.fit import decided
 
 LR = 1e-4
 SEED = 17

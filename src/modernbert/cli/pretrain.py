@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -12,6 +12,9 @@ from modernbert.base.errors import ConfigError
 from modernbert.base.log import say
 from modernbert.recipes import RECIPES, recipe
 from modernbert.train.config import RunConfig
+
+if TYPE_CHECKING:
+    from modernbert.train.run import Run
 
 _EXAMPLES = """
 Train an encoder on a prepared corpus, or go on with a run that stopped.
@@ -21,6 +24,7 @@ Examples:
   modernbert pretrain tiny --corpus corpus --out run --total 200M --phases.0.peak-lr 1e-3
   modernbert pretrain --resume run
   modernbert pretrain run/run.json --out again      (repeats a run)
+  torchrun --nproc-per-node 8 -m modernbert pretrain modernbert-base --corpus corpus --out run
 
 Stretches of tokens such as warm-up and decay scale with --total.
 """
@@ -46,6 +50,8 @@ class Pretrain:
     """Folder of the new run."""
     resume: Path | None = None
     """Folder of a run to continue; takes no other option than --corpus, for one that moved."""
+    or_resume: bool = False
+    """Go on with the run where --out holds it already: for schedulers that repeat a command."""
     total: str = ""
     """Tokens of all phases together, such as 50M; empty keeps the recipe's."""
     config: Annotated[RunConfig, tyro.conf.arg(name="")]
@@ -113,19 +119,28 @@ def _start(named: str) -> RunConfig:
     return config_of(Path(named))
 
 
-def _finished(folder: Path, parsed: Pretrain, *, is_new: bool) -> int:
+def _opened(folder: Path, parsed: Pretrain, *, is_new: bool) -> "Run":
+    from modernbert.base import dist
     from modernbert.train import run as runs
+
+    if not is_new:
+        return runs.resume(folder, parsed.config.corpus)
+    config = parsed.config
+    if parsed.total:
+        config = config.scaled_to(tokens_of(parsed.total))
+    if not parsed.or_resume and not dist.is_restarted():
+        return runs.create(config, folder)
+    return runs.create_or_resume(config, folder)
+
+
+def _finished(folder: Path, parsed: Pretrain, *, is_new: bool) -> int:
+    from modernbert.base import dist
     from modernbert.train.loop import train
 
-    if is_new:
-        config = parsed.config
-        if parsed.total:
-            config = config.scaled_to(tokens_of(parsed.total))
-        run = runs.create(config, folder)
-    else:
-        run = runs.resume(folder, parsed.config.corpus)
-    with closing(run):
-        if not train(run):
-            return 130
-        say(f"the model is in {run.finish()}")
+    with dist.joined():
+        run = _opened(folder, parsed, is_new=is_new)
+        with closing(run):
+            if not train(run):
+                return 130
+            say(f"the model is in {run.finish()}")
     return 0

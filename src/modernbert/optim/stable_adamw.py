@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.optim.adamw import adamw
+
+from modernbert.base import dist
 
 _FUSIBLE = (torch.float32, torch.float64)
 _ENDLESS = 1e9
@@ -19,7 +21,8 @@ class StableAdamW(torch.optim.Optimizer):
     The rate of each tensor is divided by max(1, RMS(g / sqrt(v))), which replaces clipping of
     the gradient's norm. Decay multiplies a weight by 1 - rate / peak_lr * weight_decay: it
     follows the schedule but not the size of the rate (ModernBERT paper, appendix A). Bias
-    correction is folded into the betas. Nothing waits for the device.
+    correction is folded into the betas. Nothing waits for the device. Where ranks hold parts of
+    a tensor, its RMS is over all of them: one sum over ranks a group and step.
     """
 
     def __init__(
@@ -55,17 +58,38 @@ class StableAdamW(torch.optim.Optimizer):
                 loss = closure()
         for group in self.param_groups:
             group["step"] += 1
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    self._move(weight, weight.grad, group)
+            moved = [weight for weight in group["params"] if weight.grad is not None]
+            if moved and dist.is_part(moved[0]):
+                self._move_parts(moved, group)
+                continue
+            for weight in moved:
+                self._move(weight, weight.grad, group)
         return loss
 
-    def _move(self, weight: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+    def _moments(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         state = self.state[weight]
         if not state:
             state["exp_avg"] = torch.zeros_like(weight)
             state["exp_avg_sq"] = torch.zeros_like(weight)
-        moments = state["exp_avg"], state["exp_avg_sq"]
+        return state["exp_avg"], state["exp_avg_sq"]
+
+    def _move_parts(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        """Move this rank's parts of tensors that are divided among ranks."""
+        parts, sums = [], []
+        for weight in weights:
+            moments = self._moments(weight)
+            mean, square = dist.part_of(moments[0]), dist.part_of(moments[1])
+            assert weight.grad is not None
+            sums.append(_averaged(dist.part_of(weight.grad), mean, square, group).sum())
+            parts.append((dist.part_of(weight), (mean, square)))
+        shared = torch.stack(sums)
+        distributed.all_reduce(shared)
+        sizes = torch.tensor([weight.numel() for weight in weights]).to(shared)
+        for (part, moments), mean_ratio in zip(parts, shared / sizes, strict=True):
+            _apply(part, moments, _shortening(mean_ratio), group)
+
+    def _move(self, weight: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+        moments = self._moments(weight)
         grad = grad.coalesce() if grad.is_sparse else grad
         if not _is_fusible(weight, grad):
             _move_plainly(weight, grad.to_dense() if grad.is_sparse else grad, moments, group)
@@ -86,17 +110,31 @@ def _move_plainly(
     weight: Tensor, grad: Tensor, moments: tuple[Tensor, Tensor], group: dict[str, Any]
 ) -> None:
     """Move anywhere, one operation after the other."""
-    mean, square = moments
+    ratio = _averaged(grad, *moments, group)
+    _apply(weight, moments, _shortening(ratio.mean()), group)
+
+
+def _averaged(grad: Tensor, mean: Tensor, square: Tensor, group: dict[str, Any]) -> Tensor:
+    """Let the moments take in a gradient; return its square by what was expected of it."""
     beta1, beta2 = _betas(group)
     mean.lerp_(grad, 1.0 - beta1)
     square.mul_(beta2).addcmul_(grad, grad, value=1.0 - beta2)
-    ratio = grad.square().div_(square.clamp_min(group["eps"] ** 2))
+    return grad.square().div_(square.clamp_min(group["eps"] ** 2))
+
+
+def _shortening(mean_ratio: Tensor) -> Tensor:
     # A zero-dimensional tensor, not a number: reading it would stop and wait for a GPU.
-    shrink = ratio.mean().sqrt_().clamp_min_(1.0).reciprocal_()
+    return mean_ratio.sqrt().clamp_min_(1.0).reciprocal_()
+
+
+def _apply(
+    weight: Tensor, moments: tuple[Tensor, Tensor], shrink: Tensor, group: dict[str, Any]
+) -> None:
+    mean, square = moments
     if group["weight_decay"]:
         decay = group["lr"] / group["peak_lr"] * group["weight_decay"]
         weight.mul_(1.0 - shrink * decay)
-    update = torch.div(mean, torch.sqrt(square, out=ratio).add_(group["eps"]), out=ratio)
+    update = torch.div(mean, square.sqrt().add_(group["eps"]))
     weight.sub_(update.mul_(shrink * group["lr"]))
 
 

@@ -5,17 +5,18 @@ in the run as JSON. Where adapters are trained the model is merged, and what mov
 moments. Nothing is pickled. A checkpoint is whole or absent: see `base.files`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from modernbert.base import files
+from modernbert.base import dist, files
 from modernbert.base.errors import CheckpointError
 from modernbert.base.records import from_plain, to_plain
 from modernbert.data.tokenizer import Tokenizer
@@ -53,17 +54,34 @@ def save(
     """
     target = place(checkpoints, state.progress.step)
     with files.whole_folder(target) as aside:
-        sentence_writer.write(lora.merged(model), aside)
-        tokens.save(aside, max_length=model.config.max_length)
-        (aside / "trainer").mkdir()
-        save_file(_moments(model, optimizer), aside / _OPTIMIZER)
-        names = [stored.WEIGHTS, _OPTIMIZER]
-        if moving := lora.trained(model):
-            save_file(moving, aside / _TRAINED)
-            names.append(_TRAINED)
-        signed = replace(state, digests={name: files.digest_of(aside / name) for name in names})
-        files.write_json(aside / "trainer" / "state.json", to_plain(signed))
+        whole = Whole(lora.merged(model), moments_of(model, optimizer), lora.trained(model))
+        write(aside, whole, state, tokens)
     return target
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Everything that moves, whole and in one process."""
+
+    model: Model
+    moments: dict[str, Tensor]
+    """By the weights' names: `NAME.exp_avg` and `NAME.exp_avg_sq`."""
+    adapters: dict[str, Tensor]
+    """What moves where adapters are trained and the model is merged; else nothing."""
+
+
+def write(folder: Path, whole: Whole, state: TrainerState, tokens: Tokenizer) -> None:
+    """Fill a checkpoint's folder."""
+    sentence_writer.write(whole.model, folder)
+    tokens.save(folder, max_length=whole.model.config.max_length)
+    (folder / "trainer").mkdir()
+    save_file(whole.moments, folder / _OPTIMIZER)
+    names = [stored.WEIGHTS, _OPTIMIZER]
+    if whole.adapters:
+        save_file(whole.adapters, folder / _TRAINED)
+        names.append(_TRAINED)
+    signed = replace(state, digests={name: files.digest_of(folder / name) for name in names})
+    files.write_json(folder / "trainer" / "state.json", to_plain(signed))
 
 
 def place(checkpoints: Path, step: int) -> Path:
@@ -129,11 +147,11 @@ def restore_moments(checkpoint: Path, model: nn.Module, optimizer: StableAdamW) 
     Raises:
         CheckpointError: the file is damaged, or belongs to another model.
     """
-    moments = _loaded(checkpoint / _OPTIMIZER)
-    for name, weight in model.named_parameters():
-        if not weight.requires_grad:
-            continue  # frozen: nothing moves it
-        optimizer.state[weight] = {m: _moment(moments, f"{name}.{m}", weight) for m in _MOMENTS}
+    with _opened(checkpoint / _OPTIMIZER) as moments:
+        for name, weight in model.named_parameters():
+            if not weight.requires_grad:
+                continue  # frozen: nothing moves it
+            optimizer.state[weight] = {m: _moment(moments, f"{name}.{m}", weight) for m in _MOMENTS}
     for group in optimizer.param_groups:
         group["step"] = read_state(checkpoint).optimizer_steps
 
@@ -164,27 +182,40 @@ def retire(checkpoints: Path, keep: int) -> None:
 
 
 def _loaded(path: Path) -> dict[str, Tensor]:
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
-        return load_file(path)
+        with safe_open(path, framework="pt") as file:
+            yield file
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
 
 
-def _moments(model: nn.Module, optimizer: StableAdamW) -> dict[str, Tensor]:
-    return {
+def moments_of(model: nn.Module, optimizer: StableAdamW) -> dict[str, Tensor]:
+    """Return an optimizer's moments by the weights' names; none before the first step."""
+    found = {
         f"{name}.{moment}": optimizer.state[weight][moment].contiguous()
         for name, weight in model.named_parameters()
         for moment in _MOMENTS
         if weight in optimizer.state
     }
+    assert len(found) == len(_MOMENTS) * len(optimizer.state)
+    return found
 
 
-def _moment(moments: Mapping[str, Tensor], name: str, weight: Tensor) -> Tensor:
-    if not moments:
+def _moment(moments: Any, name: str, weight: Tensor) -> Tensor:
+    if not moments.keys():
         return torch.zeros_like(weight)  # a checkpoint of step 0: nothing has moved yet
-    if name not in moments or moments[name].shape != weight.shape:
+    if name not in moments.keys() or moments.get_slice(name).get_shape() != [*weight.shape]:  # noqa: SIM118
         raise CheckpointError(
             f"the optimizer's state has no {name} of shape {tuple(weight.shape)}: "
             "it belongs to another model"
         )
-    return moments[name].to(weight.device)
+    if dist.is_part(weight):
+        return dist.part_like(weight, moments.get_slice(name))
+    found: Tensor = moments.get_tensor(name).to(weight.device)
+    return found

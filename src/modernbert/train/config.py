@@ -114,6 +114,8 @@ class RunConfig:
     """Recompute each layer in the backward pass: less memory, about a third more time."""
     compile: bool = False
     """Compile each layer with torch.compile before training."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """How processes of torchrun share the work: each with all weights, or with a part (FSDP2)."""
     threads: int = 0
     """CPU threads; 0 takes torch's own choice."""
     save_every_tokens: int = 0

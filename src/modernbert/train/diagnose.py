@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from modernbert.base import dist
 from modernbert.base.device import Autocast
 from modernbert.base.errors import TrainingError
-from modernbert.base.rng import key
 from modernbert.model.model import Model
-from modernbert.train.step import Batched, gradients
+from modernbert.train.step import Batched, gradients, is_sharded, seed_dropout
 
 _NAMED = 8
 
@@ -23,12 +22,11 @@ def not_finite(
 
     The weights have not moved, so the run can be continued from its last checkpoint.
     """
-    key_of_step = key(seed, "dropout", work.step, dist.rank()) >> 1
-    torch.manual_seed(key_of_step)
-    met = _first_output(model, work, autocast)
-    if met is None:
-        torch.manual_seed(key_of_step)
-        met = _first_gradient(model, work, autocast)
+    met = None
+    if not is_sharded(model):  # else a pass is a meeting of all ranks
+        met = _first_output(model, work, autocast, seed)
+        met = met or _first_gradient(model, work, autocast, seed)
+    has_met = [bool(each[0]) for each in dist.gathered([float(met is not None)], autocast.device)]
     guilty, where = met or (None, "the sum of the rows' gradients")
     rows = work.rows if guilty is None else [work.rows[guilty]]
     place = "" if guilty is None else f", row {guilty + 1} of {len(work.rows)}"
@@ -36,6 +34,7 @@ def not_finite(
     samples = list(dict.fromkeys(sample for row in rows for sample in row.samples.tolist()))
     documents = [name_of(sample) for sample in samples[:_NAMED]]
     more = f" and {len(samples) - _NAMED} more" if len(samples) > _NAMED else ""
+    dist.go_on_as(has_met.index(True) if any(has_met) else 0)
     return TrainingError(
         f"step {work.step}: NaN or Inf in {where}{place}, documents: {'; '.join(documents)}{more}. "
         "The weights were not moved: start a new run with a lower peak_lr, or look at these "
@@ -43,8 +42,11 @@ def not_finite(
     )
 
 
-def _first_output(model: Model, work: Batched, autocast: Autocast) -> tuple[int, str] | None:
+def _first_output(
+    model: Model, work: Batched, autocast: Autocast, seed: int
+) -> tuple[int, str] | None:
     for index, batch in enumerate(work.batches):
+        seed_dropout(seed, work.step, index)
         with torch.no_grad(), autocast(), _watched(model) as met:
             loss = work.task.loss(model, batch.to(autocast.device))
         if met or not torch.isfinite(loss.total):
@@ -52,9 +54,12 @@ def _first_output(model: Model, work: Batched, autocast: Autocast) -> tuple[int,
     return None
 
 
-def _first_gradient(model: Model, work: Batched, autocast: Autocast) -> tuple[int, str] | None:
+def _first_gradient(
+    model: Model, work: Batched, autocast: Autocast, seed: int
+) -> tuple[int, str] | None:
     """Name the weight nearest the loss: from there a gradient spoils all that are below."""
     for index, batch in enumerate(work.batches):
+        seed_dropout(seed, work.step, index)
         model.zero_grad(set_to_none=True)
         with autocast():
             loss = work.task.loss(model, batch.to(autocast.device))

@@ -1,17 +1,21 @@
 """Held-out text in, loss and masked accuracy of each source out; training does not notice it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from modernbert.base import dist
 from modernbert.base.device import Autocast
 from modernbert.base.rng import key
 from modernbert.base.shapes import Float
+from modernbert.data.chunks import Rows
 from modernbert.data.corpus import Corpus
 from modernbert.data.heldout import heldout
 from modernbert.model.model import Model
 from modernbert.tasks.mlm import MaskedBatch, MaskedLM
+from modernbert.train.parallel import divide_again
 
 MASK_RATE = 0.15
 """Every ModernBERT evaluation hides 15%, whatever training hides (paper, section 2.2)."""
@@ -47,21 +51,34 @@ def evaluate(
     measured = []
     for source in corpus.sources("heldout"):
         sums = torch.zeros(4, dtype=torch.float64)
-        for rows in heldout(
+        found = heldout(
             corpus,
             source,
             context_length=context_length,
             micro_batch_tokens=max(_ROW_TOKENS, context_length),
             max_tokens=tokens,
-        ):
+        )
+        for rows, is_counted in _dealt(list(found)):
             batch = task.collate(rows).to(autocast.device)
-            sums += _sums(model, task, batch, autocast, usual)
-        total, correct, frequent, hidden = sums.tolist()
+            measures = _sums(model, task, batch, autocast, usual)
+            sums += measures if is_counted else 0.0
+        total, correct, frequent, hidden = dist.total(sums.tolist(), autocast.device)
         if hidden:
             shares = (total / hidden, correct / hidden, frequent / hidden)
             measured.append(Evaluation(source, *shares, int(hidden)))
     model.train(was_training)
+    divide_again(model)
     return measured
+
+
+def _dealt(rows: list[Rows]) -> Iterator[tuple[Rows, bool]]:
+    """Yield this rank's rows, and whether they count: where others have more, one is repeated.
+
+    Ranks that hold parts of a model run it together or not at all.
+    """
+    for first in range(0, len(rows), dist.world_size()):
+        index = first + dist.rank()
+        yield rows[min(index, len(rows) - 1)], index < len(rows)
 
 
 def _sums(

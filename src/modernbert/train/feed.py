@@ -5,7 +5,9 @@ It runs ahead in a thread, knows no model and holds no state: where a run is, is
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
+from modernbert.base.errors import ConfigError
 from modernbert.base.rng import key
 from modernbert.data.corpus import Corpus
 from modernbert.data.stream import Rows, Stream, StreamConfig, StreamState
@@ -65,6 +67,35 @@ def feed(
             work = _next(stream, task, phase, progress, (rank, world_size))
             yield work
             progress, ended = work.after, work.ends_phase
+
+
+def check_deal(phase: Phase, world_size: int) -> None:
+    """See that so many ranks can share a phase's batches.
+
+    Raises:
+        ConfigError: the rows of a full batch do not divide evenly, or the first are too few.
+    """
+    rows_of = partial(
+        phase.batch_warmup.rows_at, row_tokens=phase.row_tokens, batch_tokens=phase.batch_tokens
+    )
+    full, first = rows_of(phase.tokens), rows_of(0)
+    if full % world_size:
+        even = [str(each) for each in range(1, full + 1) if not full % each]
+        raise ConfigError(
+            f"phase {phase.name}: a batch of {full} rows (batch_tokens {phase.batch_tokens} by "
+            f"row_tokens {phase.row_tokens}) cannot be dealt evenly to {world_size} processes: "
+            f"start {_listed(even)}, or change one of the two"
+        )
+    if first < world_size:
+        raise ConfigError(
+            f"phase {phase.name}: its first batches have {first} rows, fewer than there are "
+            f"processes ({world_size}): raise batch_warmup.first_tokens to at least "
+            f"{world_size * phase.row_tokens}"
+        )
+
+
+def _listed(numbers: list[str]) -> str:
+    return " or ".join(filter(None, (", ".join(numbers[:-1]), numbers[-1])))
 
 
 def stream_of(config: RunConfig, corpus: Corpus, phase: Phase) -> Stream:

@@ -3,7 +3,7 @@
 import json
 from typing import Protocol
 
-from modernbert.base import files
+from modernbert.base import dist, files
 from modernbert.base.log import say
 from modernbert.base.records import to_plain
 from modernbert.train.evaluate import Evaluation, evaluate, overall
@@ -46,6 +46,8 @@ class Saver:
 
     def after_step(self, row: StepRow) -> None:
         """Save when it is time."""
+        if self._run.saving is not None:
+            self._run.saving.check()
         if is_due(row, self._run.config.save_every_tokens):
             self._run.save(ends_phase=row.ends_phase)
 
@@ -73,7 +75,7 @@ def report(run: Run, row: StepRow, parts: list[Evaluation]) -> None:
     mean = overall(parts)
     place = {"step": row.step, "tokens": row.tokens, "phase": row.phase}
     lines = [json.dumps({**place, **to_plain(part)}) + "\n" for part in [*parts, mean]]
-    files.append(run.folder / EVALUATIONS, "".join(lines))
+    dist.by_first(lambda: files.append(run.folder / EVALUATIONS, "".join(lines)))
     say(
         f"held out: loss {mean.loss:.3f}, masked accuracy {mean.masked_accuracy:.1%} "
         f"(most frequent token {mean.most_frequent_token_accuracy:.1%})"

@@ -29,11 +29,6 @@ def train(run: Run) -> bool:
         TrainingError: the loss or a gradient is not finite; the weights have not moved.
     """
     config = run.config
-    parallel.prepare(
-        run.model,
-        checkpoint_activations=config.checkpoint_activations,
-        compile_layers=config.compile,
-    )
     run.model.train()
     shares = parallel.shares(run.model, run.autocast.device, is_compiled=config.compile)
     with ExitStack() as open_things, StopRequest() as stop:
@@ -44,7 +39,7 @@ def train(run: Run) -> bool:
         clock = _Clock(run)
         for work in works:
             run.enter(work.phase)
-            result = accumulate(run.model, work, run.autocast, config.seed, shares)
+            result = accumulate(run.model, work, run.autocast, config.seed, shares, run.ranks)
             if not result.is_finite:
                 stream = stream_of(config, run.corpus, work.phase)
                 raise not_finite(run.model, work, stream.name_of, run.autocast, config.seed)
@@ -53,7 +48,8 @@ def train(run: Run) -> bool:
             row = clock.row(work, result)
             for hook in hooks:
                 hook.after_step(row)
-            if stop.is_made and run.progress.phase < len(config.phases):
+            is_stopped = dist.total([float(stop.is_made)], run.autocast.device) != [0.0]
+            if is_stopped and run.progress.phase < len(config.phases):
                 return _stopped(run, row)
             clock.restart()
     return True
@@ -66,7 +62,10 @@ def _works(run: Run) -> Generator[Work, None, None]:
 
 
 def _hooks(run: Run) -> list[Hook]:
-    hooks: list[Hook] = [MetricsFile(run.folder), Console(run), Evaluator(run), Saver(run)]
+    shared: list[Hook] = [Evaluator(run), Saver(run)]
+    if not dist.is_first():
+        return shared
+    hooks: list[Hook] = [MetricsFile(run.folder), Console(run), *shared]
     if has_tensorboard():
         hooks.append(TensorBoard(run))
     return hooks
@@ -75,6 +74,7 @@ def _hooks(run: Run) -> list[Hook]:
 def _stopped(run: Run, row: StepRow) -> bool:
     if not run.is_saved():
         run.save(ends_phase=row.ends_phase)
+    run.settle()
     say(
         f"stopped after step {run.progress.step}; "
         f"continue with: modernbert pretrain --resume {shlex.quote(str(run.folder))}"

@@ -8,7 +8,6 @@ RUN/model/             the finished model, with a card
 """
 
 import dataclasses
-import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,29 +15,32 @@ from typing import TextIO
 
 import torch
 
-from modernbert.base import files, machine
+from modernbert.base import dist, files
 from modernbert.base.device import Autocast, choose_device
-from modernbert.base.errors import CheckpointError, ConfigError, DataError, MachineError
+from modernbert.base.errors import CheckpointError, DataError
 from modernbert.base.lock import held
-from modernbert.base.log import count, say
+from modernbert.base.log import say
 from modernbert.data.corpus import Corpus
 from modernbert.kernels.attention import backend_for
 from modernbert.kernels.precision import choose_precision
 from modernbert.model import card, sentence_writer
 from modernbert.model import folder as model_folder
 from modernbert.model.config import EncoderConfig
-from modernbert.model.count import parameters
 from modernbert.model.init import build
 from modernbert.model.model import Model
 from modernbert.optim.groups import decay_groups
 from modernbert.optim.stable_adamw import StableAdamW
-from modernbert.train import checkpoint
+from modernbert.train import checkpoint, parallel
 from modernbert.train.card import training_facts
 from modernbert.train.checkpoint import TrainerState
 from modernbert.train.config import Phase, RunConfig
-from modernbert.train.description import config_of, describe, read_description
-from modernbert.train.feed import Progress, stream_of
+from modernbert.train.description import NAME, config_of, describe, read_description
+from modernbert.train.feed import Progress, check_deal
+from modernbert.train.fit import check_same, fit
+from modernbert.train.parallel import Ranks
 from modernbert.train.rows import METRICS, steps_in, truncate
+from modernbert.train.saving import SharedSaving
+from modernbert.train.step import is_sharded
 
 _BYTES_A_WEIGHT = 16
 """A float32 weight, its gradient and two moments."""
@@ -55,7 +57,12 @@ class Run:
     optimizer: StableAdamW
     autocast: Autocast
     progress: Progress
-    lock: TextIO
+    ranks: Ranks
+    lock: TextIO | None
+    """Held by the first rank alone."""
+    saving: SharedSaving | None
+    """How several ranks save; None when alone."""
+    saved_step: int | None = None
 
     def enter(self, phase: Phase) -> None:
         """Give model and optimizer the settings of a phase."""
@@ -68,37 +75,55 @@ class Run:
             group["peak_lr"] = phase.peak_lr * group["lr_scale"]
             group["weight_decay"] = phase.weight_decay if group["decays"] else 0.0
 
-    def save(self, *, ends_phase: bool) -> Path:
-        """Write a checkpoint of this moment and retire old ones."""
+    def save(self, *, ends_phase: bool) -> None:
+        """Write a checkpoint of this moment and retire old ones; with others, go on meanwhile."""
         state = TrainerState(
             progress=self.progress,
             optimizer_steps=self.progress.step,
             ends_phase=ends_phase,
         )
-        saved = checkpoint.save(
-            self.folder / "checkpoints", self.model, self.optimizer, state, self.corpus.tokenizer
-        )
-        checkpoint.retire(self.folder / "checkpoints", self.config.keep_checkpoints)
-        return saved
+        if self.saving is not None:
+            self.saving.begin(self.model, self.optimizer, state)
+        else:
+            checkpoints, tokens = self.folder / "checkpoints", self.corpus.tokenizer
+            checkpoint.save(checkpoints, self.model, self.optimizer, state, tokens)
+            checkpoint.retire(checkpoints, self.config.keep_checkpoints)
+        self.saved_step = self.progress.step
 
     def is_saved(self) -> bool:
         """Return whether the newest checkpoint is of this moment."""
-        newest = checkpoint.found(self.folder / "checkpoints")[-1:]
-        return newest == [checkpoint.place(self.folder / "checkpoints", self.progress.step)]
+        return self.saved_step == self.progress.step
+
+    def settle(self) -> None:
+        """Wait until what was saved is on disk.
+
+        Raises:
+            MachineError: it could not be written.
+        """
+        if self.saving is not None:
+            self.saving.finish()
 
     def finish(self) -> Path:
         """Write the finished model and its card, without the trainer's state; return its folder."""
+        self.settle()
+        dist.by_first(self._write_model)
+        return self.folder / "model"
+
+    def _write_model(self) -> None:
+        model = self.model
+        if is_sharded(model):
+            model = model_folder.read(checkpoint.found(self.folder / "checkpoints")[-1])
         with files.whole_folder(self.folder / "model") as aside:
-            sentence_writer.write(self.model, aside)
-            self.corpus.tokenizer.save(aside, max_length=self.model.config.max_length)
+            sentence_writer.write(model, aside)
+            self.corpus.tokenizer.save(aside, max_length=model.config.max_length)
             told = training_facts(self.folder, self.config, self.corpus)
             mask = self.corpus.tokenizer.mask_token
-            card.write(card.facts_of(self.model, mask, training=told), aside)
-        return self.folder / "model"
+            card.write(card.facts_of(model, mask, training=told), aside)
 
     def close(self) -> None:
         """Let another process train the folder."""
-        self.lock.close()
+        if self.lock is not None:
+            self.lock.close()
 
 
 def create(config: RunConfig, folder: Path) -> Run:
@@ -108,70 +133,76 @@ def create(config: RunConfig, folder: Path) -> Run:
         ConfigError: the folder already holds something, or a phase does not fit the corpus.
         MachineError: the folder cannot be written, or the model does not fit into memory.
     """
-    if folder.is_dir() and any(not each.name.startswith(".") for each in folder.iterdir()):
-        quoted = shlex.quote(str(folder))
-        raise ConfigError(
-            f"{folder} is not empty: continue it with `modernbert pretrain --resume {quoted}`, "
-            "or give another folder"
-        )
     corpus = Corpus.open(Path(config.corpus))
-    config = decided(config, corpus)
-    for phase in config.phases:
-        stream_of(config, corpus, phase)
-    if config.evaluate_tokens:
-        _check_heldout(corpus)
-    if choose_device(config.device).type == "cpu":
-        _check_memory(config.model)
-    files.make_folder(folder)
+    config = dist.agreed(lambda: fit(config, corpus, folder))
     with ExitStack() as undo:
-        lock = undo.enter_context(held(folder, "trained"))
-        files.sweep(folder)
+        lock = dist.by_first(lambda: undo.enter_context(_begun(config, corpus, folder)))
         run = _assembled(config, corpus, folder, lock)
-        files.write_json(folder / "run.json", describe(config, corpus, folder))
         run.enter(config.phases[0])
         run.save(ends_phase=False)
         undo.pop_all()
     return run
 
 
+def _begun(config: RunConfig, corpus: Corpus, folder: Path) -> TextIO:
+    files.make_folder(folder)
+    lock = held(folder, "trained")
+    try:
+        files.sweep(folder)
+        files.write_json(folder / NAME, describe(config, corpus, folder))
+    except BaseException:
+        lock.close()
+        raise
+    return lock
+
+
+def create_or_resume(config: RunConfig, folder: Path) -> Run:
+    """Start a run, or go on with it where the folder holds this very run.
+
+    Raises:
+        ConfigError: the folder holds a run with other settings, or something else.
+        MachineError: the folder cannot be written, or the model does not fit into memory.
+    """
+    if not dist.agreed(lambda: (folder / NAME).exists()):
+        return create(config, folder)
+    dist.by_first(lambda: check_same(config, folder))
+    return resume(folder, config.corpus)
+
+
 def resume(folder: Path, corpus: str = "") -> Run:
     """Open a run at its newest whole checkpoint; nothing is replayed.
 
-    `corpus` says where its corpus lies now, if that was moved.
+    `corpus` says where its corpus lies now, if that was moved. The number of ranks may be another
+    than before.
 
     Raises:
         CheckpointError: the folder holds no run.
+        ConfigError: so many ranks cannot share its batches.
         DataError: the corpus is not the one the run began with.
     """
-    began_with = read_description(folder).get("corpus_fingerprint")
-    config = config_of(folder / "run.json")
+    began_with, config = dist.agreed(
+        lambda: (read_description(folder).get("corpus_fingerprint"), config_of(folder / NAME))
+    )
     config = dataclasses.replace(config, corpus=corpus or config.corpus)
     with ExitStack() as undo:
-        run = _reopened(folder, config, began_with, undo.enter_context(held(folder, "trained")))
+        lock = dist.by_first(lambda: undo.enter_context(held(folder, "trained")))
+        run = _reopened(folder, config, began_with, lock)
         undo.pop_all()
     return run
 
 
-def _reopened(folder: Path, config: RunConfig, began_with: object, lock: TextIO) -> Run:
-    files.sweep(folder)
-    files.sweep(folder / "checkpoints")
+def _reopened(folder: Path, config: RunConfig, began_with: object, lock: TextIO | None) -> Run:
     corpus = Corpus.open(Path(config.corpus))
     if corpus.fingerprint != began_with:
         raise DataError(
             f"{config.corpus} is not the corpus that {folder} began with: "
             "prepare it again from the same text and tokenizer, or start a new run"
         )
-    run = _assembled(config, corpus, folder, lock)
-    saved = checkpoint.found(folder / "checkpoints")
-    if saved:
-        _restore(run, saved[-1])
-    elif steps_in(folder / METRICS):
-        raise CheckpointError(
-            f"{folder} has taken steps but has no checkpoint left to go on from: "
-            f"put one back, or repeat the run with `modernbert pretrain {folder / 'run.json'} "
-            "--out ANOTHER`"
-        )
-    truncate(folder, run.progress.step)
+    for phase in config.phases:
+        check_deal(phase, dist.world_size())
+    saved = dist.agreed(lambda: _newest(folder))
+    run = _assembled(config, corpus, folder, lock, saved)
+    dist.by_first(lambda: truncate(folder, run.progress.step))
     # A finished run stands after its last phase: its model is still that phase's.
     run.enter(config.phases[min(run.progress.phase, len(config.phases) - 1)])
     if not saved:
@@ -180,65 +211,55 @@ def _reopened(folder: Path, config: RunConfig, began_with: object, lock: TextIO)
     return run
 
 
-def decided(config: RunConfig, corpus: Corpus) -> RunConfig:
-    """Fill in what depends on the corpus and on the machine, once: resume must not decide anew."""
-    device = choose_device(config.device)
-    tokens = corpus.tokenizer
-    first = config.phases[0]
-    model = dataclasses.replace(
-        config.model,
-        global_rope_theta=first.global_rope_theta,
-        local_rope_theta=first.local_rope_theta,
-        max_length=first.context_length,
-        vocab_size=corpus.vocab_size,
-        pad_id=tokens.pad_id,
-        cls_id=tokens.cls_id,
-        sep_id=tokens.sep_id,
-    )
-    return dataclasses.replace(
-        config,
-        model=model,
-        precision=choose_precision(config.precision, device, model.dim),
-        threads=config.threads or torch.get_num_threads(),
-    )
-
-
-def _check_memory(config: EncoderConfig) -> None:
-    needed, there = parameters(config) * _BYTES_A_WEIGHT, machine.memory_bytes()
-    if needed > there:
-        raise MachineError(
-            f"the model has {count(parameters(config))} weights and needs {needed / 1e9:.0f} GB "
-            f"for them, gradients and moments; this machine has {there / 1e9:.0f} GB: take a "
-            "smaller shape"
+def _newest(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint; None where no step was taken either."""
+    files.sweep(folder)
+    files.sweep(folder / "checkpoints")
+    saved = checkpoint.found(folder / "checkpoints")
+    if saved:
+        checkpoint.check(saved[-1], checkpoint.read_state(saved[-1]))
+        return saved[-1]
+    if steps_in(folder / METRICS):
+        raise CheckpointError(
+            f"{folder} has taken steps but has no checkpoint left to go on from: "
+            f"put one back, or repeat the run with `modernbert pretrain {folder / 'run.json'} "
+            "--out ANOTHER`"
         )
+    return None
 
 
-def _check_heldout(corpus: Corpus) -> None:
-    """Find out before hours of training whether held-out loss can be measured."""
-    corpus.unigram_counts()
-    if not corpus.sources("heldout"):
-        say(
-            "the corpus holds out no document, so no held-out loss will be measured: prepare it "
-            "with a larger --heldout-fraction to have one"
-        )
-
-
-def _assembled(config: RunConfig, corpus: Corpus, folder: Path, lock: TextIO) -> Run:
+def _assembled(
+    config: RunConfig,
+    corpus: Corpus,
+    folder: Path,
+    lock: TextIO | None,
+    saved: Path | None = None,
+) -> Run:
     device = choose_device(config.device)
     torch.set_num_threads(config.threads)
     model = build(config.model, config.seed)
+    if saved:
+        _restore_weights(model, saved, folder)
     model.encoder.backend = None if config.backend == "auto" else config.backend
     model.to(device)
-    first = config.phases[0]
+    parallel.prepare(
+        model,
+        checkpoint_activations=config.checkpoint_activations,
+        compile_layers=config.compile,
+    )
+    ranks = parallel.spread(model, config.parallel, device)
+    first, together = config.phases[0], dist.world_size() > 1
     groups = decay_groups(model.named_parameters(), first.weight_decay)
     optimizer = StableAdamW(groups, lr=first.peak_lr, betas=config.betas, eps=config.eps)
     precision = choose_precision(config.precision, device, config.model.dim)
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     say(
-        f"{device.type} with {config.threads} threads, {precision}, attention "
+        (f"{dist.world_size()} processes ({config.parallel}), each " if together else "")
+        + f"{device.type} with {config.threads} threads, {precision}, attention "
         f"{model.encoder.backend or backend_for(device, dtype)}"
     )
-    return Run(
+    checkpoints = folder / "checkpoints"
+    run = Run(
         folder=folder,
         config=config,
         corpus=corpus,
@@ -246,20 +267,27 @@ def _assembled(config: RunConfig, corpus: Corpus, folder: Path, lock: TextIO) ->
         optimizer=optimizer,
         autocast=Autocast(device, precision),
         progress=Progress(),
+        ranks=ranks,
         lock=lock,
+        saving=(
+            SharedSaving(checkpoints, config.keep_checkpoints, corpus.tokenizer)
+            if together
+            else None
+        ),
     )
+    if saved:
+        checkpoint.restore_moments(saved, model, optimizer)
+        run.progress = checkpoint.read_state(saved).progress
+        run.saved_step = run.progress.step
+        say(f"resuming {folder} after step {run.progress.step}")
+    return run
 
 
-def _restore(run: Run, saved: Path) -> None:
-    state = checkpoint.read_state(saved)
-    checkpoint.check(saved, state)
+def _restore_weights(model: Model, saved: Path, folder: Path) -> None:
     weights = model_folder.read(saved)
-    if _shape(weights.config) != _shape(run.model.config):
-        raise CheckpointError(f"{saved} holds a model of another shape than {run.folder} trains")
-    run.model.load_state_dict(weights.state_dict())
-    checkpoint.restore_moments(saved, run.model, run.optimizer)
-    run.progress = state.progress
-    say(f"resuming {run.folder} after step {state.progress.step}")
+    if _shape(weights.config) != _shape(model.config):
+        raise CheckpointError(f"{saved} holds a model of another shape than {folder} trains")
+    model.load_state_dict(weights.state_dict())
 
 
 def _shape(config: EncoderConfig) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from modernbert.data.chunks import Rows
 from modernbert.model.model import Model
 from modernbert.optim.stable_adamw import StableAdamW
 from modernbert.tasks.base import Loss, Task
-from modernbert.train.parallel import trained
+from modernbert.train.parallel import Alone, Ranks, trained
 
 Grads = tuple[Tensor | None, ...]
 
@@ -59,74 +59,108 @@ class StepResult:
 
 
 def accumulate(
-    model: Model, work: Batched, autocast: Autocast, seed: int, shares: int = 1
+    model: Model,
+    work: Batched,
+    autocast: Autocast,
+    seed: int,
+    shares: int = 1,
+    ranks: Ranks | None = None,
 ) -> StepResult:
     """Run every row forward and backward; the gradients are of the mean over all predictions.
 
     The sum is divided by the global count before the backward pass, so neither the number of
     rows nor of ranks changes the gradient's scale (transformers#38982 shows the usual mistake).
-    Dropout is addressed by step and rank. On a CPU up to `shares` micro-batches are computed at
-    once, and their gradients added in the order of the micro-batches: the same numbers each time.
+    Dropout is addressed by step and row, so it does not depend on ranks either. On a CPU up to
+    `shares` micro-batches are computed at once, and their gradients added in the order of the
+    micro-batches: the same numbers each time.
     """
-    device = autocast.device
-    torch.manual_seed(key(seed, "dropout", work.step, dist.rank()) >> 1)
-    counted = float(sum(work.task.count(batch) for batch in work.batches))
-    (count,) = dist.total([counted], device)
-    part = _Part(model, work.task, autocast, max(count, 1.0))
+    device, batches = autocast.device, work.batches
+    counted = float(sum(work.task.count(batch) for batch in batches))
+    counts = dist.gathered([counted, float(len(batches))], device)
+    count = max(sum(each[0] for each in counts), 1.0)
+    passes = int(max(each[1] for each in counts))
+    part = _Part(work, autocast, ranks or Alone(model), count, seed, passes)
     sums = []
-    for first in range(0, len(work.batches), shares):
-        some = work.batches[first : first + shares]
-        sums += part.of_one(*some) if len(some) == 1 else part.of_some(some)
+    for first in range(0, len(batches), shares):
+        some = range(first, min(first + shares, len(batches)))
+        sums += part.of_one(first) if len(some) == 1 else part.of_some(model, some)
+    for index in range(len(batches), passes):
+        part.of_none(index)
     norm = gradient_norm(model)
     # One transfer, and float64 only after it: not every device has it.
     together = torch.stack([*(each.to(norm.dtype) for each in sums), norm])
     *parts, norm_value = together.cpu().double().tolist()
-    total, correct = dist.total([sum(parts[::2]), sum(parts[1::2])], device)
-    return StepResult(total / max(count, 1.0), correct / max(count, 1.0), norm_value)
+    sharing = [sum(parts[::2]), sum(parts[1::2]), norm_value**2]
+    total, correct, squares = dist.total(sharing, device)
+    if is_sharded(model):
+        norm_value = math.sqrt(squares)
+    return StepResult(total / count, correct / count, norm_value)
+
+
+def seed_dropout(seed: int, step: int, row: int) -> None:
+    """Let a row's dropout follow from where it stands, whoever computes it: `row` of this rank."""
+    torch.manual_seed(key(seed, "dropout", step, row * dist.world_size() + dist.rank()) >> 1)
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
     """What micro-batches add to a step's gradients and sums."""
 
-    model: Model
-    task: Task[Any, Any]
+    work: Batched
     autocast: Autocast
+    ranks: Ranks
     count: float
     """Predictions of the whole step."""
+    seed: int
+    num_passes: int
+    """Rows of the rank that has most: gradients are summed after the last."""
 
-    def of_one(self, batch: Any) -> list[Tensor]:
+    def of_one(self, index: int) -> list[Tensor]:
         """Add to the gradients; return the sum of the losses and the number that are right."""
-        loss = self._loss(batch)
+        loss = self._loss(index)
         (loss.total / self.count).backward()
         return [loss.total.detach(), loss.num_correct]
 
-    def of_some(self, batches: Sequence[Any]) -> list[Tensor]:
+    def of_none(self, index: int) -> None:
+        """Pass where this rank has no row left and another has one: both must meet in the sums."""
+        (self._loss(index).total * 0.0).backward()
+
+    def of_some(self, model: Model, indices: Sequence[int]) -> list[Tensor]:
         """Do it for some at once, each on a share of the threads."""
-        weights = trained(self.model)
+        weights = trained(model)
         sums: list[Tensor] = []
-        for grads, found in side_by_side(partial(self._apart, weights), batches):
+        for grads, found in side_by_side(partial(self._apart, weights), indices):
             sums += found
             for weight, grad in zip(weights, grads, strict=True):
                 if grad is not None:
                     weight.grad = grad if weight.grad is None else weight.grad.add_(grad)
         return sums
 
-    def _apart(self, weights: list[Tensor], batch: Any) -> tuple[Grads, list[Tensor]]:
+    def _apart(self, weights: list[Tensor], index: int) -> tuple[Grads, list[Tensor]]:
         with torch.enable_grad():
-            loss = self._loss(batch)
+            loss = self._loss(index)
             grads = torch.autograd.grad(loss.total / self.count, weights, allow_unused=True)
         return grads, [loss.total.detach(), loss.num_correct]
 
-    def _loss(self, batch: Any) -> Loss:
+    def _loss(self, index: int) -> Loss:
+        """Run a row, the last one again where there are no more."""
+        work, is_last = self.work, index == self.num_passes - 1
+        batch = work.batches[min(index, len(work.batches) - 1)]
+        seed_dropout(self.seed, work.step, index)
         with self.autocast():
-            return self.task.loss(self.model, batch.to(self.autocast.device))
+            return self.ranks.loss(work.task, batch.to(self.autocast.device), is_last=is_last)
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Return whether ranks hold parts of the weights."""
+    return any(dist.is_part(weight) for weight in model.parameters())
 
 
 def gradients(model: nn.Module) -> dict[str, Tensor]:
     """Return the numbers of all gradients by the weights' names.
 
-    Of a gradient that names rows, these are the rows; what it says of the same row is added.
+    Of a gradient that names rows, these are the rows; what it says of the same row is added. Of
+    one that is divided among ranks it is this rank's part.
     """
     found = {}
     for name, weight in model.named_parameters():
@@ -134,12 +168,12 @@ def gradients(model: nn.Module) -> dict[str, Tensor]:
             weight.grad = weight.grad.coalesce()
             found[name] = weight.grad.values()
         elif weight.grad is not None:
-            found[name] = weight.grad
+            found[name] = dist.part_of(weight.grad)
     return found
 
 
 def gradient_norm(model: nn.Module) -> Tensor:
-    """Return the Euclidean norm over all gradients, without waiting for the device."""
+    """Return the Euclidean norm over all gradients of this rank, without waiting for the device."""
     norms = torch._foreach_norm(list(gradients(model).values()))
     norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
     return norm

@@ -12,7 +12,7 @@ from modernbert.optim.stable_adamw import StableAdamW
 from modernbert.train import parallel
 from modernbert.train.config import RunConfig
 from modernbert.train.feed import Progress, feed
-from modernbert.train.run import decided
+from modernbert.train.fit import decided
 from modernbert.train.step import accumulate, move
 
 

@@ -1,0 +1,116 @@
+"""A configuration and a corpus in, the run that can begin with them out; nothing is written."""
+
+import dataclasses
+import shlex
+from pathlib import Path
+
+from modernbert.base import dist, machine
+from modernbert.base.device import choose_device
+from modernbert.base.errors import ConfigError, MachineError
+from modernbert.base.log import count, say
+from modernbert.base.records import to_plain
+from modernbert.data.corpus import Corpus
+from modernbert.kernels.precision import choose_precision
+from modernbert.model.config import EncoderConfig
+from modernbert.model.count import parameters
+from modernbert.train.config import RunConfig
+from modernbert.train.description import NAME, config_of
+from modernbert.train.feed import check_deal, stream_of
+
+_BYTES_A_WEIGHT = 16
+"""A float32 weight, its gradient and two moments."""
+
+
+def fit(config: RunConfig, corpus: Corpus, folder: Path) -> RunConfig:
+    """Return the configuration with all decided that it leaves open.
+
+    Raises:
+        ConfigError: the folder already holds something, or a phase does not fit the corpus or the
+            number of ranks.
+        MachineError: the model does not fit into memory.
+    """
+    if folder.is_dir() and any(not each.name.startswith(".") for each in folder.iterdir()):
+        quoted = shlex.quote(str(folder))
+        raise ConfigError(
+            f"{folder} is not empty: continue it with `modernbert pretrain --resume {quoted}`, "
+            "or give another folder"
+        )
+    config = decided(config, corpus)
+    for phase in config.phases:
+        stream_of(config, corpus, phase)
+        check_deal(phase, dist.world_size())
+    if config.evaluate_tokens:
+        _check_heldout(corpus)
+    if choose_device(config.device).type == "cpu":
+        _check_memory(config.model)
+    return config
+
+
+def check_same(config: RunConfig, folder: Path) -> None:
+    """See that a folder's run is the one that is asked for.
+
+    Raises:
+        ConfigError: it began with other settings.
+        CheckpointError: its description is broken.
+    """
+    asked, begun = decided(config, Corpus.open(Path(config.corpus))), config_of(folder / NAME)
+    # What a machine decides may be decided otherwise by another.
+    asked = dataclasses.replace(
+        asked,
+        corpus=begun.corpus,
+        threads=config.threads or begun.threads,
+        precision=begun.precision if config.precision == "auto" else config.precision,
+    )
+    differing = [
+        field.name
+        for field in dataclasses.fields(RunConfig)
+        if to_plain(asked)[field.name] != to_plain(begun)[field.name]
+    ]
+    if differing:
+        raise ConfigError(
+            f"{folder} holds a run that began with another {' and '.join(differing)}: "
+            "give the options that it began with, or another folder"
+        )
+
+
+def decided(config: RunConfig, corpus: Corpus) -> RunConfig:
+    """Fill in what depends on the corpus and on the machine, once: resume must not decide anew."""
+    device = choose_device(config.device)
+    tokens = corpus.tokenizer
+    first = config.phases[0]
+    model = dataclasses.replace(
+        config.model,
+        global_rope_theta=first.global_rope_theta,
+        local_rope_theta=first.local_rope_theta,
+        max_length=first.context_length,
+        vocab_size=corpus.vocab_size,
+        pad_id=tokens.pad_id,
+        cls_id=tokens.cls_id,
+        sep_id=tokens.sep_id,
+    )
+    return dataclasses.replace(
+        config,
+        model=model,
+        precision=choose_precision(config.precision, device, model.dim),
+        threads=config.threads or dist.threads_of_each(),
+    )
+
+
+def _check_memory(config: EncoderConfig) -> None:
+    needed, there = parameters(config) * _BYTES_A_WEIGHT, machine.memory_bytes()
+    if needed > there:
+        raise MachineError(
+            f"the model has {count(parameters(config))} weights and needs {needed / 1e9:.0f} GB "
+            f"for them, gradients and moments; this machine has {there / 1e9:.0f} GB: take a "
+            "smaller shape"
+        )
+
+
+def _check_heldout(corpus: Corpus) -> None:
+    """Find out before hours of training whether held-out loss can be measured."""
+    corpus.unigram_counts()
+    if not corpus.sources("heldout"):
+        say(
+            "the corpus holds out no document, so no held-out loss will be measured: prepare it "
+            "with a larger --heldout-fraction to have one"
+        )
