@@ -15,6 +15,7 @@ from modernbert.cli.inspect import inspect
 from modernbert.cli.mine import mine
 from modernbert.cli.predict import predict
 from modernbert.cli.pretrain import pretrain
+from modernbert.cli.report import report
 from modernbert.cli.search import search
 from modernbert.cli.serve import serve
 from modernbert.cli.train_retriever import train_retriever
@@ -44,7 +45,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "search": search,
     "serve": verbs.serve_help,
     "evaluate": verbs.evaluate_help,
-    "report": verbs.report,
+    "report": report,
     "fill": verbs.fill,
     "convert": convert,
     "export": export,

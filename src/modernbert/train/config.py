@@ -124,6 +124,8 @@ class RunConfig:
     """Tokens between evaluations on held-out text; 0 evaluates at the ends of phases alone."""
     evaluate_tokens: int = 100_000
     """Held-out tokens of each source that an evaluation reads; 0 reads none."""
+    track: tuple[Literal["trackio", "wandb", "mlflow"], ...] = ()
+    """Services that are told the numbers of each step, besides metrics.jsonl and TensorBoard."""
 
     def __post_init__(self) -> None:
         """Reject runs without phases, phases that share a name, and numbers out of range."""

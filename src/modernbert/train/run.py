@@ -3,6 +3,7 @@
 RUN/run.json           configuration, versions, machine, command, commit
 RUN/metrics.jsonl      a row a step
 RUN/evaluations.jsonl  a row a source and evaluation
+RUN/events.jsonl       a row a start, resume, checkpoint and end
 RUN/checkpoints/       step-00000120/ and so on, each a model folder with a trainer's state
 RUN/model/             the finished model, with a card
 """
@@ -37,8 +38,10 @@ from modernbert.train.card import training_facts
 from modernbert.train.checkpoint import TrainerState
 from modernbert.train.config import Phase, RunConfig
 from modernbert.train.description import config_of, describe, read_description
+from modernbert.train.events import record
 from modernbert.train.feed import Progress, stream_of
 from modernbert.train.rows import METRICS, steps_in, truncate
+from modernbert.train.trackers import need
 
 _BYTES_A_WEIGHT = 16
 """A float32 weight, its gradient and two moments."""
@@ -78,6 +81,7 @@ class Run:
         saved = checkpoint.save(
             self.folder / "checkpoints", self.model, self.optimizer, state, self.corpus.tokenizer
         )
+        record(self.folder, "checkpoint", self.progress)
         checkpoint.retire(self.folder / "checkpoints", self.config.keep_checkpoints)
         return saved
 
@@ -94,6 +98,7 @@ class Run:
             told = training_facts(self.folder, self.config, self.corpus)
             mask = self.corpus.tokenizer.mask_token
             card.write(card.facts_of(self.model, mask, training=told), aside)
+        record(self.folder, "finish", self.progress)
         return self.folder / "model"
 
     def close(self) -> None:
@@ -116,6 +121,7 @@ def create(config: RunConfig, folder: Path) -> Run:
         )
     corpus = Corpus.open(Path(config.corpus))
     config = decided(config, corpus)
+    need(config.track)
     for phase in config.phases:
         stream_of(config, corpus, phase)
     if config.evaluate_tokens:
@@ -129,6 +135,7 @@ def create(config: RunConfig, folder: Path) -> Run:
         run = _assembled(config, corpus, folder, lock)
         files.write_json(folder / "run.json", describe(config, corpus, folder))
         run.enter(config.phases[0])
+        record(folder, "start", run.progress)
         run.save(ends_phase=False)
         undo.pop_all()
     return run
@@ -171,6 +178,7 @@ def _reopened(folder: Path, config: RunConfig, began_with: object, lock: TextIO)
             f"put one back, or repeat the run with `modernbert pretrain {folder / 'run.json'} "
             "--out ANOTHER`"
         )
+    record(folder, "resume", run.progress)
     truncate(folder, run.progress.step)
     # A finished run stands after its last phase: its model is still that phase's.
     run.enter(config.phases[min(run.progress.phase, len(config.phases) - 1)])
