@@ -66,7 +66,9 @@ def test_what_is_refused(runs, capsys):
 
 def test_a_page_is_written_again_until_the_runs_have_ended(runs, capsys):
     events = (runs / "a" / "events.jsonl").read_text().splitlines(keepends=True)
-    (runs / "a" / "events.jsonl").write_text("".join(events[:-1]))
+    # Other tests have the run that all share write its model again.
+    before = [line for line in events if '"finish"' not in line]
+    (runs / "a" / "events.jsonl").write_text("".join(before))
     page, seen = runs / "page.html", []
 
     def train_on():
