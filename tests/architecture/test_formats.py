@@ -9,6 +9,7 @@ from modernbert.cli.demo import Summary
 from modernbert.data.manifest import BuildOptions, Manifest, Plan, ShardFacts, SourceFacts
 from modernbert.data.stream import StreamState
 from modernbert.evals.results import Results, Score, SeedResult, TaskResult
+from modernbert.evals.run_summary import Comparison, RunSummary
 from modernbert.evals.sweep import Sweep
 from modernbert.infer.embeddings import EmbeddingsFacts, InputFacts
 from modernbert.infer.export.record import Export, Proof, Written
@@ -35,6 +36,7 @@ from modernbert.train.calibrate import Calibration
 from modernbert.train.checkpoint import TrainerState
 from modernbert.train.config import Phase, RunConfig
 from modernbert.train.evaluate import Evaluation
+from modernbert.train.events import EventRow
 from modernbert.train.feed import Progress
 from modernbert.train.metrics import StepRow
 from modernbert.train.summary import Summary as TuneSummary
@@ -46,7 +48,7 @@ PARTS = {
     "Corpus folder": (Manifest, Plan, BuildOptions, SourceFacts, ShardFacts),
     "Run folder": (
         *(RunConfig, Phase, Schedule, BatchWarmup, EncoderConfig, RopeScaling),
-        *(StepRow, Evaluation),
+        *(StepRow, Evaluation, EventRow, Comparison, RunSummary),
     ),
     "Fine-tuning folders": (
         *(TuneSummary, Sweep, Results, TaskResult, Score, SeedResult),

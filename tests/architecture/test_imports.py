@@ -37,6 +37,12 @@ DOORS = {
     "sklearn": ("evals/baselines.py",),
     "starlette": ("serve/",),
     "tensorboard": ("train/metrics.py",),
+    "trackio": ("train/trackers.py",),
+    "wandb": ("train/trackers.py",),
+    "mlflow": ("train/trackers.py",),
+    # What mlflow writes its database with.
+    "alembic": (),
+    "sqlalchemy": (),
     # What reads requests faster, and a faster loop, which uvicorn takes by itself.
     "httptools": (),
     "huggingface_hub": ("infer/hub.py",),
@@ -76,6 +82,7 @@ UNDECLARED = {"packed_encoders", "torchao", "vllm"}
 
 # Imported by another name than the one they are installed by.
 IMPORTED_AS = {
+    "mlflow-skinny": "mlflow",
     "prometheus-client": "prometheus_client",
     "pydantic-settings": "pydantic_settings",
     "pytrec-eval-terrier": "pytrec_eval",

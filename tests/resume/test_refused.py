@@ -209,4 +209,4 @@ def test_a_model_of_another_shape_is_refused(begun):
     (saved,) = found(begun / "checkpoints")
     with pytest.raises(CheckpointError) as caught:
         runs.resume(begun)
-    assert str(caught.value) == f"{saved} holds a model of another shape than {begun} trains"
+    assert str(caught.value) == f"{saved} holds a model of another shape than the run trains"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from modernbert.cli import verbs
+from modernbert.cli.average import average
 from modernbert.cli.bench import bench
 from modernbert.cli.convert import convert
 from modernbert.cli.distill import distill
@@ -15,6 +16,7 @@ from modernbert.cli.inspect import inspect
 from modernbert.cli.mine import mine
 from modernbert.cli.predict import predict
 from modernbert.cli.pretrain import pretrain
+from modernbert.cli.report import report
 from modernbert.cli.search import search
 from modernbert.cli.serve import serve
 from modernbert.cli.train_retriever import train_retriever
@@ -44,7 +46,8 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "search": search,
     "serve": verbs.serve_help,
     "evaluate": verbs.evaluate_help,
-    "report": verbs.report,
+    "report": report,
+    "average": average,
     "fill": verbs.fill,
     "convert": convert,
     "export": export,

@@ -1,5 +1,6 @@
 """`modernbert pretrain`: a recipe with its numbers as options, or a run to repeat or go on with."""
 
+import dataclasses
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ Examples:
   modernbert pretrain tiny --corpus corpus --out run --total 200M --phases.0.peak-lr 1e-3
   modernbert pretrain --resume run
   modernbert pretrain run/run.json --out again      (repeats a run)
+  modernbert pretrain --branch run/checkpoints/step-00000500 --out fallen --total 5M
+  modernbert pretrain tiny --init-from model --corpus corpus --out adapted
   torchrun --nproc-per-node 8 -m modernbert pretrain modernbert-base --corpus corpus --out run
 
 Stretches of tokens such as warm-up and decay scale with --total.
@@ -59,13 +62,16 @@ class Pretrain:
 
 def pretrain(given: Sequence[str]) -> int:
     """Run the command."""
-    named = given[0] if given and not given[0].startswith("-") else "tiny"
+    named = given[0] if given and not given[0].startswith("-") else ""
+    left = "" if named else _value_of("--branch", given)
+    default = _branch(Path(left)) if left else _start(named or "tiny")
+    named = named or "tiny"
     parsed = tyro.cli(
         Pretrain,
         prog="modernbert pretrain",
         description=_EXAMPLES,
         args=given,
-        default=Pretrain(start=named, config=_start(named)),
+        default=Pretrain(start=named, config=default),
     )
     if parsed.resume:
         expected = 2 * (1 + bool(parsed.config.corpus))
@@ -79,12 +85,17 @@ def pretrain(given: Sequence[str]) -> int:
             f"what to start from comes first: write `modernbert pretrain {parsed.start} ...`"
         )
     _refuse_decided(given)
+    config = parsed.config
+    if left:
+        config = dataclasses.replace(config, branch=default.branch)
+    if config.branch or config.init_from:
+        _refuse_shape(given)
     if not parsed.out or not parsed.config.corpus:
         raise ConfigError(
             "a new run needs --corpus (made by `modernbert prepare`) and --out; "
             "to go on with one, give --resume RUN"
         )
-    return _finished(parsed.out, parsed, is_new=True)
+    return _finished(parsed.out, dataclasses.replace(parsed, config=config), is_new=True)
 
 
 def _refuse_decided(given: Sequence[str]) -> None:
@@ -92,6 +103,31 @@ def _refuse_decided(given: Sequence[str]) -> None:
         option = word.split("=")[0].replace("_", "-")
         if option in _DECIDED:
             raise ConfigError(f"{option} follows from {_DECIDED[option]}")
+
+
+def _refuse_shape(given: Sequence[str]) -> None:
+    for word in given:
+        if word.startswith("--model.") and "dropout" not in word:
+            raise ConfigError(
+                f"{word.split('=')[0]} follows from the model that the run starts from: leave it "
+                "out, or change the model first by `modernbert grow`"
+            )
+
+
+def _value_of(option: str, given: Sequence[str]) -> str:
+    """Return what an option is given, before the parser knows its defaults."""
+    for word, following in zip(given, [*given[1:], ""], strict=True):
+        if word == option or word.startswith(f"{option}="):
+            return following if word == option else word.partition("=")[2]
+    return ""
+
+
+def _branch(place: Path) -> RunConfig:
+    from modernbert.train.beginning import branched, checkpoint_of
+    from modernbert.train.description import config_of
+
+    saved = checkpoint_of(place)
+    return branched(config_of(saved.parents[1]), saved)
 
 
 def tokens_of(text: str) -> int:

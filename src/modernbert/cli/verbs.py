@@ -199,21 +199,6 @@ def demo(*, out: Path = Path("demo"), minutes: float = 7.0) -> int:
     return run_demo(out, minutes)
 
 
-def report(run: Folder, /, *, out: Path | None = None) -> int:
-    """Write the page of a run: curves, phases, held-out text, examples. Works while it trains.
-
-    Args:
-        run: Folder of the run.
-        out: Where the page goes; by default report.html in the run's folder.
-    """
-    from modernbert.evals.report import report_of
-
-    target = out or run / "report.html"
-    report_of(run, target)
-    say(f"the report is in {target}")
-    return 0
-
-
 def evaluate_help() -> int:
     """Measure how well a model learns labelled sets, or searches judged ones."""
     raise AssertionError("`modernbert evaluate` is parsed by cli.evaluate")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from modernbert.evals.chart_marks import LANE, Mark, look, meanings, signs
 from modernbert.evals.style import PICTURE
 
 WIDTH, HEIGHT = 720, 240
@@ -14,6 +15,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 12, 22, 26
 _MOST_POINTS = 600
 _LEAST_ROOM = 0.01
 """Above and below, as a share of the highest value: what hardly changes is drawn as flat."""
+_DASH = '<polyline class="{}" points="0,5 26,5"/>'
 _LETTER = 9
 """Width of a letter where the page shows the text large, on a phone."""
 _SCALES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
@@ -24,9 +26,12 @@ class Series:
     """One line, or dots, of a chart."""
 
     name: str
+    """Stands in the legend; empty for dots that belong to a line."""
     x: Sequence[float]
     y: Sequence[float]
     is_dots: bool = False
+    look: int = -1
+    """Which of the colours and dashes; by default that of its place among the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +49,26 @@ def chart(
     bands: Sequence[Band] = (),
     unit: str = "",
     most: float = math.inf,
+    marks: Sequence[Mark] = (),
 ) -> str:
     """Draw a chart; its colours come from the page's style, so it follows light and dark.
 
     `most` is the highest value there can be, where there is one: the y axis ends there.
     """
-    frame = _Frame.around(series, bands, most)
-    marks = [
+    lanes = 1 + max((mark.lane for mark in marks), default=-1)
+    height = HEIGHT + lanes * LANE
+    frame = _Frame.around(series, bands, most, (WIDTH, height), _BOTTOM + lanes * LANE)
+    inside = [mark for mark in marks if mark.x <= frame.high_x]
+    drawn = [
         frame.bands(bands),
         frame.grid(unit),
-        *(frame.mark(each, i) for i, each in enumerate(series)),
+        frame.signs(inside),
+        *(frame.mark(each, _look(each, i)) for i, each in enumerate(series)),
     ]
     return (
         f"<figure><figcaption>{escape(title)} {_legend(series)}</figcaption>"
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
-        f"{''.join(marks)}</svg></figure>"
+        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">'
+        f"{''.join(drawn)}</svg>{meanings(inside)}</figure>"
     )
 
 
@@ -76,7 +86,7 @@ def picture(title: str, series: Sequence[Series], across: str, up: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_SIDE} {height}" role="img" '
         f'aria-label="{escape(title)}"><style>{PICTURE}</style>'
         f'<rect width="{_SIDE}" height="{height}"/>{lines}<g transform="translate(0 {top})">'
-        f"{frame.grid('')}{''.join(frame.mark(each, i) for i, each in enumerate(series))}"
+        f"{frame.grid('')}{''.join(frame.mark(each, f's{i}') for i, each in enumerate(series))}"
         f'<text x="{_LEFT}" y="{_TOP - 8}">{escape(up)}</text>'
         f'<text x="{_SIDE - _RIGHT}" y="{_SIDE + _LINE // 2}" class="end">'
         f"{escape(across)}</text>"
@@ -90,11 +100,27 @@ def _named(series: Series) -> str:
 
 def _legend(series: Sequence[Series]) -> str:
     """Name the series, where there is more than the one that the title names."""
-    if len(series) < 2:
+    named = [(each, _look(each, i)) for i, each in enumerate(series) if each.name]
+    if len(named) < 2:
         return ""
     return " ".join(
-        f'<span class="key s{i}">{_named(each)}</span>' for i, each in enumerate(series) if each.x
+        f'<span class="key">{_swatch(each, kind)}&nbsp;{escape(each.name)}</span>'
+        for each, kind in named
+        if each.x
     )
+
+
+def _swatch(series: Series, kind: str) -> str:
+    drawn = '<circle class="{}" cx="13" cy="5" r="4"/>' if series.is_dots else _DASH
+    return (
+        '<svg class="swatch" viewBox="0 0 26 10" aria-hidden="true">'
+        + drawn.format(kind)
+        + "</svg>"
+    )
+
+
+def _look(series: Series, place: int) -> str:
+    return look(place if series.look < 0 else series.look)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +131,8 @@ class _Frame:
     high_y: float
     width: int
     height: int
+    below: int
+    """Height of what stands under the plot."""
 
     @classmethod
     def around(
@@ -112,33 +140,38 @@ class _Frame:
         series: Sequence[Series],
         bands: Sequence[Band],
         most: float,
-        size: tuple[int, int] = (WIDTH, HEIGHT),
+        size: tuple[int, int],
+        below: int = _BOTTOM,
     ) -> "_Frame":
         xs = [x for each in series for x in each.x] + [b.end for b in bands]
         ys = [y for each in series for y in each.y if math.isfinite(y)]
         low, high = min(ys, default=0.0), max(ys, default=1.0)
         room = max((high - low) * 0.06, abs(high) * _LEAST_ROOM) or 1.0
         bottom = max(low - room, 0.0) if low >= 0 else low - room
-        return cls(0.0, max(xs, default=1.0), bottom, min(high + room, max(most, high)), *size)
+        top = min(high + room, max(most, high))
+        return cls(0.0, max(xs, default=1.0), bottom, top, *size, below)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         across = (x - self.low_x) / (self.high_x - self.low_x or 1.0)
         up = (y - self.low_y) / (self.high_y - self.low_y or 1.0)
         return (
             _LEFT + across * (self.width - _LEFT - _RIGHT),
-            self.height - _BOTTOM - up * (self.height - _TOP - _BOTTOM),
+            self.height - self.below - up * (self.height - _TOP - self.below),
         )
 
-    def mark(self, series: Series, number: int) -> str:
+    def signs(self, marks: Sequence[Mark]) -> str:
+        return signs(marks, lambda x: self.at(x, 0)[0], _TOP, self.height - self.below)
+
+    def mark(self, series: Series, kind: str) -> str:
         every = max(1, len(series.x) // _MOST_POINTS)
         pairs = zip(series.x[::every], series.y[::every], strict=True)
         points = [self.at(x, y) for x, y in pairs if math.isfinite(y)]
         if series.is_dots or len(points) == 1:
             return "".join(
-                f'<circle class="s{number}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>' for x, y in points
+                f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>' for x, y in points
             )
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        return f'<polyline class="s{number}" points="{path}"/>'
+        return f'<polyline class="{kind}" points="{path}"/>'
 
     def bands(self, bands: Sequence[Band]) -> str:
         drawn = []
@@ -147,7 +180,7 @@ class _Frame:
             left, right = self.at(band.start, 0)[0], self.at(band.end, 0)[0]
             drawn.append(
                 f'<rect class="b{number % 2}" x="{left:.1f}" y="{_TOP}" '
-                f'width="{right - left:.1f}" height="{self.height - _TOP - _BOTTOM}"/>'
+                f'width="{right - left:.1f}" height="{self.height - _TOP - self.below}"/>'
                 f'<text x="{middle:.1f}" y="{_TOP - 6}" class="middle">'
                 f"{escape(band.name)}</text>"
             )

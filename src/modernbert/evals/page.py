@@ -6,12 +6,16 @@ from html import escape
 from modernbert.evals.style import STYLE
 
 
-def whole(title: str, body: Sequence[str]) -> str:
-    """Return the page's HTML; nothing in it is fetched from elsewhere."""
+def whole(title: str, body: Sequence[str], every_s: int = 0) -> str:
+    """Return the page's HTML; nothing in it is fetched from elsewhere.
+
+    A browser opens the page anew every so many seconds, if that is above zero.
+    """
+    again = f'<meta http-equiv="refresh" content="{every_s}">' if every_s else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head>"
+        f"{again}<title>{escape(title)}</title><style>{STYLE}</style></head>"
         f"<body>{''.join(body)}</body></html>\n"
     )
 

@@ -1,75 +1,77 @@
-"""A run folder in, one self-contained HTML page out: curves, phases, throughput, examples."""
+"""Run folders in, one self-contained HTML page out: curves, phases, tables, examples."""
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from html import escape
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from modernbert.base import files
-from modernbert.base.log import count, duration
+from modernbert.base.log import count
 from modernbert.data.corpus import Corpus
 from modernbert.data.manifest import NAME as MANIFEST
-from modernbert.evals.chart import Band, Series, chart
 from modernbert.evals.examples import Example, examples_of
 from modernbert.evals.page import table, whole
+from modernbert.evals.report_tables import facts, settings_apart, side_by_side
+from modernbert.evals.run_curves import curves
+from modernbert.evals.run_summary import compared, summary_of
+from modernbert.evals.seen_run import SeenRun, see
 from modernbert.infer.pretrained import load
 from modernbert.infer.replies import Guess
-from modernbert.train.description import config_of, read_description
+from modernbert.train.description import config_of
 from modernbert.train.evaluate import MASK_RATE
-from modernbert.train.rows import EVALUATIONS, METRICS, steps_in
+from modernbert.train.rows import METRICS, steps_in
 
-_SMOOTH = 1 / 200
-"""A point of a line is a mean of the steps before it, over about this share of the run."""
 _NUM_EXAMPLES = 8
 
 
 def write_report(run: Path, target: Path, examples: Sequence[Example] = ()) -> None:
-    """Write the page; works while the run goes on.
+    """Write the page of one run; works while the run goes on.
 
     Raises:
         CheckpointError: the folder holds no run.
         MachineError: the page cannot be written.
     """
-    description = read_description(run)
-    rows, evaluations = steps_of(run), steps_in(run / EVALUATIONS)
+    write_page([see(run)], target, examples)
+
+
+def write_page(
+    runs: Sequence[SeenRun], target: Path, examples: Sequence[Example] = (), every_s: int = 0
+) -> None:
+    """Write the page of one run or more; a browser reads it again after `every_s`, if that is set.
+
+    Raises:
+        MachineError: the page cannot be written.
+    """
+    text = page(runs, examples, every_s)
     with files.whole_file(target) as aside:
-        aside.write_text(page(description, rows, evaluations, examples), encoding="utf-8")
+        aside.write_text(text, encoding="utf-8")
+
+
+def examples_for(run: SeenRun) -> list[Example]:
+    """Return what the model guesses, where the run has a finished one and its corpus is there."""
+    corpus = Path(config_of(run.folder).corpus)
+    if not (run.folder / "model").is_dir() or not (corpus / MANIFEST).exists():
+        return []
+    return examples_of(load(run.folder / "model"), Corpus.open(corpus), _NUM_EXAMPLES)
 
 
 def report_of(run: Path, target: Path) -> None:
-    """Write the page with examples, where the run has a finished model and its corpus is there.
+    """Write the page of one run, with examples where there can be some.
 
     Raises:
         CheckpointError: the folder holds no run.
         MachineError: the page cannot be written.
     """
-    examples: list[Example] = []
-    corpus = Path(config_of(run).corpus)
-    if (run / "model").is_dir() and (corpus / MANIFEST).exists():
-        examples = examples_of(load(run / "model"), Corpus.open(corpus), _NUM_EXAMPLES)
-    write_report(run, target, examples)
+    seen = see(run)
+    write_page([seen], target, examples_for(seen))
 
 
-def page(
-    description: dict[str, Any],
-    rows: list[dict[str, Any]],
-    evaluations: list[dict[str, Any]],
-    examples: Sequence[Example] = (),
-) -> str:
+def page(runs: Sequence[SeenRun], examples: Sequence[Example] = (), every_s: int = 0) -> str:
     """Return the page's HTML."""
-    body = [
-        f"<h1>A pretraining run on {escape(Path(description['config']['corpus']).name)}</h1>",
-        _summary(description, rows),
-        *(_curves(rows, evaluations) if rows else ["<p>No step was taken yet.</p>"]),
-        _phases(description, rows),
-        _heldout(evaluations),
-        _examples(examples),
-        "<h2>Configuration</h2><details><summary>All of run.json</summary>"
-        f"<pre>{escape(json.dumps(description, indent=2))}</pre></details>",
-    ]
-    return whole("modernbert run", body)
+    body = _one(runs[0], examples) if len(runs) == 1 else _several(runs)
+    return whole("modernbert run" + "s" * (len(runs) > 1), body, every_s)
 
 
 def steps_of(run: Path) -> list[dict[str, Any]]:
@@ -77,94 +79,81 @@ def steps_of(run: Path) -> list[dict[str, Any]]:
     return steps_in(run / METRICS)
 
 
-def _summary(description: dict[str, Any], rows: list[dict[str, Any]]) -> str:
-    tokens, seconds = sum(r["batch_tokens"] for r in rows), sum(r["seconds"] for r in rows)
-    fill = sum(r["fill"] * r["batch_tokens"] for r in rows) / tokens if tokens else 0.0
-    host = description["machine"]
-    planned = sum(phase["tokens"] for phase in description["config"]["phases"])
-    facts = {
-        "tokens": count(tokens) + (f" of {count(planned)}" if tokens < planned else ""),
-        "steps": f"{len(rows):,}",
-        "time in steps": duration(seconds),
-        "tokens a second": count(tokens / seconds) if seconds else "-",
-        "packing fill": f"{fill:.2%}",
-        "machine": f"{host['processor']}, {host['cores']} cores",
-        "versions": ", ".join(f"{k} {v}" for k, v in description["versions"].items()),
-        "command": " ".join(description["command"]),
-    }
-    return table([(escape(str(k)), escape(str(v))) for k, v in facts.items()])
-
-
-def _curves(rows: list[dict[str, Any]], evaluations: list[dict[str, Any]]) -> list[str]:
-    tokens, bands = [r["tokens"] for r in rows], _bands(rows)
-    mean = [e for e in evaluations if e["source"] == "all"]
-    when = [e["tokens"] for e in mean]
-
-    def column(name: str) -> list[float]:
-        return [r[name] for r in rows]
-
+def _one(run: SeenRun, examples: Sequence[Example]) -> list[str]:
     return [
-        "<h2>Curves, against tokens</h2>",
-        '<p class="soft">Lines are smoothed. Held-out text is measured with '
-        f"{MASK_RATE:.0%} of its tokens hidden, whatever share training hides.</p>",
-        chart(
-            "Loss (nats a hidden token)",
-            [
-                Series("training", tokens, _smoothed(column("loss"))),
-                Series("held out", when, [e["loss"] for e in mean], is_dots=True),
-            ],
-            bands,
-        ),
-        chart(
-            "Masked accuracy",
-            [
-                Series("training", tokens, _percent(_smoothed(column("masked_accuracy")))),
-                Series(
-                    "held out", when, _percent([e["masked_accuracy"] for e in mean]), is_dots=True
-                ),
-            ],
-            bands,
-            unit="%",
-            most=100,
-        ),
-        chart("Learning rate", [Series("rate", tokens, column("lr"))], bands),
-        chart("Gradient norm", [Series("norm", tokens, _smoothed(column("grad_norm")))], bands),
-        chart(
-            "Tokens a second",
-            [Series("rate", tokens, _smoothed(column("tokens_per_second")))],
-            bands,
-        ),
-        chart(
-            "Packing fill",
-            [Series("fill", tokens, _percent(_smoothed(column("fill"))))],
-            bands,
-            unit="%",
-            most=100,
-        ),
+        f"<h1>A pretraining run on {escape(Path(run.config['corpus']).name)}</h1>",
+        facts(run, summary_of(run)),
+        *_curves([run]),
+        _phases(run.description, run.rows),
+        _heldout(run.evaluations),
+        _events(run),
+        _examples(examples),
+        "<h2>Configuration</h2>",
+        _all_of(run, "All of run.json"),
     ]
 
 
-def _bands(rows: list[dict[str, Any]]) -> list[Band]:
-    bands, start = [], 0.0
-    for name, group in groupby(rows, key=lambda row: str(row["phase"])):
-        end = float(list(group)[-1]["tokens"])
-        bands.append(Band(name, start, end))
-        start = end
-    return bands
+def _several(runs: Sequence[SeenRun]) -> list[str]:
+    comparison = compared(runs)
+    notes = "".join(f"<li>{escape(note)}</li>" for note in comparison.cautions)
+    best = " The best number of a row is bold." if comparison.heldout_is_comparable else ""
+    return [
+        f"<h1>{len(runs)} pretraining runs</h1>",
+        f'<ul class="notes">{notes}</ul>' if notes else "",
+        side_by_side(comparison),
+        f'<p class="soft">Held-out numbers are those of each run\'s newest evaluation.{best}</p>',
+        *_curves(runs),
+        "<h2>Settings that differ</h2>",
+        settings_apart(runs, comparison.differences),
+        "<h2>Configurations</h2>",
+        *(_all_of(run, f"All of {run.folder / 'run.json'}") for run in runs),
+    ]
 
 
-def _smoothed(values: Sequence[float]) -> list[float]:
-    kept = 1 - 1 / max(1.0, len(values) * _SMOOTH)
-    smooth, weight, out = 0.0, 0.0, []
-    for value in values:
-        smooth = kept * smooth + (1 - kept) * value
-        weight = kept * weight + (1 - kept)
-        out.append(smooth / weight)
-    return out
+def _curves(runs: Sequence[SeenRun]) -> list[str]:
+    if not any(run.rows for run in runs):
+        return ["<p>No step was taken yet.</p>"]
+    idle = [run.name for run in runs if not run.rows]
+    old = [run.name for run in runs if not run.events]
+    notes = [
+        "Lines are smoothed; dots are held-out text, measured with "
+        f"{MASK_RATE:.0%} of its tokens hidden, whatever share training hides.",
+        f"No step was taken yet: {', '.join(idle)}." if idle else "",
+        f"No record of checkpoints and resumes, as an older version made it: {', '.join(old)}."
+        if old
+        else "",
+    ]
+    said = escape(" ".join(note for note in notes if note))
+    return ["<h2>Curves, against tokens</h2>", f'<p class="soft">{said}</p>', *curves(runs)]
 
 
-def _percent(shares: Sequence[float]) -> list[float]:
-    return [100 * share for share in shares]
+def _events(run: SeenRun) -> str:
+    if not run.events:
+        return ""
+    lines = [
+        (
+            escape(str(event["kind"])),
+            f"{event['step']:,}",
+            count(event["tokens"]),
+            str(event.get("ranks", "-")),
+            _moment(event.get("time")),
+        )
+        for event in run.events
+    ]
+    head = ("event", "step", "tokens", "processes", "time (UTC)")
+    shown = table(lines, head)
+    return f"<h2>Events</h2><details><summary>{len(lines)} events</summary>{shown}</details>"
+
+
+def _moment(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _all_of(run: SeenRun, title: str) -> str:
+    text = escape(json.dumps(run.description, indent=2))
+    return f"<details><summary>{escape(title)}</summary><pre>{text}</pre></details>"
 
 
 def _phases(description: dict[str, Any], rows: list[dict[str, Any]]) -> str:

@@ -2,17 +2,23 @@
 
 _COLOURS = """
 :root { color-scheme: light dark; --ink: #1c2430; --paper: #fdfdfc; --soft: #5f6a7a;
-  --line: #d5dbe3; --band: #f1f4f8; --s0: #1a63d6; --s1: #c2451a; --s2: #237a4b; }
+  --line: #d5dbe3; --band: #f1f4f8; --s0: #1f4fe0; --s1: #9c3d0e; --s2: #0b5a49;
+  --s3: #86109e; --s4: #b5800b; --s5: #1a93ad; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e8ee; --paper: #14181f; --soft: #94a0b0;
-  --line: #2b333f; --band: #1b212a; --s0: #6ea8fe; --s1: #ff9466; --s2: #6fcf97; } }
+  --line: #2b333f; --band: #1b212a; --s0: #9dbcf7; --s1: #ee6a42; --s2: #58eeaa;
+  --s3: #c04cf5; --s4: #ead52c; --s5: #2f86a8; } }
 """
-_MARKS = """
-svg text { font-size: 11px; fill: var(--soft); } .middle { text-anchor: middle; }
-.end { text-anchor: end; } svg line { stroke: var(--line); }
-polyline { fill: none; stroke-width: 1.6; vector-effect: non-scaling-stroke; }
-polyline.s0 { stroke: var(--s0); } polyline.s1 { stroke: var(--s1); }
-polyline.s2 { stroke: var(--s2); }
-circle.s0 { fill: var(--s0); } circle.s1 { fill: var(--s1); } circle.s2 { fill: var(--s2); }
+"""The six lie far apart also for readers who see no red, no green or no blue."""
+_OF_SIX = "\n".join(
+    f"polyline.s{i}, path.s{i} {{ stroke: var(--s{i}); }} "
+    f"circle.s{i}, path.s{i} {{ fill: var(--s{i}); }}"
+    for i in range(6)
+)
+_MARKS = f"""
+svg text {{ font-size: 11px; fill: var(--soft); }} .middle {{ text-anchor: middle; }}
+.end {{ text-anchor: end; }} svg line {{ stroke: var(--line); }}
+polyline {{ fill: none; stroke-width: 1.6; vector-effect: non-scaling-stroke; }}
+{_OF_SIX}
 """
 _PAGE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
@@ -26,9 +32,15 @@ td:nth-child(2):last-child { overflow-wrap: anywhere; }
 figure { margin: 1rem 0; } figcaption { font-weight: 600; }
 svg { width: 100%; height: auto; overflow: visible; }
 .b0 { fill: var(--band); } .b1 { fill: none; }
-.key { font-weight: 400; margin-left: .8rem; white-space: nowrap; }
-.key.s0 { color: var(--s0); } .key.s1 { color: var(--s1); }
-.key.s2 { color: var(--s2); }
+.key { font-weight: 400; margin-left: .8rem; }
+figcaption, summary, .soft, th { overflow-wrap: anywhere; } th.n { min-width: 4rem; }
+polyline.d1 { stroke-dasharray: 7 3; } polyline.d2 { stroke-dasharray: 2 2; }
+polyline.d3 { stroke-dasharray: 9 3 2 3; }
+path { stroke-width: 1.5; } path.ink { stroke: var(--soft); fill: var(--soft); }
+path.through { stroke-dasharray: 3 4; stroke-width: 1; opacity: .8; }
+.key svg { height: .7em; width: auto; } .key circle { r: 4px; } .signs { font-size: .85em; }
+.signs .key:first-child { margin-left: 0; }
+ul.notes { background: var(--band); padding: .6rem 1rem .6rem 2rem; }
 pre { background: var(--band); padding: .7rem; white-space: pre-wrap;
   overflow-wrap: anywhere; font-size: .9em; } summary { cursor: pointer; }
 mark { background: var(--s0); color: var(--paper); border-radius: 3px; }
@@ -38,7 +50,7 @@ mark { background: var(--s0); color: var(--paper); border-radius: 3px; }
 .guesses { margin: -.4rem 0 2rem; }
 @media (max-width: 560px) { body { margin: 1rem auto; } table { font-size: .85em; }
   td, th { padding: .25rem .3rem; } td:first-child { white-space: normal; }
-  svg text { font-size: 16px; } circle { r: 6px; } }
+  svg text { font-size: 16px; } figure > svg circle { r: 6px; } }
 """
 
 STYLE = _COLOURS + _MARKS + _PAGE

@@ -45,6 +45,8 @@ def with_head(model: Model, head: HeadConfig | None, seed: int) -> Model:
     kept = {} if model.head is None else model.head.state_dict()
     for name, weight in made.head.named_parameters() if made.head is not None else ():
         old = kept.get(name)
+        if weight is made.encoder.embeddings.tok_embeddings.weight:
+            continue  # a decoder that is the embedding table, which the encoder has learned
         if (
             old is not None
             and old.shape == weight.shape

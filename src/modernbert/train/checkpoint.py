@@ -174,10 +174,26 @@ def restore_trained(checkpoint: Path, model: nn.Module) -> None:
             weight.copy_(moved[name])
 
 
-def retire(checkpoints: Path, keep: int) -> None:
-    """Delete all but the newest few; the ends of phases stay, since runs branch from them."""
-    passing = [each for each in found(checkpoints) if not read_state(each).ends_phase]
-    for old in passing[:-keep]:
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Which checkpoints stay on disk; the ends of phases do anyway, since runs branch from them."""
+
+    newest: int
+    every_tokens: int = 0
+    """Tokens between those that stay for good; 0 keeps none."""
+
+
+def retire(checkpoints: Path, keep: Keep) -> None:
+    """Delete what need not be kept."""
+    passing, reached = [], 0
+    for each in found(checkpoints):
+        state = read_state(each)
+        period = state.progress.tokens // keep.every_tokens if keep.every_tokens else 0
+        if period > reached:
+            reached = period
+        elif not state.ends_phase:
+            passing.append(each)
+    for old in passing[: -keep.newest]:
         files.remove_folder(old)
 
 

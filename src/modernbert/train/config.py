@@ -34,7 +34,9 @@ class Phase:
     schedule: Schedule = field(default_factory=Schedule)
     batch_warmup: BatchWarmup = field(default_factory=BatchWarmup)
     global_rope_theta: float = 10_000.0
+    """Theta of the global layers; 0 keeps that of the model which the run starts from."""
     local_rope_theta: float = 10_000.0
+    """Theta of the local layers; 0 as above."""
     mask_rate: float = 0.3
     """Share of the ordinary tokens that is hidden."""
     mask_share: float = 0.8
@@ -57,8 +59,8 @@ class Phase:
                 f"{self.batch_tokens}: raise batch_tokens, or lower row_tokens"
             )
         thetas = (self.global_rope_theta, self.local_rope_theta)
-        if not min(thetas) > 0:
-            raise ConfigError(f"phase {self.name}: rope thetas {thetas} must be above 0")
+        if not min(thetas) >= 0:
+            raise ConfigError(f"phase {self.name}: rope thetas {thetas} must not be below 0")
         is_possible = 0 < self.mask_rate < 1 and self.peak_lr > 0
         if not is_possible or self.context_length < 3 or self.tokens < 1:
             raise ConfigError(
@@ -101,6 +103,10 @@ class RunConfig:
     phases: tuple[Phase, ...]
     corpus: str = ""
     """Folder made by `modernbert prepare`."""
+    init_from: str = ""
+    """Folder of a model whose weights the run starts from; empty draws new ones."""
+    branch: str = ""
+    """Checkpoint of another run to start from, moments included, or that run for its newest."""
     seed: int = 17
     """Decides the initial weights, the data order, the masks and the dropout."""
     betas: tuple[float, float] = (0.9, 0.98)
@@ -122,10 +128,14 @@ class RunConfig:
     """Tokens between checkpoints; 0 saves at the ends of phases alone."""
     keep_checkpoints: int = 2
     """How many of the newest checkpoints stay on disk, besides the end of each phase."""
+    keep_every_tokens: int = 0
+    """Tokens between checkpoints that stay for good, to branch from or to average; 0 keeps none."""
     evaluate_every_tokens: int = 0
     """Tokens between evaluations on held-out text; 0 evaluates at the ends of phases alone."""
     evaluate_tokens: int = 100_000
     """Held-out tokens of each source that an evaluation reads; 0 reads none."""
+    track: tuple[Literal["trackio", "wandb", "mlflow"], ...] = ()
+    """Services that are told the numbers of each step, besides metrics.jsonl and TensorBoard."""
 
     def __post_init__(self) -> None:
         """Reject runs without phases, phases that share a name, and numbers out of range."""
@@ -145,7 +155,14 @@ class RunConfig:
             )
         if not 0 <= self.threads <= _MOST_THREADS:
             raise ConfigError(f"threads is {self.threads}: give 0 to {_MOST_THREADS}")
-        for name in ("save_every_tokens", "evaluate_every_tokens", "evaluate_tokens"):
+        if self.init_from and self.branch:
+            raise ConfigError("--init-from and --branch both say what to start from: give one")
+        for name in (
+            "save_every_tokens",
+            "keep_every_tokens",
+            "evaluate_every_tokens",
+            "evaluate_tokens",
+        ):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give 0 or more")
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,16 @@ NAME = "run.json"
 
 
 def describe(config: RunConfig, corpus: Corpus, folder: Path) -> dict[str, Any]:
-    """Return what `run.json` of a new run holds; the corpus is named as seen from the folder."""
-    beside = os.path.relpath(Path(config.corpus).resolve(), folder.resolve())
+    """Return what `run.json` of a new run holds; places are named as seen from the folder."""
+    there = folder.resolve()
+
+    def beside(place: str) -> str:
+        return place and os.path.relpath(Path(place).resolve(), there)
+
+    told = _with_places(config, beside)
     return {
         "format": FORMAT,
-        "config": to_plain(dataclasses.replace(config, corpus=beside)),
+        "config": to_plain(told),
         "corpus_fingerprint": corpus.fingerprint,
         "versions": machine.versions(),
         "machine": machine.machine(),
@@ -47,7 +53,8 @@ def read_description(where: Path) -> dict[str, Any]:
 def config_of(where: Path) -> RunConfig:
     """Read the configuration of a run folder, or of a file like its `run.json`.
 
-    The file names the corpus as seen from its own folder, so that both can move together.
+    The file names the corpus, and what the run started from, as seen from its own folder, so that
+    they can move together.
 
     Raises:
         CheckpointError: there is none, or it is broken or has another format.
@@ -55,7 +62,22 @@ def config_of(where: Path) -> RunConfig:
     """
     config = from_plain(RunConfig, read_description(where).get("config"), f"{where}: config")
     folder = where.parent if _is_record(where) else where
-    return dataclasses.replace(config, corpus=os.path.normpath(folder.resolve() / config.corpus))
+    there = folder.resolve()
+
+    def whole(place: str) -> str:
+        return place and os.path.normpath(there / place)
+
+    return _with_places(config, whole)
+
+
+def _with_places(config: RunConfig, seen: Callable[[str], str]) -> RunConfig:
+    """Return a configuration whose folders are named as seen from elsewhere."""
+    return dataclasses.replace(
+        config,
+        corpus=seen(config.corpus),
+        init_from=seen(config.init_from),
+        branch=seen(config.branch),
+    )
 
 
 def _is_record(where: Path) -> bool:

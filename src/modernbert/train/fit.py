@@ -13,9 +13,11 @@ from modernbert.data.corpus import Corpus
 from modernbert.kernels.precision import choose_precision
 from modernbert.model.config import EncoderConfig
 from modernbert.model.count import parameters
+from modernbert.train.beginning import shape_of
 from modernbert.train.config import RunConfig
 from modernbert.train.description import NAME, config_of
 from modernbert.train.feed import check_deal, stream_of
+from modernbert.train.trackers import need
 
 _BYTES_A_WEIGHT = 16
 """A float32 weight, its gradient and two moments."""
@@ -36,6 +38,7 @@ def fit(config: RunConfig, corpus: Corpus, folder: Path) -> RunConfig:
             "or give another folder"
         )
     config = decided(config, corpus)
+    need(config.track)
     for phase in config.phases:
         stream_of(config, corpus, phase)
         check_deal(phase, dist.world_size())
@@ -58,6 +61,8 @@ def check_same(config: RunConfig, folder: Path) -> None:
     asked = dataclasses.replace(
         asked,
         corpus=begun.corpus,
+        init_from=begun.init_from,
+        branch=begun.branch,
         threads=config.threads or begun.threads,
         precision=begun.precision if config.precision == "auto" else config.precision,
     )
@@ -76,21 +81,26 @@ def check_same(config: RunConfig, folder: Path) -> None:
 def decided(config: RunConfig, corpus: Corpus) -> RunConfig:
     """Fill in what depends on the corpus and on the machine, once: resume must not decide anew."""
     device = choose_device(config.device)
-    tokens = corpus.tokenizer
-    first = config.phases[0]
+    shape = shape_of(config, corpus)
+    phases = tuple(
+        dataclasses.replace(
+            phase,
+            global_rope_theta=phase.global_rope_theta or shape.global_rope_theta,
+            local_rope_theta=phase.local_rope_theta or shape.local_rope_theta,
+        )
+        for phase in config.phases
+    )
+    first = phases[0]
     model = dataclasses.replace(
-        config.model,
+        shape,
         global_rope_theta=first.global_rope_theta,
         local_rope_theta=first.local_rope_theta,
         max_length=first.context_length,
-        vocab_size=corpus.vocab_size,
-        pad_id=tokens.pad_id,
-        cls_id=tokens.cls_id,
-        sep_id=tokens.sep_id,
     )
     return dataclasses.replace(
         config,
         model=model,
+        phases=phases,
         precision=choose_precision(config.precision, device, model.dim),
         threads=config.threads or dist.threads_of_each(),
     )

@@ -12,12 +12,14 @@ from modernbert.kernels.precision import multiply_rate
 from modernbert.model.count import training_flops
 from modernbert.train import parallel
 from modernbert.train.diagnose import not_finite
+from modernbert.train.events import record
 from modernbert.train.feed import Work, feed, stream_of
 from modernbert.train.hooks import Evaluator, Hook, Saver
 from modernbert.train.metrics import Console, MetricsFile, StepRow, TensorBoard, has_tensorboard
 from modernbert.train.run import Run
 from modernbert.train.step import StepResult, accumulate, move
 from modernbert.train.stop import StopRequest
+from modernbert.train.track import tracked
 
 _AHEAD = 2
 
@@ -41,6 +43,7 @@ def train(run: Run) -> bool:
             run.enter(work.phase)
             result = accumulate(run.model, work, run.autocast, config.seed, shares, run.ranks)
             if not result.is_finite:
+                record(run.folder, "failure", run.progress)
                 stream = stream_of(config, run.corpus, work.phase)
                 raise not_finite(run.model, work, stream.name_of, run.autocast, config.seed)
             move(run.optimizer, work.lr)
@@ -68,13 +71,14 @@ def _hooks(run: Run) -> list[Hook]:
     hooks: list[Hook] = [MetricsFile(run.folder), Console(run), *shared]
     if has_tensorboard():
         hooks.append(TensorBoard(run))
-    return hooks
+    return [*hooks, *tracked(run)]
 
 
 def _stopped(run: Run, row: StepRow) -> bool:
     if not run.is_saved():
         run.save(ends_phase=row.ends_phase)
     run.settle()
+    record(run.folder, "stop", run.progress)
     say(
         f"stopped after step {run.progress.step}; "
         f"continue with: modernbert pretrain --resume {shlex.quote(str(run.folder))}"

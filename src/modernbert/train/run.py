@@ -3,6 +3,7 @@
 RUN/run.json           configuration, versions, machine, command, commit
 RUN/metrics.jsonl      a row a step
 RUN/evaluations.jsonl  a row a source and evaluation
+RUN/events.jsonl       a row a start, resume, checkpoint and end
 RUN/checkpoints/       step-00000120/ and so on, each a model folder with a trainer's state
 RUN/model/             the finished model, with a card
 """
@@ -25,16 +26,17 @@ from modernbert.kernels.attention import backend_for
 from modernbert.kernels.precision import choose_precision
 from modernbert.model import card, sentence_writer
 from modernbert.model import folder as model_folder
-from modernbert.model.config import EncoderConfig
 from modernbert.model.init import build
 from modernbert.model.model import Model
 from modernbert.optim.groups import decay_groups
 from modernbert.optim.stable_adamw import StableAdamW
 from modernbert.train import checkpoint, parallel
+from modernbert.train.beginning import fill, first_model
 from modernbert.train.card import training_facts
-from modernbert.train.checkpoint import TrainerState
+from modernbert.train.checkpoint import Keep, TrainerState
 from modernbert.train.config import Phase, RunConfig
 from modernbert.train.description import NAME, config_of, describe, read_description
+from modernbert.train.events import record
 from modernbert.train.feed import Progress, check_deal
 from modernbert.train.fit import check_same, fit
 from modernbert.train.parallel import Ranks
@@ -42,8 +44,10 @@ from modernbert.train.rows import METRICS, steps_in, truncate
 from modernbert.train.saving import SharedSaving
 from modernbert.train.step import is_sharded
 
-_BYTES_A_WEIGHT = 16
-"""A float32 weight, its gradient and two moments."""
+
+def keep_of(config: RunConfig) -> Keep:
+    """Return which checkpoints of a run stay."""
+    return Keep(config.keep_checkpoints, config.keep_every_tokens)
 
 
 @dataclass(slots=True)
@@ -79,7 +83,7 @@ class Run:
         """Write a checkpoint of this moment and retire old ones; with others, go on meanwhile."""
         state = TrainerState(
             progress=self.progress,
-            optimizer_steps=self.progress.step,
+            optimizer_steps=self.optimizer.param_groups[0]["step"],
             ends_phase=ends_phase,
         )
         if self.saving is not None:
@@ -87,7 +91,8 @@ class Run:
         else:
             checkpoints, tokens = self.folder / "checkpoints", self.corpus.tokenizer
             checkpoint.save(checkpoints, self.model, self.optimizer, state, tokens)
-            checkpoint.retire(checkpoints, self.config.keep_checkpoints)
+            record(self.folder, "checkpoint", self.progress)
+            checkpoint.retire(checkpoints, keep_of(self.config))
         self.saved_step = self.progress.step
 
     def is_saved(self) -> bool:
@@ -119,6 +124,7 @@ class Run:
             told = training_facts(self.folder, self.config, self.corpus)
             mask = self.corpus.tokenizer.mask_token
             card.write(card.facts_of(model, mask, training=told), aside)
+        record(self.folder, "finish", self.progress)
 
     def close(self) -> None:
         """Let another process train the folder."""
@@ -139,6 +145,7 @@ def create(config: RunConfig, folder: Path) -> Run:
         lock = dist.by_first(lambda: undo.enter_context(_begun(config, corpus, folder)))
         run = _assembled(config, corpus, folder, lock)
         run.enter(config.phases[0])
+        record(folder, "start", run.progress)
         run.save(ends_phase=False)
         undo.pop_all()
     return run
@@ -202,6 +209,7 @@ def _reopened(folder: Path, config: RunConfig, began_with: object, lock: TextIO 
         check_deal(phase, dist.world_size())
     saved = dist.agreed(lambda: _newest(folder))
     run = _assembled(config, corpus, folder, lock, saved)
+    record(folder, "resume", run.progress)
     dist.by_first(lambda: truncate(folder, run.progress.step))
     # A finished run stands after its last phase: its model is still that phase's.
     run.enter(config.phases[min(run.progress.phase, len(config.phases) - 1)])
@@ -237,9 +245,11 @@ def _assembled(
 ) -> Run:
     device = choose_device(config.device)
     torch.set_num_threads(config.threads)
-    model = build(config.model, config.seed)
     if saved:
-        _restore_weights(model, saved, folder)
+        model = build(config.model, config.seed)
+        fill(model, model_folder.read(saved), saved)
+    else:
+        model = first_model(config)
     model.encoder.backend = None if config.backend == "auto" else config.backend
     model.to(device)
     parallel.prepare(
@@ -269,26 +279,12 @@ def _assembled(
         progress=Progress(),
         ranks=ranks,
         lock=lock,
-        saving=(
-            SharedSaving(checkpoints, config.keep_checkpoints, corpus.tokenizer)
-            if together
-            else None
-        ),
+        saving=(SharedSaving(checkpoints, keep_of(config), corpus.tokenizer) if together else None),
     )
+    if moments := saved or (config.branch and Path(config.branch)):
+        checkpoint.restore_moments(moments, model, optimizer)
     if saved:
-        checkpoint.restore_moments(saved, model, optimizer)
         run.progress = checkpoint.read_state(saved).progress
         run.saved_step = run.progress.step
         say(f"resuming {folder} after step {run.progress.step}")
     return run
-
-
-def _restore_weights(model: Model, saved: Path, folder: Path) -> None:
-    weights = model_folder.read(saved)
-    if _shape(weights.config) != _shape(model.config):
-        raise CheckpointError(f"{saved} holds a model of another shape than {folder} trains")
-    model.load_state_dict(weights.state_dict())
-
-
-def _shape(config: EncoderConfig) -> tuple[int, ...]:
-    return (config.vocab_size, config.dim, config.mlp_dim, config.num_layers, config.num_heads)

@@ -8,11 +8,9 @@ ranks wrote it, and any number of them opens it.
 import shutil
 import threading
 import warnings
-from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -25,7 +23,8 @@ from modernbert.model.init import outline
 from modernbert.model.model import Model
 from modernbert.optim.stable_adamw import StableAdamW
 from modernbert.train import checkpoint
-from modernbert.train.checkpoint import TrainerState, Whole
+from modernbert.train.checkpoint import Keep, TrainerState, Whole
+from modernbert.train.events import record
 
 _PARTS = "parts"
 _WEIGHT = "weight:"
@@ -36,7 +35,7 @@ _WEIGHT = "weight:"
 class SharedSaving:
     """Writes the checkpoints of a run that several ranks train, one at a time."""
 
-    def __init__(self, checkpoints: Path, keep: int, tokens: Tokenizer) -> None:
+    def __init__(self, checkpoints: Path, keep: Keep, tokens: Tokenizer) -> None:
         self._checkpoints, self._keep, self._tokens = checkpoints, keep, tokens
         # Ranks meet in here while they also meet in training, which must not be mixed up.
         self._group = distributed.new_group(backend="gloo")
@@ -67,8 +66,8 @@ class SharedSaving:
                 name: torch.empty(each.shape, dtype=each.dtype) for name, each in moving.items()
             }
             joining = _Joining(written, aside, _outline_like(model), whole)
-            write = partial(joining.write, state, self._tokens)
-            self._joined = threading.Thread(target=self._join, args=(write, undo), daemon=True)
+            work = (joining, state, undo)
+            self._joined = threading.Thread(target=self._join, args=work, daemon=True)
             self._joined.start()
 
     def check(self) -> None:
@@ -93,10 +92,11 @@ class SharedSaving:
         self._joined = self._written = None
         dist.by_first(self.check)
 
-    def _join(self, write: Callable[[], None], undo: ExitStack) -> None:
+    def _join(self, joining: "_Joining", state: TrainerState, undo: ExitStack) -> None:
         try:
             with undo:
-                write()
+                joining.write(state, self._tokens)
+            record(self._checkpoints.parent, "checkpoint", state.progress)
             checkpoint.retire(self._checkpoints, self._keep)
         except BaseException as failure:
             self._failure = failure

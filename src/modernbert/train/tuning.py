@@ -35,7 +35,7 @@ from modernbert.model.model import Model
 from modernbert.optim.groups import depth_of, layered_groups
 from modernbert.optim.stable_adamw import StableAdamW
 from modernbert.train import checkpoint, lora
-from modernbert.train.checkpoint import FORMAT, TrainerState
+from modernbert.train.checkpoint import FORMAT, Keep, TrainerState
 from modernbert.train.description import NAME, read_description
 from modernbert.train.feed import Progress
 from modernbert.train.rows import EVALUATIONS, steps_in, truncate
@@ -79,7 +79,7 @@ class Tuning:
         place = self.folder / "checkpoints"
         state = TrainerState(self.progress, self.progress.step, ends_phase=False)
         checkpoint.save(place, self.model, self.optimizer, state, self.tokenizer)
-        checkpoint.retire(place, 1)
+        checkpoint.retire(place, Keep(newest=1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def read(html: str) -> Page:
 def folder(finished, tmp_path):
     target = tmp_path / "run"
     target.mkdir()
-    for name in ("run.json", "metrics.jsonl", "evaluations.jsonl"):
+    for name in ("run.json", "metrics.jsonl", "evaluations.jsonl", "events.jsonl"):
         shutil.copy(finished.folder / name, target)
     return target
 
@@ -66,9 +66,9 @@ def page_of(folder, examples=()) -> Page:
 
 def test_a_report_stands_alone_and_shows_every_curve(folder):
     page = page_of(folder)
-    assert page.tags.count("svg") == 6
+    assert page.tags.count("figure") == 10
     text = " ".join(page.text)
-    for part in ("Loss", "Learning rate", "Tokens a second", "Packing fill", "held out"):
+    for part in ("Loss", "Learning rate", "Tokens a second", "Packing fill", "held out", "MFU"):
         assert part in text
     for phase in ("pretrain", "context", "decay"):
         assert phase in text
@@ -103,7 +103,7 @@ def test_a_report_of_one_step(folder):
     first = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)[0]
     (folder / "metrics.jsonl").write_text(first)
     (folder / "evaluations.jsonl").unlink()
-    assert page_of(folder).tags.count("svg") == 6
+    assert page_of(folder).tags.count("figure") == 9  # none of held-out text alone
 
 
 def test_a_folder_without_a_run_has_no_report(tmp_path):

@@ -1,7 +1,8 @@
 import torch
 
+from modernbert.model.config import MASKED_LM
 from modernbert.model.encoder import Encoder
-from modernbert.model.init import build, std_of
+from modernbert.model.init import build, std_of, with_head
 from tests.nets import batch_of, config_of
 
 
@@ -48,3 +49,11 @@ def test_a_fresh_encoder_can_be_cast_and_stays_tied_to_its_decoder():
     assert model.head.decoder.weight is model.encoder.embeddings.tok_embeddings.weight
     assert isinstance(model.encoder, Encoder)
     assert model(batch_of([3, 4])).dtype == torch.bfloat16
+
+
+def test_a_new_decoder_leaves_the_embeddings_that_it_shares_as_they_are():
+    model = build(config_of(), 3, None)
+    before = model.encoder.embeddings.tok_embeddings.weight.clone()
+    made = with_head(model, MASKED_LM, 4)
+    assert torch.equal(made.encoder.embeddings.tok_embeddings.weight, before)
+    assert made.head.decoder.weight is made.encoder.embeddings.tok_embeddings.weight

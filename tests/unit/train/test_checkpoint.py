@@ -6,6 +6,7 @@ import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from modernbert.base.errors import CheckpointError
+from modernbert.base.records import to_plain
 from modernbert.batch import pack
 from modernbert.model import folder as model_folder
 from modernbert.model.init import build
@@ -14,7 +15,7 @@ from modernbert.model.sentence_reader import read_sentence
 from modernbert.optim.groups import decay_groups
 from modernbert.optim.stable_adamw import StableAdamW
 from modernbert.train import checkpoint
-from modernbert.train.checkpoint import TrainerState
+from modernbert.train.checkpoint import Keep, TrainerState
 from modernbert.train.feed import Progress
 from tests.nets import documents_of
 from tests.parity.tolerance import assert_as_accurate
@@ -87,7 +88,7 @@ def test_ends_of_phases_stay_and_the_newest_others(finished, tmp_path):
     for step in range(8):
         state = TrainerState(Progress(step=step), step, ends_phase=step in (2, 4))
         checkpoint.save(tmp_path, model, optimizer, state, finished.corpus.tokenizer)
-        checkpoint.retire(tmp_path, keep=2)
+        checkpoint.retire(tmp_path, Keep(newest=2))
     assert [int(place.name[-8:]) for place in checkpoint.found(tmp_path)] == [2, 4, 6, 7]
     assert len(list(tmp_path.iterdir())) == 4
 
@@ -150,3 +151,18 @@ def test_moments_of_another_model_are_refused(saved):
         "the optimizer's state has no head.dense.weight.exp_avg of shape (2, 2): "
         "it belongs to another model"
     )
+
+
+def test_some_checkpoints_stay_for_good(tmp_path):
+    tokens = [0, 300, 900, 1100, 1500, 2100, 3300, 3600]
+    for step, reached in enumerate(tokens):
+        place = checkpoint.place(tmp_path, step)
+        (place / "trainer").mkdir(parents=True)
+        state = TrainerState(Progress(step=step, tokens=reached), step, ends_phase=step == 4)
+        (place / "trainer" / "state.json").write_text(json.dumps(to_plain(state)))
+    checkpoint.retire(tmp_path, Keep(newest=1, every_tokens=1000))
+    kept = [checkpoint.read_state(each).progress.tokens for each in checkpoint.found(tmp_path)]
+    assert kept == [1100, 1500, 2100, 3300, 3600]
+    checkpoint.retire(tmp_path, Keep(newest=1))
+    kept = [checkpoint.read_state(each).progress.tokens for each in checkpoint.found(tmp_path)]
+    assert kept == [1500, 3600]

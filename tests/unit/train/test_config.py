@@ -31,7 +31,7 @@ from tests.runs import MODEL, phase, small_run
         ({"tokens": 0}, "tokens 0 at least 1"),
         ({"weight_decay": -0.1}, "phase p: weight_decay -0.1, mask_share 0.8 and random_share 0.1"),
         ({"mask_share": 0.95}, "and the two shares at most 1 together"),
-        ({"global_rope_theta": 0.0}, "phase p: rope thetas (0.0, 10000.0) must be above 0"),
+        ({"global_rope_theta": -1.0}, "phase p: rope thetas (-1.0, 10000.0) must not be below 0"),
         ({"random_share": -0.1}, "random_share -0.1 must not be negative"),
         (
             {"schedule": Schedule(warmup_tokens=4000, decay_tokens=4000)},
