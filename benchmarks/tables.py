@@ -19,6 +19,7 @@ from benchmarks.efficiency import (
 )
 from benchmarks.eight_bits import eight_bits_table
 from benchmarks.latency import latency_table
+from benchmarks.recipes import recipes_table
 from benchmarks.rows import HERE, rows_of
 from benchmarks.search import embedding_table, maxsim_table, search_table
 from benchmarks.serving import beside_table, bound_words, serving_table
@@ -97,6 +98,11 @@ def parts() -> dict[str, str]:
 def of_queries() -> dict[str, str]:
     """Return the generated table of the page on GPUs by the name in its comments."""
     return {"queries": latency_table(rows_of(HERE / "latency.jsonl"))}
+
+
+def of_recipes() -> dict[str, str]:
+    """Return the generated table of the page on phases by the name in its comments."""
+    return {"recipes": recipes_table()}
 
 
 def of_servers() -> dict[str, str]:
@@ -178,6 +184,7 @@ PARTS = {
 PAGES = {
     ROOT / "README.md": tables,
     ROOT / "docs" / "concepts" / "how-fast-and-why.md": parts,
+    ROOT / "docs" / "concepts" / "phases-and-schedules.md": of_recipes,
     ROOT / "docs" / "guides" / "gpu.md": of_queries,
     ROOT / "docs" / "guides" / "serve.md": of_servers,
 }

@@ -4,13 +4,28 @@ from collections.abc import Callable
 
 from modernbert.base.errors import ConfigError
 from modernbert.base.records import nearest
-from modernbert.recipes.modernbert import modernbert_base
+from modernbert.recipes.ettin import (
+    ettin_1b,
+    ettin_17m,
+    ettin_32m,
+    ettin_68m,
+    ettin_150m,
+    ettin_400m,
+)
+from modernbert.recipes.modernbert import modernbert_base, modernbert_large
 from modernbert.recipes.tiny import tiny
 from modernbert.train.config import RunConfig
 
 RECIPES: dict[str, Callable[[], RunConfig]] = {
     "tiny": tiny,
     "modernbert-base": modernbert_base,
+    "modernbert-large": modernbert_large,
+    "ettin-17m": ettin_17m,
+    "ettin-32m": ettin_32m,
+    "ettin-68m": ettin_68m,
+    "ettin-150m": ettin_150m,
+    "ettin-400m": ettin_400m,
+    "ettin-1b": ettin_1b,
 }
 
 
