@@ -59,7 +59,7 @@ def pretrain(given: Sequence[str]) -> int:
         prog="modernbert pretrain",
         description=_EXAMPLES,
         args=given,
-        default=Pretrain(start=named, config=_start(named)),
+        default=Pretrain(start=named, config=start_of(named)),
     )
     if parsed.resume:
         expected = 2 * (1 + bool(parsed.config.corpus))
@@ -105,7 +105,8 @@ def tokens_of(text: str) -> int:
     return tokens
 
 
-def _start(named: str) -> RunConfig:
+def start_of(named: str) -> RunConfig:
+    """Return the recipe of a name, or the configuration of a run.json."""
     if named in RECIPES or not named.endswith(".json"):
         return recipe(named)
     from modernbert.train.description import config_of
