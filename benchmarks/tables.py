@@ -19,6 +19,7 @@ from benchmarks.efficiency import (
 )
 from benchmarks.eight_bits import eight_bits_table
 from benchmarks.latency import latency_table
+from benchmarks.planning import checked_table, devices_table, fitted_words, plans_table
 from benchmarks.recipes import recipes_table
 from benchmarks.rows import HERE, rows_of
 from benchmarks.search import embedding_table, maxsim_table, search_table
@@ -105,6 +106,16 @@ def of_recipes() -> dict[str, str]:
     return {"recipes": recipes_table()}
 
 
+def of_plans() -> dict[str, str]:
+    """Return the generated tables of the guide to plans by the names in their comments."""
+    return {
+        "checked": checked_table(),
+        "fitted": fitted_words(),
+        "plans": plans_table(),
+        "devices": devices_table(),
+    }
+
+
 def of_servers() -> dict[str, str]:
     """Return the generated parts of the guide to serving by the names in their comments."""
     rows = rows_of(HERE / "serving.jsonl")
@@ -186,6 +197,7 @@ PAGES = {
     ROOT / "docs" / "concepts" / "how-fast-and-why.md": parts,
     ROOT / "docs" / "concepts" / "phases-and-schedules.md": of_recipes,
     ROOT / "docs" / "guides" / "gpu.md": of_queries,
+    ROOT / "docs" / "guides" / "plan-a-run.md": of_plans,
     ROOT / "docs" / "guides" / "serve.md": of_servers,
 }
 """What is made anew in which page."""
