@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, replace
 from statistics import median
 
+import numpy as np
 import torch
 
 from modernbert.base import machine
@@ -11,24 +12,27 @@ from modernbert.base.device import Autocast, choose_device
 from modernbert.base.errors import MachineError
 from modernbert.base.log import say
 from modernbert.base.rng import generator, key
-from modernbert.batch import Layout, PackedBatch
 from modernbert.bench.peaks import peak
+from modernbert.bench.training_work import Step
+from modernbert.data.chunks import Rows
+from modernbert.data.masking import MaskingRule
 from modernbert.kernels.precision import choose_precision
 from modernbert.model.config import EncoderConfig
 from modernbert.model.init import build
-from modernbert.model.model import Model
 from modernbert.optim.groups import decay_groups
 from modernbert.optim.stable_adamw import StableAdamW
-from modernbert.tasks.mlm import MaskedBatch
+from modernbert.tasks.mlm import MaskedLM
 from modernbert.train.config import Phase, RunConfig
 from modernbert.train.parallel import prepare
 from modernbert.train.plan_devices import Device
 from modernbert.train.plan_memory import Sharing, memory
 from modernbert.train.plan_published import usual
 from modernbert.train.plan_speed import Efficiency, token_flops, token_seconds
+from modernbert.train.step import accumulate, move
 
 _STEPS = 3
 """Timed, after one that warms up."""
+_SEED, _RATE = 17, 1e-5
 _ROWS_A_STEP = 2
 """So that gradients are there while a row is computed, as in a run that accumulates them."""
 _STEP_S = 20.0
@@ -71,21 +75,23 @@ def measure(config: RunConfig, sharing: Sharing) -> Here:
     precision = choose_precision(sharing.how.precision, where, config.model.dim)
     sharing = replace(sharing, gpus=1, how=replace(sharing.how, is_cpu=where.type == "cpu"))
     rate, _ = peak(where, precision)
-    device = _device(where, rate)
+    there = _device(where, rate)
     phase = config.phases[0]
-    trial = _trial(config.model, phase, sharing, rate, _ROOM * _free(device))
+    trial = _trial(config.model, phase, sharing, rate, _ROOM * _free(there))
     say(
-        f"{device.title}: {rate / 1e9:.0f} GFLOP/s in {precision}; {_STEPS + 1} steps of "
+        f"{there.title}: {rate / 1e9:.0f} GFLOP/s in {precision}; {_STEPS + 1} steps of "
         f"{_ROWS_A_STEP} rows of {trial.row_tokens} tokens, {trial.model.num_layers} of "
         f"{config.model.num_layers} layers"
     )
     seconds, held = _taken(trial, phase, sharing, Autocast(where, precision))
+    # Whoever else was busy when the rate was measured may have gone.
+    rate = max(rate, peak(where, precision)[0])
     tokens = _ROWS_A_STEP * trial.row_tokens
     length = min(phase.context_length, trial.row_tokens)
     recomputes = sharing.how.recomputes
     flops = token_flops(trial.model, length, phase.mask_rate, recomputes=recomputes)
     return Here(
-        device=device,
+        device=_device(where, rate),
         efficiency=Efficiency(
             share=flops * tokens / seconds / rate,
             source=f"measured here: {trial.model.num_layers} of {config.model.num_layers} layers, "
@@ -93,7 +99,7 @@ def measure(config: RunConfig, sharing: Sharing) -> Here:
         ),
         model=trial.model,
         row_tokens=trial.row_tokens,
-        planned_tokens_per_second=1 / token_seconds(flops, rate, usual(device)),
+        planned_tokens_per_second=1 / token_seconds(flops, rate, usual(there)),
         measured_tokens_per_second=tokens / seconds,
         planned_bytes=memory(trial.model, trial.row_tokens, phase.mask_rate, sharing).total,
         measured_bytes=held,
@@ -164,18 +170,15 @@ def _taken(
     if is_cuda:
         torch.cuda.reset_peak_memory_stats()
     is_counted = is_cuda or machine.start_peak()
-    model = build(_at(trial, phase), key(0, "plan") >> 1).to(device).train()
+    model = build(_at(trial, phase), _SEED).to(device).train()
     prepare(model, checkpoint_activations=sharing.how.recomputes, compile_layers=False)
-    optimizer = StableAdamW(decay_groups(model.named_parameters(), phase.weight_decay), lr=1e-5)
+    optimizer = StableAdamW(decay_groups(model.named_parameters(), phase.weight_decay), lr=_RATE)
     took = []
     for step in range(_STEPS + 1):
+        work = _work(trial, phase, step)
         start = time.perf_counter()
-        _step(
-            model,
-            optimizer,
-            [_row(trial, phase, step, row) for row in range(_ROWS_A_STEP)],
-            autocast,
-        )
+        accumulate(model, work, autocast, _SEED)
+        move(optimizer, _RATE)
         if is_cuda:
             torch.cuda.synchronize()
         took.append(time.perf_counter() - start)
@@ -194,27 +197,25 @@ def _at(trial: _Trial, phase: Phase) -> EncoderConfig:
     )
 
 
-def _step(
-    model: Model, optimizer: StableAdamW, rows: list[MaskedBatch], autocast: Autocast
-) -> None:
-    hidden = sum(len(row.positions) for row in rows)
-    for row in rows:
-        there = row.to(autocast.device)
-        with autocast():
-            loss, _ = model.masked_lm(there.packed, there.positions, there.targets)
-        (loss / max(hidden, 1)).backward()
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+def _work(trial: _Trial, phase: Phase, step: int) -> Step:
+    """Draw what a step of the run learns from: rows full of documents as long as the context."""
+    vocabulary = np.arange(trial.model.vocab_size)
+    rule = MaskingRule(
+        rate=phase.mask_rate,
+        mask_id=int(vocabulary[-1]),
+        special_ids=frozenset(),
+        ordinary_ids=vocabulary,
+    )
+    task = MaskedLM(rule, key(_SEED, "plan", "masks"))
+    rows = tuple(_rows(trial, phase, _ROWS_A_STEP * step + row) for row in range(_ROWS_A_STEP))
+    return Step(step, task, tuple(task.collate(each) for each in rows), rows)
 
 
-def _row(trial: _Trial, phase: Phase, step: int, number: int) -> MaskedBatch:
-    """Draw a row full of documents as long as the context."""
+def _rows(trial: _Trial, phase: Phase, number: int) -> Rows:
     length = min(phase.context_length, trial.row_tokens)
-    source = generator(0, "plan", step, number)
-    ids = torch.from_numpy(source.integers(trial.model.vocab_size, size=trial.row_tokens))
     lengths = [length] * (trial.row_tokens // length)
     if rest := trial.row_tokens - sum(lengths):
         lengths.append(rest)
-    places = source.permutation(trial.row_tokens)[: round(phase.mask_rate * trial.row_tokens)]
-    positions = torch.from_numpy(places).sort().values
-    return MaskedBatch(PackedBatch(ids, Layout.of(lengths)), positions, ids[positions])
+    source = generator(_SEED, "plan", number)
+    ids = source.integers(trial.model.vocab_size, size=trial.row_tokens)
+    return Rows(ids, tuple(lengths), np.arange(len(lengths)) + number * trial.row_tokens)

@@ -18,7 +18,9 @@ from modernbert.train.config import Phase, RunConfig
 if TYPE_CHECKING:
     from modernbert.bench.plan_here import Here
     from modernbert.train.plan import RunPlan, Setup
+    from modernbert.train.plan_devices import Device
     from modernbert.train.plan_memory import Sharing
+    from modernbert.train.plan_speed import Efficiency
 
 _EXAMPLES = """
 Say what a run takes: memory, the longest row, hours, energy, disk. Nothing is trained.
@@ -157,7 +159,7 @@ def _here(config: RunConfig, asked: Plan, sharing: "Sharing") -> "tuple[Setup, H
     return setup, here
 
 
-def _efficiencies(config: RunConfig, asked: Plan, device: Any) -> Any:
+def _efficiencies(config: RunConfig, asked: Plan, device: "Device") -> tuple["Efficiency", ...]:
     from modernbert.train.plan_measured import efficiencies
     from modernbert.train.plan_published import usual
     from modernbert.train.plan_speed import stated
@@ -173,7 +175,7 @@ def _efficiencies(config: RunConfig, asked: Plan, device: Any) -> Any:
             if is_on
         )
         return efficiencies(asked.measured, config, device, asked.precision, side)
-    one = stated(asked.mfu) if asked.mfu else usual(device)
+    one = stated(asked.mfu) if asked.mfu else usual(device, asked.precision)
     return (one,) * len(config.phases)
 
 
@@ -185,7 +187,7 @@ def _plain(named: str, found: "RunPlan", here: "Here | None") -> dict[str, Any]:
         "phases": phases,
         "hours": found.hours,
         "device_hours": found.device_hours,
-        "kilowatt_hours": found.kilowatt_hours,
+        "kilowatt_hours": found.kilowatt_hours if found.device.watts else None,
         "cost": found.cost if found.price else None,
         "checkpoint_disk_bytes": found.checkpoints.disk_bytes,
         "here": to_plain(here) if here else None,

@@ -131,12 +131,12 @@ def check() -> list[Checked]:
     ]
 
 
-def usual(device: Device) -> Efficiency:
-    """Return what ModernBERT's published hours say of an H100, carried over to other devices."""
+def usual(device: Device, precision: str = "bfloat16") -> Efficiency:
+    """Return what ModernBERT's published hours say of H100s in bfloat16, carried over to others."""
     share, beside = fit([timed(run) for run in PAPER], DEVICES["h100"].bfloat16_flops)
     source = "fitted on ModernBERT's published hours on H100s"
-    if device.name != "h100":
-        source += f" and carried over: nothing of the kind is published of {device.title}"
+    if device.name != "h100" or precision != "bfloat16":
+        source += f" and carried over: nothing is published of {device.title} in {precision}"
     return Efficiency(share=share, seconds_a_token=beside, source=source)
 
 

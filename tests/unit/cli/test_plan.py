@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from benchmarks.rows import HERE
 
 from modernbert.cli.main import main
 from modernbert.cli.plan_page import columns
@@ -140,9 +141,9 @@ def test_rows_of_the_project_give_speeds(capsys):
     page = told(
         capsys,
         *("tiny", "--gpus", "1", "--device", "cpu", "--precision", "float32"),
-        *("--measured", "benchmarks/training.jsonl"),
+        *("--measured", str(HERE / "training.jsonl")),
     )
-    assert "measured: benchmarks/training.jsonl, line" in page
+    assert f"measured: {HERE / 'training.jsonl'}, line" in page
 
 
 def test_a_plan_loads_no_torch():
