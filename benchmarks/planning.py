@@ -1,15 +1,18 @@
 """The recipes and what is published in, the tables of the guide to plans out."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
-from benchmarks.cells import table
+from benchmarks.cells import NOTHING, machine, table
 
 from modernbert.base.log import count
 from modernbert.model.activations import Pass
+from modernbert.model.presets import PRESETS
 from modernbert.recipes import RECIPES
 from modernbert.train.plan import PhasePlan, RunPlan, Setup, plan
 from modernbert.train.plan_devices import DEVICES
-from modernbert.train.plan_memory import Sharing
+from modernbert.train.plan_memory import Sharing, memory
 from modernbert.train.plan_published import check, usual, worst
 
 DEVICE = DEVICES["h100"]
@@ -43,6 +46,20 @@ CHECKED = (
     "error",
     "by one share",
     "error",
+)
+HELD_SIDES = ("packed", "packed recomputed")
+MASK_RATE = 0.3
+"""Of measured steps."""
+HELD = (
+    "model",
+    "context",
+    "tokens a row",
+    "precision",
+    "layers",
+    "planned, GB",
+    "held, GB",
+    "error",
+    "machine",
 )
 DEVICES_HEAD = (
     "device",
@@ -85,6 +102,19 @@ def checked_table() -> str:
     )
 
 
+def held_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Lay the memory of measured training steps out beside the plan's, above the weights."""
+    sides = [
+        (row, name, row["sides"][name]["peak_bytes"])
+        for row in rows
+        for name in HELD_SIDES
+        if row["sides"].get(name, {}).get("peak_bytes")
+    ]
+    if not sides:
+        return NOTHING.format("training")
+    return table(HELD, (_held(row, name, held) for row, name, held in sides))
+
+
 def fitted_words() -> str:
     """Say the two numbers of the fit, and how far it is off."""
     two, found = usual(DEVICE), check()
@@ -118,6 +148,29 @@ def devices_table() -> str:
             )
             for device in DEVICES.values()
         ),
+    )
+
+
+def _held(row: dict[str, Any], name: str, held: int) -> tuple[str, ...]:
+    how = Pass(
+        precision=row["precision"],
+        recomputes=name == HELD_SIDES[1],
+        is_cpu=row["device"] == "cpu",
+    )
+    sharing = Sharing(how=how, gpus=1, parallel="ddp")
+    model = dataclasses.replace(PRESETS[row["model"]], vocab_size=row["vocab_size"])
+    taken = memory(model, row["row_tokens"], MASK_RATE, sharing)
+    planned = taken.total - taken.weights
+    return (
+        row["model"],
+        str(row["context_length"]),
+        str(row["row_tokens"]),
+        row["precision"],
+        name,
+        f"{planned / 1e9:.2f}",
+        f"{held / 1e9:.2f}",
+        f"{planned / held - 1:+.0%}",
+        machine(row),
     )
 
 

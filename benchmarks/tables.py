@@ -19,7 +19,13 @@ from benchmarks.efficiency import (
 )
 from benchmarks.eight_bits import eight_bits_table
 from benchmarks.latency import latency_table
-from benchmarks.planning import checked_table, devices_table, fitted_words, plans_table
+from benchmarks.planning import (
+    checked_table,
+    devices_table,
+    fitted_words,
+    held_table,
+    plans_table,
+)
 from benchmarks.recipes import recipes_table
 from benchmarks.rows import HERE, rows_of
 from benchmarks.search import embedding_table, maxsim_table, search_table
@@ -111,6 +117,7 @@ def of_plans() -> dict[str, str]:
     return {
         "checked": checked_table(),
         "fitted": fitted_words(),
+        "held": held_table(rows_of(HERE / "training.jsonl")),
         "plans": plans_table(),
         "devices": devices_table(),
     }

@@ -98,12 +98,14 @@ def _planned(named: str, config: RunConfig, asked: Plan) -> int:
     from modernbert.train.plan import plan as plan_of
 
     setup, here = _setup(config, asked)
+    if here and not asked.json:
+        # Said first: what was measured holds, whatever the plan finds.
+        print("\n".join(here_lines(here)))
     found = plan_of(config, setup)
     if asked.json:
         print(json.dumps(_plain(named, found, here), indent=2))
-        return 0
-    for line in [*(here_lines(here) if here else []), *lines(named, found)]:
-        print(line)
+    else:
+        print("\n".join(lines(named, found)))
     return 0
 
 
