@@ -47,6 +47,8 @@ class Here:
     """What was found out about this machine."""
 
     device: Device
+    sharing: Sharing
+    """As it was given, in the precision that was chosen."""
     efficiency: Efficiency
     model: EncoderConfig
     """The shape whose steps were taken: the run's, or one with fewer layers."""
@@ -65,15 +67,18 @@ class _Trial:
     row_tokens: int
 
 
-def measure(config: RunConfig, sharing: Sharing) -> Here:
+def measure(config: RunConfig, sharing: Sharing, precision_asked: str = "auto") -> Here:
     """Take a few steps of the run's first phase, of fewer layers and shorter rows where needed.
+
+    The precision is chosen as a run chooses it, whatever `sharing` says.
 
     Raises:
         MachineError: not even a row of a model with one layer fits.
     """
     where = choose_device("auto")
-    precision = choose_precision(sharing.how.precision, where, config.model.dim)
-    sharing = replace(sharing, gpus=1, how=replace(sharing.how, is_cpu=where.type == "cpu"))
+    precision = choose_precision(precision_asked, where, config.model.dim)
+    how = replace(sharing.how, precision=precision, is_cpu=where.type == "cpu")
+    sharing = replace(sharing, gpus=1, how=how)
     rate, _ = peak(where, precision)
     there = _device(where, rate)
     phase = config.phases[0]
@@ -92,6 +97,7 @@ def measure(config: RunConfig, sharing: Sharing) -> Here:
     flops = token_flops(trial.model, length, phase.mask_rate, recomputes=recomputes)
     return Here(
         device=_device(where, rate),
+        sharing=sharing,
         efficiency=Efficiency(
             share=flops * tokens / seconds / rate,
             source=f"measured here: {trial.model.num_layers} of {config.model.num_layers} layers, "

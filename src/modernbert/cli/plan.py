@@ -47,8 +47,8 @@ class Plan:
     """h100, h200, a100-80gb, l4, rtx-4090, b200, mi300x, cpu; here measures this machine."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """ddp holds everything on every device; fsdp shares weights, gradients and moments out."""
-    precision: Literal["bfloat16", "float32"] = "bfloat16"
-    """Precision of the matrix products."""
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    """Precision of the matrix products; auto is bfloat16, and here what a run would choose."""
     checkpoint_activations: bool = False
     """Recompute each layer in the backward pass."""
     total: str = ""
@@ -78,6 +78,7 @@ def plan(given: Sequence[str]) -> int:
         args=given,
         default=Plan(
             recipe=named,
+            precision=config.precision,
             checkpoint_activations=config.checkpoint_activations,
             model=config.model,
             phases=config.phases,
@@ -130,13 +131,16 @@ def _setup(config: RunConfig, asked: Plan) -> "tuple[Setup, Here | None]":
 
     if asked.mfu and asked.measured:
         raise ConfigError("both --mfu and --measured say how fast a device is: give one of them")
-    how = Pass(precision=asked.precision, recomputes=asked.checkpoint_activations)
+    precision: Literal["bfloat16", "float32"] = (
+        "bfloat16" if asked.precision == "auto" else asked.precision
+    )
+    how = Pass(precision=precision, recomputes=asked.checkpoint_activations)
     sharing = Sharing(how=how, gpus=asked.gpus, parallel=asked.parallel)
     if asked.device == "here":
         return _here(config, asked, sharing)
     device = device_of(asked.device)
     sharing = dataclasses.replace(sharing, how=dataclasses.replace(how, is_cpu=device.is_cpu))
-    efficiencies = _efficiencies(config, asked, device)
+    efficiencies = _efficiencies(config, asked, device, precision)
     setup = Setup(device=device, sharing=sharing, efficiencies=efficiencies, price=asked.price)
     return setup, None
 
@@ -150,18 +154,19 @@ def _here(config: RunConfig, asked: Plan, sharing: "Sharing") -> "tuple[Setup, H
             f"--device here measures one device, and --gpus is {asked.gpus}: give --gpus 1, and "
             "neither --mfu nor --measured"
         )
-    here = measure(config, sharing)
-    how = dataclasses.replace(sharing.how, is_cpu=here.device.is_cpu)
+    here = measure(config, sharing, asked.precision)
     setup = Setup(
         device=here.device,
-        sharing=dataclasses.replace(sharing, how=how),
+        sharing=here.sharing,
         efficiencies=(here.efficiency,) * len(config.phases),
         price=asked.price,
     )
     return setup, here
 
 
-def _efficiencies(config: RunConfig, asked: Plan, device: "Device") -> tuple["Efficiency", ...]:
+def _efficiencies(
+    config: RunConfig, asked: Plan, device: "Device", precision: str
+) -> tuple["Efficiency", ...]:
     from modernbert.train.plan_measured import efficiencies
     from modernbert.train.plan_published import usual
     from modernbert.train.plan_speed import stated
@@ -176,8 +181,8 @@ def _efficiencies(config: RunConfig, asked: Plan, device: "Device") -> tuple["Ef
             )
             if is_on
         )
-        return efficiencies(asked.measured, config, device, asked.precision, side)
-    one = stated(asked.mfu) if asked.mfu else usual(device, asked.precision)
+        return efficiencies(asked.measured, config, device, precision, side)
+    one = stated(asked.mfu) if asked.mfu else usual(device, precision)
     return (one,) * len(config.phases)
 
 

@@ -111,8 +111,8 @@ def _advice(phase: PhasePlan, plan: RunPlan) -> str:
     if not phase.even_row:
         return "no row fits that divides a step: change its batch, or --checkpoint-activations"
     return (
-        f"its row does not fit; with --phases.{number}.row-tokens {phase.even_row} it does, and "
-        "the steps are the same"
+        f"its row does not fit; with --phases.{number}.row-tokens {phase.even_row} it does, and a "
+        "step has as many tokens"
     )
 
 

@@ -26,7 +26,7 @@ def test_steps_are_taken_and_compared_with_the_plan(recomputes):
         phases=(phase("p", tokens=10_000, row_tokens=512, batch_tokens=1024, context_length=100),),
     )
     how = dataclasses.replace(SHARING.how, recomputes=recomputes)
-    here = measure(run, dataclasses.replace(SHARING, how=how))
+    here = measure(run, dataclasses.replace(SHARING, how=how), "float32")
     assert here.model == MODEL
     assert here.row_tokens == 512
     assert here.measured_tokens_per_second > 0
@@ -35,6 +35,7 @@ def test_steps_are_taken_and_compared_with_the_plan(recomputes):
         here.planned_bytes == memory(MODEL, 512, 0.3, dataclasses.replace(SHARING, how=how)).total
     )
     assert here.device.is_cpu
+    assert here.sharing.how == how
     assert here.efficiency.source == "measured here: 3 of 3 layers, rows of 512 tokens"
 
 

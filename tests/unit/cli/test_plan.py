@@ -65,7 +65,7 @@ def test_options_change_the_page(capsys):
 def test_a_row_that_does_not_fit_is_said(capsys):
     page = told(capsys, "modernbert-base", "--device", "l4")
     assert line(page, "fits") == ["NO", "NO", "NO"]
-    assert "with --phases.0.row-tokens 32768 it does, and the steps are the same" in page
+    assert "with --phases.0.row-tokens 32768 it does, and a step has as many tokens" in page
     page = told(capsys, "modernbert-base", "--device", "l4", "--phases.0.row-tokens", "32768")
     assert line(page, "fits") == ["yes", "NO", "NO"]
 
@@ -135,6 +135,16 @@ def test_a_run_can_be_planned_again(capsys, tmp_path):
 )
 def test_what_cannot_be_planned_is_one_sentence(capsys, arguments, message):
     assert message in refused(capsys, *arguments)
+
+
+def test_a_precision_is_named_or_bfloat16(capsys):
+    pages = [
+        told(capsys, "modernbert-base", *more)
+        for more in ([], ["--precision", "bfloat16"], ["--precision", "float32"])
+    ]
+    assert pages[0] == pages[1]
+    assert "ddp, float32" in pages[2]
+    assert "carried over: nothing is published of H100 SXM 80 GB in float32" in pages[2]
 
 
 def test_rows_of_the_project_give_speeds(capsys):
