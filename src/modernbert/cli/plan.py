@@ -11,8 +11,9 @@ import tyro
 
 from modernbert.base.errors import ConfigError
 from modernbert.base.records import to_plain
-from modernbert.cli.pretrain import start_of, tokens_of
+from modernbert.cli.pretrain import tokens_of
 from modernbert.model.config import EncoderConfig
+from modernbert.recipes import RECIPES, recipe
 from modernbert.train.config import Phase, RunConfig
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Plan:
 def plan(given: Sequence[str]) -> int:
     """Run the command."""
     named = given[0] if given and not given[0].startswith("-") else "tiny"
-    config = start_of(named)
+    config = _config(named)
     asked = tyro.cli(
         Plan,
         prog="modernbert plan",
@@ -92,6 +93,14 @@ def plan(given: Sequence[str]) -> int:
     if asked.total:
         config = config.scaled_to(tokens_of(asked.total))
     return _planned(named, config, asked)
+
+
+def _config(named: str) -> RunConfig:
+    if named in RECIPES or not named.endswith(".json"):
+        return recipe(named)
+    from modernbert.train.description import config_of
+
+    return config_of(Path(named))
 
 
 def _planned(named: str, config: RunConfig, asked: Plan) -> int:

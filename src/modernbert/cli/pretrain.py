@@ -59,7 +59,7 @@ def pretrain(given: Sequence[str]) -> int:
         prog="modernbert pretrain",
         description=_EXAMPLES,
         args=given,
-        default=Pretrain(start=named, config=start_of(named)),
+        default=Pretrain(start=named, config=_start(named)),
     )
     if parsed.resume:
         expected = 2 * (1 + bool(parsed.config.corpus))
@@ -105,8 +105,7 @@ def tokens_of(text: str) -> int:
     return tokens
 
 
-def start_of(named: str) -> RunConfig:
-    """Return the recipe of a name, or the configuration of a run.json."""
+def _start(named: str) -> RunConfig:
     if named in RECIPES or not named.endswith(".json"):
         return recipe(named)
     from modernbert.train.description import config_of
