@@ -19,6 +19,14 @@ from benchmarks.efficiency import (
 )
 from benchmarks.eight_bits import eight_bits_table
 from benchmarks.latency import latency_table
+from benchmarks.planning import (
+    checked_table,
+    devices_table,
+    fitted_words,
+    held_table,
+    plans_table,
+)
+from benchmarks.recipes import recipes_table
 from benchmarks.rows import HERE, rows_of
 from benchmarks.search import embedding_table, maxsim_table, search_table
 from benchmarks.serving import beside_table, bound_words, serving_table
@@ -97,6 +105,22 @@ def parts() -> dict[str, str]:
 def of_queries() -> dict[str, str]:
     """Return the generated table of the page on GPUs by the name in its comments."""
     return {"queries": latency_table(rows_of(HERE / "latency.jsonl"))}
+
+
+def of_recipes() -> dict[str, str]:
+    """Return the generated table of the page on phases by the name in its comments."""
+    return {"recipes": recipes_table()}
+
+
+def of_plans() -> dict[str, str]:
+    """Return the generated tables of the guide to plans by the names in their comments."""
+    return {
+        "checked": checked_table(),
+        "fitted": fitted_words(),
+        "held": held_table(rows_of(HERE / "training.jsonl")),
+        "plans": plans_table(),
+        "devices": devices_table(),
+    }
 
 
 def of_servers() -> dict[str, str]:
@@ -178,7 +202,9 @@ PARTS = {
 PAGES = {
     ROOT / "README.md": tables,
     ROOT / "docs" / "concepts" / "how-fast-and-why.md": parts,
+    ROOT / "docs" / "concepts" / "phases-and-schedules.md": of_recipes,
     ROOT / "docs" / "guides" / "gpu.md": of_queries,
+    ROOT / "docs" / "guides" / "plan-a-run.md": of_plans,
     ROOT / "docs" / "guides" / "serve.md": of_servers,
 }
 """What is made anew in which page."""

@@ -14,6 +14,7 @@ from modernbert.cli.finetune import finetune
 from modernbert.cli.index import index, update_index
 from modernbert.cli.inspect import inspect
 from modernbert.cli.mine import mine
+from modernbert.cli.plan import plan
 from modernbert.cli.predict import predict
 from modernbert.cli.pretrain import pretrain
 from modernbert.cli.report import report
@@ -22,6 +23,7 @@ from modernbert.cli.serve import serve
 from modernbert.cli.train_retriever import train_retriever
 
 OWN_PARSERS: dict[str, Callable[[Sequence[str]], int]] = {
+    "plan": plan,
     "pretrain": pretrain,
     "finetune": finetune,
     "train-retriever": train_retriever,
@@ -34,6 +36,7 @@ OWN_PARSERS: dict[str, Callable[[Sequence[str]], int]] = {
 COMMANDS: dict[str, Callable[..., int | None]] = {
     "train-tokenizer": verbs.train_tokenizer,
     "prepare": verbs.prepare,
+    "plan": verbs.plan_help,
     "pretrain": verbs.pretrain_help,
     "finetune": verbs.finetune_help,
     "predict": predict,

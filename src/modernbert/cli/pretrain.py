@@ -11,7 +11,7 @@ import tyro
 
 from modernbert.base.errors import ConfigError
 from modernbert.base.log import say
-from modernbert.recipes import RECIPES, recipe
+from modernbert.recipes import recipe_or_run
 from modernbert.train.config import RunConfig
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def pretrain(given: Sequence[str]) -> int:
     """Run the command."""
     named = given[0] if given and not given[0].startswith("-") else ""
     left = "" if named else _value_of("--branch", given)
-    default = _branch(Path(left)) if left else _start(named or "tiny")
+    default = _branch(Path(left)) if left else recipe_or_run(named or "tiny")
     named = named or "tiny"
     parsed = tyro.cli(
         Pretrain,
@@ -145,14 +145,6 @@ def tokens_of(text: str) -> int:
     if tokens < 1:
         raise ConfigError(f"{text!r} is not a number of tokens: write it like 500000, 50M or 1.5B")
     return tokens
-
-
-def _start(named: str) -> RunConfig:
-    if named in RECIPES or not named.endswith(".json"):
-        return recipe(named)
-    from modernbert.train.description import config_of
-
-    return config_of(Path(named))
 
 
 def _opened(folder: Path, parsed: Pretrain, *, is_new: bool) -> "Run":

@@ -77,6 +77,11 @@ def prepare(
     return 0
 
 
+def plan_help() -> int:
+    """Say what a pretraining run takes: memory, hours, energy, cost."""
+    raise AssertionError("`modernbert plan` is parsed by cli.plan")
+
+
 def pretrain_help() -> int:
     """Train an encoder on a prepared corpus, or continue a run that stopped."""
     raise AssertionError("`modernbert pretrain` is parsed by cli.pretrain")

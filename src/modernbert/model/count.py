@@ -8,12 +8,22 @@ _TRAINING_PASSES = 3
 
 def parameters(config: EncoderConfig, *, head: bool = True) -> int:
     """Return how many weights there are; a tied decoder counts once."""
-    dim, norm = config.dim, _norm(config)
-    attention = 4 * dim * dim + config.attention_bias * 4 * dim
-    mlp = 3 * dim * config.mlp_dim + config.mlp_bias * (2 * config.mlp_dim + dim)
-    layers = config.num_layers * (attention + mlp + 2 * norm) - norm  # the first has one norm
-    backbone = config.vocab_size * dim + norm + layers + norm
+    norm = _norm(config)
+    layers = config.num_layers * layer_parameters(config) - norm  # the first has one norm
+    backbone = table_parameters(config) + norm + layers + norm
     return backbone + (_head(config) if head else 0)
+
+
+def layer_parameters(config: EncoderConfig) -> int:
+    """Return how many weights a layer has, its two norms among them."""
+    attention = 4 * config.dim**2 + config.attention_bias * 4 * config.dim
+    mlp = 3 * config.dim * config.mlp_dim + config.mlp_bias * (2 * config.mlp_dim + config.dim)
+    return attention + mlp + 2 * _norm(config)
+
+
+def table_parameters(config: EncoderConfig) -> int:
+    """Return how many of the weights are vectors of tokens: a table that lookups cost nothing."""
+    return config.vocab_size * config.dim
 
 
 def forward_flops(config: EncoderConfig, length: int, head_share: float = 0.0) -> float:
@@ -31,6 +41,11 @@ def forward_flops(config: EncoderConfig, length: int, head_share: float = 0.0) -
 def training_flops(config: EncoderConfig, length: int, head_share: float) -> float:
     """Return the FLOPs a token costs in training, forward and backward, nothing recomputed."""
     return _TRAINING_PASSES * forward_flops(config, length, head_share)
+
+
+def recomputed_flops(config: EncoderConfig, length: int) -> float:
+    """Return what a token costs beyond that where layers are computed again to go backward."""
+    return forward_flops(config, length)
 
 
 def _seen(length: int, window: int | None) -> float:

@@ -74,6 +74,17 @@ class BatchWarmup:
     """Tokens in the first batches; 0 starts at the full size."""
     warmup_tokens: int = 0
     """Tokens over which the batch grows to its full size."""
+    by_tokens: int = 0
+    """Tokens by which it grows, such as a row on each device; 0 grows by one row."""
+
+    def __post_init__(self) -> None:
+        """Reject negative numbers."""
+        given = (self.first_tokens, self.warmup_tokens, self.by_tokens)
+        if min(given) < 0:
+            raise ConfigError(
+                f"first_tokens, warmup_tokens and by_tokens of a batch warm-up are {given}: "
+                "none may be negative"
+            )
 
     def rows_at(self, tokens: int, row_tokens: int, batch_tokens: int) -> int:
         """Return how many rows of `row_tokens` the next step takes after `tokens`.
@@ -82,18 +93,19 @@ class BatchWarmup:
         size of n rows lasts n times as many tokens as a size of one.
         """
         full = max(1, round(batch_tokens / row_tokens))
-        first = (
-            max(1, min(full, round(self.first_tokens / row_tokens))) if self.first_tokens else full
-        )
-        if first == full or tokens >= self.warmup_tokens:
+        if tokens >= self.warmup_tokens:
             return full
-        area = (first + full - 1) * (full - first) / 2  # rows summed over the sizes below full
-        reached = tokens / self.warmup_tokens * area
-        rows = first
-        while rows < full - 1 and reached >= _summed(first, rows):
-            rows += 1
-        return rows
+        reached = 0.0
+        for rows, share in self.sizes(row_tokens, batch_tokens):
+            reached += share * self.warmup_tokens
+            if tokens < reached:
+                return rows
+        return full
 
-
-def _summed(first: int, last: int) -> float:
-    return (first + last) * (last - first + 1) / 2
+    def sizes(self, row_tokens: int, batch_tokens: int) -> list[tuple[int, float]]:
+        """Return the sizes below the full one, in rows, and the share of the warm-up of each."""
+        full = max(1, round(batch_tokens / row_tokens))
+        first = max(1, round(self.first_tokens / row_tokens)) if self.first_tokens else full
+        growing = range(first, full, max(1, round(self.by_tokens / row_tokens)))
+        total = sum(growing)
+        return [(rows, rows / total) for rows in growing]

@@ -82,6 +82,13 @@ def decided(config: RunConfig, corpus: Corpus) -> RunConfig:
     """Fill in what depends on the corpus and on the machine, once: resume must not decide anew."""
     device = choose_device(config.device)
     shape = shape_of(config, corpus)
+    for phase in config.phases:
+        is_kept = not phase.global_rope_theta or not phase.local_rope_theta
+        if is_kept and not config.init_from and not config.branch:
+            raise ConfigError(
+                f"phase {phase.name} keeps the thetas of the model that the run starts from, and "
+                "there is none: give --init-from MODEL or --branch CHECKPOINT"
+            )
     phases = tuple(
         dataclasses.replace(
             phase,

@@ -24,6 +24,7 @@ assert not heavy, heavy
 VERBS = (
     "train-tokenizer",
     "prepare",
+    "plan",
     "pretrain",
     "finetune",
     "predict",

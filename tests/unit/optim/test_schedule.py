@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -6,6 +7,7 @@ from hypothesis import strategies as st
 
 from modernbert.base.errors import ConfigError
 from modernbert.optim.schedule import BatchWarmup, Schedule
+from modernbert.recipes import recipe
 
 
 def test_climbs_holds_and_falls_as_one_minus_sqrt():
@@ -35,19 +37,57 @@ def test_overlap_and_negative_stretches_are_refused():
         Schedule(warmup_tokens=-1)
 
 
-def test_batch_sizes_of_the_base_recipe():
-    # Table 3: 768 to 4608 sequences of 1024 over 50B tokens, in bins of 96 on each of 8 GPUs.
-    row, full = 96 * 8 * 1024, 4608 * 1024
-    warmup = BatchWarmup(first_tokens=768 * 1024, warmup_tokens=50_000_000_000)
-    sizes, tokens, steps = [], 0, {}
-    while tokens < 51_000_000_000:
-        rows = warmup.rows_at(tokens, row, full)
-        sizes.append(rows)
-        steps[rows] = steps.get(rows, 0) + 1
-        tokens += rows * row
-    assert sizes == sorted(sizes)
-    assert sorted(steps) == [1, 2, 3, 4, 5, 6]
-    assert all(steps[rows] == pytest.approx(4239, abs=2) for rows in range(1, 6))
+PAPER = {
+    # Table 3: from 768 to 4608 documents of 1024 over 50B tokens in bins of 96, from 448 to 4928
+    # over 10B in bins of 56; a bin more on each of 8 devices at a time.
+    "modernbert-base": (96, range(768, 4608, 768), 4239),
+    "modernbert-large": (56, range(448, 4928, 448), 396),
+}
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_batches_grow_by_the_papers_steps(name):
+    documents, sizes, steps = PAPER[name]
+    phase = recipe(name).phases[0]
+    assert phase.row_tokens == documents * 1024
+    found, tokens = {}, 0
+    while tokens < 1.02 * phase.batch_warmup.warmup_tokens:
+        rows = phase.batch_warmup.rows_at(tokens, phase.row_tokens, phase.batch_tokens)
+        found[rows * documents] = found.get(rows * documents, 0) + 1
+        tokens += rows * phase.row_tokens
+    *growing, full = found
+    assert growing == [*sizes]
+    assert full == phase.batch_tokens / 1024
+    assert all(found[size] == pytest.approx(steps, abs=1) for size in growing)
+
+
+@given(
+    st.integers(0, 400),
+    st.integers(0, 50),
+    st.integers(1, 10**6),
+    st.integers(1, 20),
+    st.integers(0, 600),
+)
+def test_sizes_take_equal_steps_and_grow_by_what_is_asked(first, by, warmup, row, more):
+    batch = row + more
+    growth = BatchWarmup(first_tokens=first, warmup_tokens=warmup, by_tokens=by)
+    sizes, full = growth.sizes(row, batch), max(1, round(batch / row))
+    rows = [size for size, _ in sizes]
+    assert all(0 < size < full for size in rows)
+    assert {b - a for a, b in pairwise(rows)} <= {max(1, round(by / row))}
+    if sizes:
+        assert sum(share for _, share in sizes) == pytest.approx(1)
+        assert {round(share / size, 12) for size, share in sizes} == {round(1 / sum(rows), 12)}
+    at = [growth.rows_at(tokens, row, batch) for tokens in range(0, warmup, max(1, warmup // 50))]
+    assert at == sorted(at)
+    assert {*at} <= {*rows, full}
+    assert growth.rows_at(warmup, row, batch) == full
+
+
+@pytest.mark.parametrize("name", ["first_tokens", "warmup_tokens", "by_tokens"])
+def test_a_batch_cannot_grow_by_less_than_nothing(name):
+    with pytest.raises(ConfigError, match=r"of a batch warm-up are .*-1.*: none may be negative"):
+        BatchWarmup(**{name: -1})
 
 
 @given(st.integers(0, 10**6), st.integers(1, 40), st.integers(1, 40))

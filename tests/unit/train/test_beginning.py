@@ -19,7 +19,7 @@ from modernbert.train.config import RunConfig
 from modernbert.train.description import config_of
 from modernbert.train.loop import train
 from tests.corpora import make_corpus
-from tests.runs import MODEL, phase, rows_of, small_run, weights_of
+from tests.runs import phase, rows_of, small_run, weights_of
 
 
 @pytest.fixture
@@ -68,8 +68,8 @@ def test_thetas_of_zero_are_those_of_the_model(finished, told, tmp_path):
     model = str(finished.folder / "model")
     kept = begun(dataclasses.replace(config, init_from=model), tmp_path / "a").config.phases[0]
     assert (kept.global_rope_theta, kept.local_rope_theta) == (160_000.0, 10_000.0)
-    fresh = begun(dataclasses.replace(config, model=MODEL), tmp_path / "b").config.phases[0]
-    assert fresh.global_rope_theta == MODEL.global_rope_theta
+    with pytest.raises(ConfigError, match="keeps the thetas of the model that the run starts from"):
+        begun(config, tmp_path / "b")
 
 
 def test_a_branch_takes_weights_moments_and_the_count_of_steps(finished, told, tmp_path):
