@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from modernbert.cli import verbs
 from modernbert.cli.bench import bench
+from modernbert.cli.clean import clean
 from modernbert.cli.convert import convert
 from modernbert.cli.distill import distill
 from modernbert.cli.embed import embed
@@ -30,6 +31,7 @@ OWN_PARSERS: dict[str, Callable[[Sequence[str]], int]] = {
 """Those whose options depend on the word that follows."""
 
 COMMANDS: dict[str, Callable[..., int | None]] = {
+    "clean": clean,
     "train-tokenizer": verbs.train_tokenizer,
     "prepare": verbs.prepare,
     "pretrain": verbs.pretrain_help,
