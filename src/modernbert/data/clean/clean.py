@@ -191,8 +191,6 @@ def _reported(job: Job, work: Path) -> tuple[Report, list[Found]]:
         of_it = [one for one in found if one.hit.evaluation == each.name]
         what = indexed(index, each.name)
         different = len({one.example for one in of_it})
-        sets.append(
-            EvaluationReport(each.name, what.texts, what.too_short, different, len(of_it))
-        )
+        sets.append(EvaluationReport(each.name, what.texts, what.too_short, different, len(of_it)))
     report = reports.report_of(job, work, examples)
     return replace(report, evaluations=tuple(sets)), found

@@ -143,3 +143,11 @@ def test_what_a_task_on_ray_refuses_is_told(tmp_path):
     run = RunOptions(workers=1, executor="ray")
     with pytest.raises(Exception, match=r"a\.jsonl, line 1: 'text' is not a text"):
         clean({"a": [path]}, {}, Path(tmp_path / "out"), OPTIONS, run, say=print)
+
+
+def test_a_ray_cluster_that_is_not_there_is_told(tmp_path, monkeypatch):
+    pytest.importorskip("ray", reason="ray is not installed")
+    monkeypatch.setenv("RAY_ADDRESS", "nowhere")
+    run = RunOptions(workers=1, executor="ray")
+    with pytest.raises(MachineError, match="there is no Ray cluster at nowhere"):
+        clean(sources(tmp_path), {}, tmp_path / "out", OPTIONS, run, say=print)

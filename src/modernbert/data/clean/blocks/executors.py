@@ -19,10 +19,13 @@ from datatrove.executor import (
 from modernbert.base.errors import MachineError, reason_of
 from modernbert.base.files import make_folder
 from modernbert.data.clean.blocks.stages import Stage
+from modernbert.data.clean.blocks.steps import is_refused
 from modernbert.data.clean.folders import Folders
 from modernbert.data.clean.options import Slurm
 
 _STUB = "#!/bin/sh\necho 'Submitted batch job 0'\n"
+_ATTEMPTS = 2
+"""Times that tasks whose workers were lost are given to others."""
 LAUNCHED = "launch_script.slurm"
 
 
@@ -52,12 +55,21 @@ def run_on_ray(stages: Sequence[Stage], folders: Folders, workers: int) -> None:
                 logging_dir=str(folders.logs(stage.name)),
                 mem_per_cpu_gb=0,
             )
-            executor.run()
-            if lost := executor.get_incomplete_ranks():
+            if lost := _lost(executor, folders.tallies(stage.name)):
                 raise MachineError(
-                    f"{len(lost)} tasks of {stage.num_tasks} were lost: see "
+                    f"{lost} tasks of {stage.num_tasks} were lost: see "
                     f"{folders.logs(stage.name)}, and repeat the command"
                 )
+
+
+def _lost(executor: RayPipelineExecutor, told: Path) -> int:
+    """Do all tasks, those that were lost without a word once more; return how many are left."""
+    for _ in range(_ATTEMPTS):
+        executor.run()
+        lost = len(executor.get_incomplete_ranks())
+        if not lost or is_refused(told):
+            break
+    return lost
 
 
 @contextmanager

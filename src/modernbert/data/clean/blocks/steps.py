@@ -23,6 +23,7 @@ from modernbert.data.documents import Reader
 Documents = Iterator[Document]
 
 READ = "read"
+_REFUSED = "refused.json"
 NOTE = "note"
 """Where a step leaves what it has to say of a document it drops."""
 _REASON, _NGRAM, _SET, _CLUSTER = (
@@ -85,10 +86,15 @@ def refused(folder: Path, error: UserError | OSError) -> UserError:
     try:
         make_folder(folder)
         told_as = {"kind": type(told).__name__, "message": str(told)}
-        write_json(folder / "refused.json", told_as)
+        write_json(folder / _REFUSED, told_as)
     except UserError:
         pass
     return told
+
+
+def is_refused(folder: Path) -> bool:
+    """Return whether a task of a stage said why it cannot go on."""
+    return (folder / _REFUSED).is_file()
 
 
 @final
