@@ -6,6 +6,16 @@ import re
 import pytest
 
 from modernbert.cli.demo import Summary
+from modernbert.data.clean.options import CleanOptions
+from modernbert.data.clean.plan import CleanPlan, EvaluationSet, Source
+from modernbert.data.clean.report import (
+    EvaluationReport,
+    Reason,
+    Report,
+    SourceReport,
+    StepReport,
+)
+from modernbert.data.clean.tally import Sample
 from modernbert.data.manifest import BuildOptions, Manifest, Plan, ShardFacts, SourceFacts
 from modernbert.data.stream import StreamState
 from modernbert.evals.results import Results, Score, SeedResult, TaskResult
@@ -45,6 +55,10 @@ from tests.architecture.source import ROOT
 PAGE = (ROOT / "docs" / "reference" / "formats.md").read_text(encoding="utf-8")
 
 PARTS = {
+    "Clean text": (
+        *(CleanPlan, CleanOptions, Source, EvaluationSet),
+        *(Report, SourceReport, StepReport, Reason, Sample, EvaluationReport),
+    ),
     "Corpus folder": (Manifest, Plan, BuildOptions, SourceFacts, ShardFacts),
     "Run folder": (
         *(RunConfig, Phase, Schedule, BatchWarmup, EncoderConfig, RopeScaling),

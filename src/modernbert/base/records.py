@@ -57,8 +57,8 @@ def _rebuilt(kind: Any, value: Any, where: str) -> Any:
         return _dataclass(kind, value, where)
     if origin in (types.UnionType, typing.Union):
         return None if value is None else _rebuilt(args[0], value, where)
-    if origin is tuple and isinstance(value, list):
-        return _tuple(args, value, where)
+    if origin in (tuple, list) and isinstance(value, list):
+        return origin(_tuple(args if origin is tuple else (*args, ...), value, where))
     if origin is dict and isinstance(value, dict):
         return {key: _rebuilt(args[1], item, f"{where}.{key}") for key, item in value.items()}
     if kind is float and type(value) is int:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from modernbert.cli import verbs
 from modernbert.cli.average import average
 from modernbert.cli.bench import bench
+from modernbert.cli.clean import clean
 from modernbert.cli.convert import convert
 from modernbert.cli.distill import distill
 from modernbert.cli.embed import embed
@@ -34,6 +35,7 @@ OWN_PARSERS: dict[str, Callable[[Sequence[str]], int]] = {
 """Those whose options depend on the word that follows."""
 
 COMMANDS: dict[str, Callable[..., int | None]] = {
+    "clean": clean,
     "train-tokenizer": verbs.train_tokenizer,
     "prepare": verbs.prepare,
     "plan": verbs.plan_help,

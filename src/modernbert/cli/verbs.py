@@ -70,7 +70,7 @@ def prepare(
     from modernbert.data.build import build
     from modernbert.data.tokenizer import Tokenizer
 
-    built = build(_sources(paths), Tokenizer.load(tokenizer), out, options=options, report=say)
+    built = build(named(paths), Tokenizer.load(tokenizer), out, options=options, report=say)
     tokens, documents = built.total("tokens", "train"), built.total("documents", "train")
     heldout = built.total("documents", "heldout")
     say(f"{count(tokens)} tokens of {documents:,} documents are in {out}, {heldout:,} held out")
@@ -219,7 +219,8 @@ def serve_help() -> int:
     raise AssertionError("`modernbert serve` is parsed by cli.serve")
 
 
-def _sources(paths: tuple[str, ...]) -> dict[str, list[Path]]:
+def named(paths: tuple[str, ...]) -> dict[str, list[Path]]:
+    """Return paths by the names they are given, or that their files and folders have."""
     sources: dict[str, list[Path]] = {}
     for each in given(paths):
         name, _, path = each.partition("=")

@@ -3,15 +3,23 @@
 import codecs
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Literal, final
+from typing import IO, Any, Literal, final
 
 from modernbert.base.errors import DataError, reason_of
 from modernbert.base.files import digest
-from modernbert.data.formats import LINES, PARQUET, PLAIN, Unpacked, kind_of, text_batches
+from modernbert.data.formats import (
+    LINES,
+    PARQUET,
+    PLAIN,
+    Unpacked,
+    kind_of,
+    parquet_rows,
+    text_batches,
+)
 
 InvalidUtf8 = Literal["replace", "stop"]
 
@@ -28,6 +36,8 @@ class Document:
     """File, then the number of the line, row or part, where the file holds several."""
     is_repaired: bool = False
     """Whether something that is not Unicode was replaced by U+FFFD."""
+    fields: Mapping[str, Any] | None = None
+    """What else its line or row holds, where that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +108,15 @@ class Reader:
     """
 
     def __init__(
-        self, files: Sequence[tuple[Path, str]], *, invalid_utf8: InvalidUtf8, key: str
+        self,
+        files: Sequence[tuple[Path, str]],
+        *,
+        invalid_utf8: InvalidUtf8,
+        key: str,
+        keeps_fields: bool = False,
     ) -> None:
         self._files = files
+        self._keeps_fields = keeps_fields
         self._stops = invalid_utf8 == "stop"
         self._key = key
         self.bytes_read = 0
@@ -121,18 +137,24 @@ class Reader:
                 text, is_repaired = self._decoded(line, path, offset)
                 offset += len(line)
                 if not text.isspace():
-                    value = self._field(text, f"{path}, line {number}")
-                    yield _document(value, f"{name}:{number}", is_repaired)
+                    value, fields = self._field(text, f"{path}, line {number}")
+                    yield _document(value, f"{name}:{number}", is_repaired, fields)
                     self.bytes_read = before + unpacked.position()
 
     def _rows(self, path: Path, name: str) -> Iterator[Document]:
         number = 0
+        others = self._others(path) if self._keeps_fields else iter(())
         for batch in text_batches(path, self._key):
             for value in batch:
                 number += 1
                 if value is None:
                     raise DataError(f"{path}, row {number}: {self._key!r} is null: leave it out")
-                yield _document(value, f"{name}:{number}", False)
+                fields = next(others, None)
+                yield _document(value, f"{name}:{number}", False, fields)
+
+    def _others(self, path: Path) -> Iterator[Mapping[str, Any]]:
+        for row in parquet_rows(path):
+            yield {name: value for name, value in row.items() if name != self._key}
 
     def _parts(self, path: Path, name: str) -> Iterator[Document]:
         offset = 0
@@ -156,7 +178,7 @@ class Reader:
                 ) from error
             return data.decode(errors="replace"), True
 
-    def _field(self, line: str, where: str) -> str:
+    def _field(self, line: str, where: str) -> tuple[str, Mapping[str, Any] | None]:
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -171,17 +193,20 @@ class Reader:
             )
         if not isinstance(value[self._key], str):
             raise DataError(f"{where}: {self._key!r} is not a text: leave it out")
-        return str(value[self._key])
+        text = str(value.pop(self._key))
+        return text, value if self._keeps_fields else None
 
 
-def _document(text: str, name: str, is_repaired: bool) -> Document:
+def _document(
+    text: str, name: str, is_repaired: bool, fields: Mapping[str, Any] | None = None
+) -> Document:
     # JSON can spell half of a surrogate pair, which is no character and cannot be encoded.
     try:
         text.encode()
     except UnicodeEncodeError:
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         is_repaired = True
-    return Document(text, name, is_repaired)
+    return Document(text, name, is_repaired, fields)
 
 
 def _blocks(file: IO[bytes]) -> Iterator[bytes]:

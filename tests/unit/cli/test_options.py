@@ -22,6 +22,7 @@ heavy = {"torch", "numpy", "tokenizers", "safetensors", "huggingface_hub"} & set
 assert not heavy, heavy
 """
 VERBS = (
+    "clean",
     "train-tokenizer",
     "prepare",
     "plan",

@@ -231,3 +231,14 @@ def test_a_parquet_column_of_categories_is_text(tmp_path):
     column = pyarrow.array(["a b", "c", "a b"]).dictionary_encode()
     parquet.write_table(pyarrow.table({"text": column}), tmp_path / "a.parquet")
     assert texts(tmp_path / "a.parquet") == ["a b", "c", "a b"]
+
+
+def test_other_keys_and_columns_are_kept_where_asked(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    (tmp_path / "a.jsonl").write_text('{"text": "x", "id": 3}\n')
+    parquet.write_table(pyarrow.table({"id": [4], "text": ["y"]}), tmp_path / "b.parquet")
+    files = find([tmp_path]).files
+    kept = Reader(files, invalid_utf8="replace", key="text", keeps_fields=True)
+    assert [each.fields for each in kept] == [{"id": 3}, {"id": 4}]
+    assert [each.fields for each in Reader(files, invalid_utf8="stop", key="text")] == [None, None]

@@ -1,0 +1,1 @@
+"""What is made of the classes of datatrove: nothing above imports it before it is needed."""
