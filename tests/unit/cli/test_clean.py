@@ -19,7 +19,10 @@ def test_sources_are_cleaned_and_each_says_what_it_lost(tmp_path, capfd):
     assert run(["clean", str(first), f"two={second}", "--out", str(out), *limits, *sets]) == 0
     said = capfd.readouterr().err
     assert "first: 2 of 2 documents are kept\n" in said
-    assert "two: 0 of 3 documents are kept; dropped by gopher-quality 1, decontaminate 1, exact 1" in said
+    assert (
+        "two: 0 of 3 documents are kept; dropped by gopher-quality 1, decontaminate 1, exact 1"
+        in said
+    )
     assert "what was dropped and why is in" in said
     assert [line["text"] for line in read_lines(out / "first")] == [prose(1), prose(2)]
     assert read_report(out).plan.options.gopher_quality.min_words == 20

@@ -119,7 +119,8 @@ class CleanOptions:
     """What is dropped."""
 
     filters: tuple[str, ...] = ("gopher-repetition", "gopher-quality")
-    """Filters for prose, in this order: gopher-repetition, gopher-quality, c4, fineweb; or none."""
+    """Filters for prose, in the order given: gopher-repetition, gopher-quality, c4, fineweb; or
+    none."""
     code: tuple[str, ...] = ()
     """Sources of code: neither filters nor languages are for them."""
     language: tuple[str, ...] = ()

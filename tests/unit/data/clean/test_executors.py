@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 pytest.importorskip("datatrove", reason="datatrove is not installed")
 
 from modernbert.base.errors import MachineError
+from modernbert.data.clean.blocks.executors import run_on_ray
 from modernbert.data.clean.clean import clean
+from modernbert.data.clean.folders import Folders
 from modernbert.data.clean.options import CleanOptions, RunOptions, Slurm
 from tests.unit.data.clean.planted import prose, write_lines
 
@@ -151,3 +154,9 @@ def test_a_ray_cluster_that_is_not_there_is_told(tmp_path, monkeypatch):
     run = RunOptions(workers=1, executor="ray")
     with pytest.raises(MachineError, match="there is no Ray cluster at nowhere"):
         clean(sources(tmp_path), {}, tmp_path / "out", OPTIONS, run, say=print)
+
+
+def test_a_missing_ray_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MachineError, match=r"--executor ray needs Ray: pip install 'modernbert\[r"):
+        run_on_ray([], Folders(tmp_path), 1)
