@@ -134,6 +134,8 @@ class RunConfig:
     """Tokens between evaluations on held-out text; 0 evaluates at the ends of phases alone."""
     evaluate_tokens: int = 100_000
     """Held-out tokens of each source that an evaluation reads; 0 reads none."""
+    probes: tuple[str, ...] = ()
+    """Files of labelled texts: an evaluation fits a line on the model's vectors of them."""
     track: tuple[Literal["trackio", "wandb", "mlflow"], ...] = ()
     """Services that are told the numbers of each step, besides metrics.jsonl and TensorBoard."""
 

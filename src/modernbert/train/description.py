@@ -77,6 +77,7 @@ def _with_places(config: RunConfig, seen: Callable[[str], str]) -> RunConfig:
         corpus=seen(config.corpus),
         init_from=seen(config.init_from),
         branch=seen(config.branch),
+        probes=tuple(map(seen, config.probes)),
     )
 
 

@@ -17,6 +17,7 @@ from modernbert.train.beginning import shape_of
 from modernbert.train.config import RunConfig
 from modernbert.train.description import NAME, config_of
 from modernbert.train.feed import check_deal, stream_of
+from modernbert.train.probing import read_probe
 from modernbert.train.trackers import need
 
 _BYTES_A_WEIGHT = 16
@@ -39,6 +40,8 @@ def fit(config: RunConfig, corpus: Corpus, folder: Path) -> RunConfig:
         )
     config = decided(config, corpus)
     need(config.track)
+    for probe in config.probes:
+        read_probe(Path(probe), corpus.tokenizer)
     for phase in config.phases:
         stream_of(config, corpus, phase)
         check_deal(phase, dist.world_size())
@@ -63,6 +66,7 @@ def check_same(config: RunConfig, folder: Path) -> None:
         corpus=begun.corpus,
         init_from=begun.init_from,
         branch=begun.branch,
+        probes=begun.probes,
         threads=config.threads or begun.threads,
         precision=begun.precision if config.precision == "auto" else config.precision,
     )

@@ -1,6 +1,7 @@
 """What happens after a step besides the step: saving and evaluating. Hooks change no number."""
 
 import json
+from pathlib import Path
 from typing import Protocol
 
 from modernbert.base import dist, files
@@ -8,7 +9,8 @@ from modernbert.base.log import say
 from modernbert.base.records import to_plain
 from modernbert.train.evaluate import Evaluation, evaluate, overall
 from modernbert.train.metrics import StepRow
-from modernbert.train.rows import EVALUATIONS
+from modernbert.train.probing import Probed, probed, read_probe
+from modernbert.train.rows import EVALUATIONS, PROBES
 from modernbert.train.run import Run
 
 
@@ -36,6 +38,33 @@ class Evaluator:
 
     def close(self) -> None:
         """Hold nothing."""
+
+
+class Prober:
+    """Tries the model's vectors on labelled texts when held-out text is measured."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        tokenizer = run.corpus.tokenizer
+        self._probes = [read_probe(Path(each), tokenizer) for each in run.config.probes]
+
+    def after_step(self, row: StepRow) -> None:
+        """Probe when it is time, and append a row a probe to `probes.jsonl`."""
+        if is_due(row, self._run.config.evaluate_every_tokens):
+            for probe in self._probes:
+                self._tell(row, probed(self._run.model, probe, self._run.autocast))
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+    def _tell(self, row: StepRow, found: Probed) -> None:
+        place = {"step": row.step, "tokens": row.tokens, "phase": row.phase}
+        line = json.dumps({**place, **to_plain(found)}) + "\n"
+        dist.by_first(lambda: files.append(self._run.folder / PROBES, line))
+        say(
+            f"probe {found.probe}: accuracy {found.accuracy:.1%} "
+            f"(most frequent label {found.most_frequent_label_accuracy:.1%})"
+        )
 
 
 class Saver:

@@ -14,7 +14,7 @@ from modernbert.train import parallel
 from modernbert.train.diagnose import not_finite
 from modernbert.train.events import record
 from modernbert.train.feed import Work, feed, stream_of
-from modernbert.train.hooks import Evaluator, Hook, Saver
+from modernbert.train.hooks import Evaluator, Hook, Prober, Saver
 from modernbert.train.metrics import Console, MetricsFile, StepRow, TensorBoard, has_tensorboard
 from modernbert.train.run import Run
 from modernbert.train.step import StepResult, accumulate, move
@@ -65,7 +65,7 @@ def _works(run: Run) -> Generator[Work, None, None]:
 
 
 def _hooks(run: Run) -> list[Hook]:
-    shared: list[Hook] = [Evaluator(run), Saver(run)]
+    shared: list[Hook] = [Evaluator(run), Prober(run), Saver(run)]
     if not dist.is_first():
         return shared
     hooks: list[Hook] = [MetricsFile(run.folder), Console(run), *shared]

@@ -100,6 +100,14 @@ def _summed(_: object, bucket: distributed.GradBucket) -> torch.futures.Future[T
     return future
 
 
+def put_together(model: Model) -> None:
+    """Let FSDP2 hold whole what is of no layer, for a pass that does not begin at the model."""
+    from torch.distributed.fsdp import FSDPModule
+
+    if isinstance(model, FSDPModule):
+        model.unshard()
+
+
 def divide_again(model: Model) -> None:
     """Let go of what FSDP2 put together for a forward pass that no backward pass followed.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from modernbert.base import files
 
-METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
+METRICS, EVALUATIONS, PROBES = "metrics.jsonl", "evaluations.jsonl", "probes.jsonl"
 
 
 def steps_in(path: Path) -> list[dict[str, Any]]:
@@ -32,7 +32,7 @@ def _row(line: str) -> dict[str, Any] | None:
 
 def truncate(folder: Path, step: int) -> None:
     """Drop the rows of steps that will be taken again, and what a kill cut off."""
-    for name in (METRICS, EVALUATIONS):
+    for name in (METRICS, EVALUATIONS, PROBES):
         path = folder / name
         if path.exists():
             kept = [json.dumps(row) + "\n" for row in steps_in(path) if row["step"] <= step]
