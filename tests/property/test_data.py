@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from modernbert.base.errors import DataError
 from modernbert.data import pieces as cutting
 from modernbert.data.masking import MaskingRule, hide
-from modernbert.data.mixture import interleave
+from modernbert.data.mixture import interleave, tempered
 from modernbert.data.order import permuted
 from modernbert.data.packing import best_fit
 from modernbert.data.shards import Shard, write_shard
@@ -69,6 +69,25 @@ def test_shares_are_realised_in_every_window(weights, cycles):
     np.testing.assert_allclose(realised, shares, rtol=0.01)
     for source in range(len(shares)):
         np.testing.assert_array_equal(np.diff(ranks[owners == source]), 1)
+
+
+@given(
+    st.dictionaries(st.text(min_size=1), st.integers(1, 10**9), min_size=2, max_size=6),
+    st.floats(0, 2),
+    st.floats(0.01, 10),
+)
+def test_temperature_keeps_order_and_a_boost_raises_one_source_alone(tokens, temperature, boost):
+    weights = tempered(tokens, temperature, {})
+    assert sum(weights.values()) == pytest.approx(1)
+    names = sorted(tokens, key=tokens.get)
+    assert all(weights[a] <= weights[b] for a, b in itertools.pairwise(names))
+    first, second = names[:2]
+    ratio = (tokens[first] / tokens[second]) ** temperature
+    assert weights[first] / weights[second] == pytest.approx(ratio, rel=1e-6)
+    boosted = tempered(tokens, temperature, {first: boost})
+    assert boosted[first] / boosted[second] == pytest.approx(ratio * boost, rel=1e-6)
+    for a, b in itertools.pairwise(names[1:]):
+        assert boosted[a] / boosted[b] == pytest.approx(weights[a] / weights[b], rel=1e-6)
 
 
 @given(documents)

@@ -44,6 +44,36 @@ def interleave(shares: NDArray[np.float64]) -> Mixture:
     return Mixture(owners[order], ranks[order], counts)
 
 
+def tempered(
+    tokens: Mapping[str, int], temperature: float, boosts: Mapping[str, float]
+) -> dict[str, float]:
+    """Return weights by tokens ** temperature, those of some sources boosted; they sum to 1.
+
+    Raises:
+        ConfigError: the temperature or a boost is negative or not finite, or a source is unknown.
+    """
+    for name in boosts:
+        if name not in tokens:
+            raise ConfigError(
+                f"the mixture boosts {name!r}, which is not in the corpus: "
+                f"it holds {', '.join(tokens)}"
+            )
+    numbers = (temperature, *boosts.values())
+    if not all(0 <= number < float("inf") for number in numbers):
+        raise ConfigError(
+            f"source_temperature {temperature:g} and source_boosts "
+            f"{', '.join(f'{each:g}' for each in boosts.values()) or 'none'}: give finite numbers "
+            "of at least 0"
+        )
+    raised = {
+        name: float(count) ** temperature * boosts.get(name, 1.0)
+        for name, count in tokens.items()
+        if count
+    }
+    total = sum(raised.values())
+    return {name: weight / total if total else 0.0 for name, weight in raised.items()}
+
+
 def chunk_shares(
     weights: Mapping[str, float], sources: Sequence[str], mean_tokens: NDArray[np.float64]
 ) -> NDArray[np.float64]:

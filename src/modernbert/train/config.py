@@ -11,6 +11,8 @@ from modernbert.base.errors import ConfigError
 from modernbert.model.config import EncoderConfig
 from modernbert.optim.schedule import BatchWarmup, Schedule
 
+_WHOLE = 1e-6
+"""Further from 1, weights were meant otherwise than they add up."""
 _MOST_THREADS = 1024
 """Far more make the system refuse memory for their stacks, and torch crash."""
 
@@ -44,7 +46,13 @@ class Phase:
     random_share: float = 0.1
     """Share of the hidden tokens that becomes a random one; the rest stays as it is."""
     source_weights: dict[str, float] = field(default_factory=dict)
-    """Share of each source in the tokens seen; empty takes every document once an epoch."""
+    """Share of each source in the tokens seen, 1 in all; empty takes every document once an
+    epoch."""
+    source_temperature: float = 1.0
+    """Power of its tokens that a source's share follows: 1 is its size, less is flatter (mmBERT
+    takes 0.7, 0.5 and 0.3, arXiv 2509.06888), 0 gives all the same."""
+    source_boosts: dict[str, float] = field(default_factory=dict)
+    """Times that a source is seen more than its share, such as 2 for good text in a decay."""
 
     def __post_init__(self) -> None:
         """Reject rows that cannot hold a chunk, batches that cannot hold a row, wrong numbers."""
@@ -75,7 +83,21 @@ class Phase:
                 f"{self.mask_share} and random_share {self.random_share} must not be negative, "
                 "and the two shares at most 1 together"
             )
+        self._check_mixture()
         self.schedule.at(0, self.tokens)
+
+    def _check_mixture(self) -> None:
+        given, total = self.source_weights, sum(self.source_weights.values())
+        if given and not abs(total - 1) < _WHOLE:
+            raise ConfigError(
+                f"phase {self.name}: source_weights sum to {total:g}: shares of a whole sum to 1, "
+                "so divide each by that, or name every source"
+            )
+        if given and (self.source_boosts or self.source_temperature != 1):
+            raise ConfigError(
+                f"phase {self.name}: source_weights say all shares, and source_temperature and "
+                "source_boosts would change them: leave one of the two ways out"
+            )
 
     def scaled(self, factor: float) -> "Phase":
         """Return the phase with every stretch of tokens multiplied, batch sizes as they are."""

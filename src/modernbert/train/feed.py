@@ -10,6 +10,7 @@ from functools import partial
 from modernbert.base.errors import ConfigError
 from modernbert.base.rng import key
 from modernbert.data.corpus import Corpus
+from modernbert.data.mixture import tempered
 from modernbert.data.stream import Rows, Stream, StreamConfig, StreamState
 from modernbert.tasks.mlm import MaskedBatch, MaskedLM
 from modernbert.train.config import Phase, RunConfig
@@ -105,9 +106,16 @@ def stream_of(config: RunConfig, corpus: Corpus, phase: Phase) -> Stream:
         micro_batch_tokens=phase.row_tokens,
         seed=config.seed,
         purpose=phase.name,
-        weights=phase.source_weights or None,
+        weights=_weights_of(phase, corpus),
     )
     return Stream(corpus, shape)
+
+
+def _weights_of(phase: Phase, corpus: Corpus) -> dict[str, float] | None:
+    if phase.source_temperature == 1 and not phase.source_boosts:
+        return phase.source_weights or None
+    tokens = corpus.token_counts("train")
+    return tempered(tokens, phase.source_temperature, phase.source_boosts)
 
 
 def task_of(config: RunConfig, corpus: Corpus, phase: Phase) -> MaskedLM:

@@ -31,6 +31,11 @@ from tests.runs import MODEL, phase, small_run
         ({"tokens": 0}, "tokens 0 at least 1"),
         ({"weight_decay": -0.1}, "phase p: weight_decay -0.1, mask_share 0.8 and random_share 0.1"),
         ({"mask_share": 0.95}, "and the two shares at most 1 together"),
+        ({"source_weights": {"a": 0.9, "b": 0.3}}, "phase p: source_weights sum to 1.2: shares of"),
+        (
+            {"source_weights": {"a": 1.0}, "source_boosts": {"a": 2.0}},
+            "phase p: source_weights say all shares, and source_temperature and source_boosts",
+        ),
         ({"global_rope_theta": -1.0}, "phase p: rope thetas (-1.0, 10000.0) must not be below 0"),
         ({"random_share": -0.1}, "random_share -0.1 must not be negative"),
         (

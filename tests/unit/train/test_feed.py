@@ -5,8 +5,14 @@ import numpy as np
 import pytest
 import torch
 
+from modernbert.base.errors import ConfigError
+from modernbert.data.mixture import tempered
+from modernbert.data.stream import StreamState
 from modernbert.optim.schedule import BatchWarmup, Schedule
-from modernbert.train.feed import Progress, feed
+from modernbert.train.feed import Progress, feed, stream_of
+from tests.corpora import make_corpus
+from tests.runs import phase as phase_of
+from tests.runs import small_run
 
 
 def same(ours, theirs):
@@ -122,3 +128,36 @@ def test_a_feed_is_lazy(config, corpus):
     endless = dataclasses.replace(config.phases[0], tokens=10**15)
     run = dataclasses.replace(config, phases=(endless,))
     assert [work.step for work in islice(feed(run, corpus, Progress()), 2)] == [1, 2]
+
+
+def test_boosts_and_temperature_are_realised_by_tokens(tmp_path):
+    corpus = make_corpus(tmp_path, {"books": 60, "code": 20, "web": 20})
+    mixed = phase_of("decay", source_temperature=0.5, source_boosts={"code": 3.0})
+    stream = stream_of(small_run(corpus.folder), corpus, mixed)
+    seen = dict.fromkeys(corpus.sources("train"), 0)
+    state = StreamState()
+    for _ in range(150):
+        step = stream.take(state, 8)
+        state = step.state
+        for row in step.rows:
+            lengths = dict(zip(row.samples.tolist(), row.lengths, strict=True))
+            for sample, length in lengths.items():
+                seen[stream.name_of(sample).split("/")[0]] += length
+    wanted = tempered(corpus.token_counts("train"), 0.5, {"code": 3.0})
+    assert wanted["code"] > 2 * wanted["web"]
+    for name, tokens in seen.items():
+        assert tokens / sum(seen.values()) == pytest.approx(wanted[name], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"source_boosts": {"boks": 2.0}}, "boosts 'boks', which is not in the corpus: it holds b"),
+        ({"source_boosts": {"books": -2.0}}, "source_boosts -2: give finite numbers of at least 0"),
+        ({"source_temperature": -1.0}, "source_temperature -1 and source_boosts none: give finite"),
+    ],
+)
+def test_a_mixture_that_cannot_be_is_refused(tmp_path, fields, message):
+    corpus = make_corpus(tmp_path, {"books": 20})
+    with pytest.raises(ConfigError, match=message):
+        stream_of(small_run(corpus.folder), corpus, phase_of("p", **fields))
