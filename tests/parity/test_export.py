@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import sysconfig
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import modernbert
 from modernbert.base.errors import CheckpointError, ConfigError, MachineError
 from modernbert.batch import Layout, PackedBatch, pack
 from modernbert.cli.export import lines_of
+from modernbert.data.python_source import functions_of
 from modernbert.evals.exported import own_texts
 from modernbert.infer.export import export as export_module
 from modernbert.infer.export import proving, writing
@@ -163,11 +166,23 @@ def test_our_own_eight_bits_are_close_for_every_head(exported, name):
         opened.save(out.parent / "again")
 
 
+def library_texts():
+    """Docstrings and code of Python's own library: each commit changes this package's own.
+
+    OpenVINO's fixed scales are taken from them, and what odd texts keep depends on that.
+    """
+    folder = Path(sysconfig.get_path("stdlib"))
+    names = ("doctest", "email/message", "http/cookies", "unittest/case", "zipfile")
+    found = [each for name in names for each in functions_of(folder / f"{name}.py")]
+    texts = [text for each in found for text in (each.docstring, each.code) if text.strip()]
+    return texts[::2]
+
+
 @pytest.mark.slow
 def test_eight_bits_of_a_trained_model_keep_their_word(tmp_path):
     needs("onnx", "openvino-int8")
     source, forms = str(ROOT / "packages/mini/src/modernbert_mini/model"), EIGHT_BITS
-    texts = own_texts().texts[::2]
+    texts = library_texts()
     export_model(source, modernbert.load(source), texts, Asked(forms=forms), tmp_path)
     export, exact = read_export(tmp_path), modernbert.load(source).float().embed(texts)
     exact_few = modernbert.load(source).float().embed(FEW)
@@ -177,9 +192,7 @@ def test_eight_bits_of_a_trained_model_keep_their_word(tmp_path):
         assert written.size_bytes == sum((tmp_path / name).stat().st_size for name in written.files)
         assert written.size_bytes < 19_000_000
         vectors = modernbert.load(tmp_path, runtime=form).embed(texts)
-        cosines = torch.cosine_similarity(vectors, exact)
-        assert cosines.min() > 0.997, form
-        assert cosines.quantile(0.02) > 0.999, form  # the texts are this code's: the worst moves
+        assert torch.cosine_similarity(vectors, exact).min() > 0.999, form
         few = modernbert.load(tmp_path, runtime=form).embed(FEW)
         assert torch.cosine_similarity(few, exact_few).min() > 0.985, form
 
