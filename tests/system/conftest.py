@@ -1,6 +1,23 @@
+import shutil
+
 import pytest
 
 from modernbert.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Start a real browser, without a window."""
+    from tests.pages import ARGUMENTS
+
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("chromium is not installed")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield opened
+        opened.close()
 
 
 @pytest.fixture

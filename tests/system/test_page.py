@@ -2,17 +2,14 @@
 
 import os
 import re
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from tests.pages import ARGUMENTS, CONTRASTS, MARKED, library, replied, sent, serving, write_all
+from tests.pages import CONTRASTS, MARKED, library, replied, sent, serving, write_all
 from tests.served import ask
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 TABS = [
@@ -23,17 +20,6 @@ EMOJI = "\N{GRINNING FACE}"
 KEY = "a key that nobody guesses"
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("chromium is not installed")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

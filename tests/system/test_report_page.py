@@ -1,15 +1,11 @@
 """The page of runs in a real browser: nothing is fetched, nothing sticks out, all can be read."""
 
-import shutil
-
 import pytest
 
 from modernbert.evals.report import write_page
 from modernbert.evals.seen_run import see_all
-from tests.pages import ARGUMENTS, CONTRASTS
+from tests.pages import CONTRASTS
 from tests.runs import shortened, small_corpus, small_run, trained
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 pytestmark = pytest.mark.slow
 
@@ -20,17 +16,6 @@ SHAPES = """
 })
 """
 """JavaScript that returns how each line of the charts is drawn."""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("chromium is not installed")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,7 @@ def cautions(runs: Sequence[SeenRun]) -> list[str]:
         said.append(
             "These runs have different corpora: their held-out losses are of different texts."
         )
-    if not share(runs, lambda run: [phase.get("mask_rate") for phase in run.config["phases"]]):
+    if not share(runs, _masks_of):
         said.append(
             "These runs hide different shares of the tokens while they train: of their losses "
             "compare the held-out ones, which hide the same."
@@ -135,6 +135,10 @@ def share(runs: Sequence[SeenRun], of: Callable[[SeenRun], Any]) -> bool:
 
 def _tokens_of(run: SeenRun) -> tuple[Any, ...]:
     return run.tokenizer, run.config["model"].get("vocab_size")
+
+
+def _masks_of(run: SeenRun) -> list[Any]:
+    return sorted({phase.get("mask_rate") for phase in run.config["phases"]}, key=str)
 
 
 def _text_of(run: SeenRun) -> Any:

@@ -135,6 +135,14 @@ def test_other_shares_of_hidden_tokens_are_named(copies):
     assert found.heldout_is_comparable
 
 
+def test_a_branch_that_hides_as_much_in_fewer_phases_is_no_other(copies):
+    path = copies[1] / "run.json"
+    description = json.loads(path.read_text())
+    del description["config"]["phases"][1:]
+    path.write_text(json.dumps(description))
+    assert not compared(see_all(copies)).cautions
+
+
 def test_runs_without_a_step_or_events_stand_beside_others(copies):
     for name in ("metrics.jsonl", "evaluations.jsonl", "events.jsonl"):
         (copies[0] / name).unlink()
