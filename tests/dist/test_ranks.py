@@ -1,5 +1,6 @@
 """How many processes train, and how they share the weights, changes no number."""
 
+import dataclasses
 import json
 import shutil
 
@@ -9,7 +10,7 @@ from modernbert.train import run as runs
 from modernbert.train.checkpoint import found
 from modernbert.train.loop import train
 from tests.dist.launch import same_to_rounding, step_of, together
-from tests.runs import outcome, rows_of
+from tests.runs import outcome, rows_of, shortened, trained
 
 pytestmark = pytest.mark.slow
 
@@ -36,6 +37,19 @@ def test_four_processes_do_too(alone, recorded, tmp_path, kind):
     assert f"4 processes ({kind}), each cpu" in done.stderr
     assert done.stderr.count("the model is in") == 1
     same_to_rounding(tmp_path / "run", alone)
+
+
+def test_another_optimizer_is_divided_too(config, recorded, tmp_path):
+    told = dataclasses.replace(config, optimizer="adamw", clip_norm=0.5)
+    alone = trained(shortened(told, 6000), tmp_path / "alone").folder
+    described = json.loads((alone / "run.json").read_text(encoding="utf-8"))["config"]
+    described |= {"parallel": "fsdp", "corpus": str(config.corpus)}
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps({"format": 1, "config": described}), encoding="utf-8")
+    done = together(2, "pretrain", file, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    same_to_rounding(tmp_path / "run", alone)
+    assert max(row["grad_norm"] for row in rows_of(alone / "metrics.jsonl")) > 0.5
 
 
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])

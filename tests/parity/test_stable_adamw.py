@@ -63,6 +63,25 @@ def test_gradients_that_name_rows_move_all_rows_as_whole_ones_do(is_fused):
     assert optimizer.state_dict()["state"][0].keys() == {"exp_avg", "exp_avg_sq"}
 
 
+@pytest.mark.parametrize("names_rows", [False, True])
+@pytest.mark.parametrize("is_fused", [True, False])
+def test_without_its_clipping_it_is_torchs_adamw(is_fused, names_rows):
+    rng = generator(3, "stable adamw")
+    start = rng.standard_normal((7, 5))
+    grads = [rng.standard_normal((7, 5)) * scale for scale in (1, 30, 1e-3, 30, 1)]
+    weight = nn.Parameter(torch.tensor(start) if is_fused else torch.tensor(start.T.copy()).T)
+    ours = StableAdamW([weight], lr=4e-3, weight_decay=0.1, clips_updates=False)
+    other = nn.Parameter(torch.tensor(start))
+    # Theirs multiplies the decay by the rate; ours is at its peak throughout.
+    theirs = torch.optim.AdamW([other], 4e-3, (0.9, 0.98), eps=1e-6, weight_decay=0.1 / 4e-3)
+    for grad in grads:
+        other.grad = torch.tensor(grad)
+        weight.grad = torch.tensor(grad).to_sparse(1) if names_rows else torch.tensor(grad)
+        ours.step()
+        theirs.step()
+    np.testing.assert_allclose(weight.detach(), other.detach(), rtol=1e-6)
+
+
 def test_one_dimensional_tensors_do_not_decay():
     model = nn.Sequential(nn.Embedding(4, 3), nn.Linear(3, 3), nn.LayerNorm(3))
     decayed, spared = decay_groups(model.named_parameters(), 0.5)

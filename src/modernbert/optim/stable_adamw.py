@@ -33,15 +33,19 @@ class StableAdamW(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.98),
         eps: float = 1e-6,
         weight_decay: float = 0.0,
+        clips_updates: bool = True,
     ) -> None:
         """Take parameters or groups; `lr` is the peak rate that decay is measured against.
+
+        Without `clips_updates` it is AdamW, its decay as above (arXiv 1711.05101).
 
         A schedule changes a group's `lr`; its `peak_lr` stays, and is set anew by whoever starts
         a phase with another peak.
         """
         assert lr > 0
         defaults = {"lr": lr, "peak_lr": lr, "betas": betas, "eps": eps}
-        super().__init__(params, {**defaults, "weight_decay": weight_decay, "step": 0})
+        more = {"weight_decay": weight_decay, "clips": clips_updates, "step": 0}
+        super().__init__(params, {**defaults, **more})
         # Gradients that name rows are spread over these; between steps they are all 0.
         self._zeros: dict[Tensor, Tensor] = {}
 
@@ -86,7 +90,7 @@ class StableAdamW(torch.optim.Optimizer):
         distributed.all_reduce(shared)
         sizes = torch.tensor([weight.numel() for weight in weights]).to(shared)
         for (part, moments), mean_ratio in zip(parts, shared / sizes, strict=True):
-            _apply(part, moments, _shortening(mean_ratio), group)
+            _apply(part, moments, _shortening(mean_ratio, group), group)
 
     def _move(self, weight: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
         moments = self._moments(weight)
@@ -111,7 +115,7 @@ def _move_plainly(
 ) -> None:
     """Move anywhere, one operation after the other."""
     ratio = _averaged(grad, *moments, group)
-    _apply(weight, moments, _shortening(ratio.mean()), group)
+    _apply(weight, moments, _shortening(ratio.mean(), group), group)
 
 
 def _averaged(grad: Tensor, mean: Tensor, square: Tensor, group: dict[str, Any]) -> Tensor:
@@ -122,8 +126,10 @@ def _averaged(grad: Tensor, mean: Tensor, square: Tensor, group: dict[str, Any])
     return grad.square().div_(square.clamp_min(group["eps"] ** 2))
 
 
-def _shortening(mean_ratio: Tensor) -> Tensor:
+def _shortening(mean_ratio: Tensor, group: dict[str, Any]) -> Tensor:
     # A zero-dimensional tensor, not a number: reading it would stop and wait for a GPU.
+    if not group["clips"]:
+        return torch.ones_like(mean_ratio)
     return mean_ratio.sqrt().clamp_min_(1.0).reciprocal_()
 
 
@@ -147,6 +153,8 @@ def _is_fusible(weight: Tensor, grad: Tensor) -> bool:
 
 def _shrink(grad: Tensor, square: Tensor, count: int, group: dict[str, Any]) -> float:
     """Return by what the rate is shortened; numbers of `count` that are not given are 0."""
+    if not group["clips"]:
+        return 1.0
     beta2 = _betas(group)[1]
     scaled = torch.mul(square, beta2).addcmul_(grad, grad, value=1.0 - beta2)
     torch.div(grad, scaled.clamp_min_(group["eps"] ** 2), out=scaled)

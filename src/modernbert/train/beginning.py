@@ -10,7 +10,9 @@ from modernbert.model import folder as model_folder
 from modernbert.model.config import MASKED_LM, EncoderConfig
 from modernbert.model.init import build, with_head
 from modernbert.model.model import Model
+from modernbert.optim.groups import decay_groups
 from modernbert.optim.schedule import Schedule
+from modernbert.optim.stable_adamw import StableAdamW
 from modernbert.train import checkpoint
 from modernbert.train.config import Phase, RunConfig
 
@@ -28,6 +30,18 @@ def first_model(config: RunConfig) -> Model:
     if source := config.branch or config.init_from:
         fill(model, _with_decoder(Path(source), config.seed), Path(source))
     return model
+
+
+def first_optimizer(config: RunConfig, model: Model) -> StableAdamW:
+    """Return the optimizer of a run, at the rate and decay of its first phase."""
+    first = config.phases[0]
+    return StableAdamW(
+        decay_groups(model.named_parameters(), first.weight_decay),
+        lr=first.peak_lr,
+        betas=config.betas,
+        eps=config.eps,
+        clips_updates=config.optimizer == "stable_adamw",
+    )
 
 
 def fill(model: Model, found: Model, place: Path) -> None:

@@ -32,11 +32,17 @@ def training_facts(folder: Path, config: RunConfig, corpus: Corpus) -> TrainingF
         seconds=sum(step["seconds"] for step in steps),
         hardware=f"{host['processor']}, {host['cores']} cores",
         precision=config.precision,
-        optimizer=f"StableAdamW with betas {config.betas} and eps {config.eps:g}",
+        optimizer=_optimizer(config),
         seed=config.seed,
         versions=told["versions"],
         commit=told["commit"],
     )
+
+
+def _optimizer(config: RunConfig) -> str:
+    name = {"stable_adamw": "StableAdamW", "adamw": "AdamW"}[config.optimizer]
+    limit = f", gradients of {config.clip_norm:g} at most" if config.clip_norm else ""
+    return f"{name} with betas {config.betas} and eps {config.eps:g}{limit}"
 
 
 def _sources(corpus: Corpus) -> tuple[SourceRow, ...]:

@@ -131,8 +131,13 @@ class RunConfig:
     """Checkpoint of another run to start from, moments included, or that run for its newest."""
     seed: int = 17
     """Decides the initial weights, the data order, the masks and the dropout."""
+    optimizer: Literal["stable_adamw", "adamw"] = "stable_adamw"
+    """adamw leaves out the shortening of each tensor's step (arXiv 2304.13013)."""
     betas: tuple[float, float] = (0.9, 0.98)
     eps: float = 1e-6
+    clip_norm: float = 0.0
+    """Longest gradient of all weights together; longer ones are shortened (1 is usual with adamw),
+    0 shortens none."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the matrix products; weights stay float32. auto measures both on a CPU."""
@@ -176,6 +181,10 @@ class RunConfig:
         if not all(0 <= beta < 1 for beta in self.betas) or self.eps <= 0:
             raise ConfigError(
                 f"betas {self.betas} must lie from 0 to below 1, and eps {self.eps} above 0"
+            )
+        if not 0 <= self.clip_norm < float("inf"):
+            raise ConfigError(
+                f"clip_norm is {self.clip_norm}: give a finite number, 0 for no limit"
             )
         if not 0 <= self.threads <= _MOST_THREADS:
             raise ConfigError(f"threads is {self.threads}: give 0 to {_MOST_THREADS}")

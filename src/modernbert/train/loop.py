@@ -17,7 +17,7 @@ from modernbert.train.feed import Work, feed, stream_of
 from modernbert.train.hooks import Evaluator, Hook, Prober, Saver
 from modernbert.train.metrics import Console, MetricsFile, StepRow, TensorBoard, has_tensorboard
 from modernbert.train.run import Run
-from modernbert.train.step import StepResult, accumulate, move
+from modernbert.train.step import StepResult, accumulate, move, shorten
 from modernbert.train.stop import StopRequest
 from modernbert.train.track import tracked
 
@@ -46,6 +46,7 @@ def train(run: Run) -> bool:
                 record(run.folder, "failure", run.progress)
                 stream = stream_of(config, run.corpus, work.phase)
                 raise not_finite(run.model, work, stream.name_of, run.autocast, config.seed)
+            shorten(run.model, result.grad_norm, config.clip_norm)
             move(run.optimizer, work.lr)
             run.progress = work.after
             row = clock.row(work, result)

@@ -28,10 +28,9 @@ from modernbert.model import card, sentence_writer
 from modernbert.model import folder as model_folder
 from modernbert.model.init import build
 from modernbert.model.model import Model
-from modernbert.optim.groups import decay_groups
 from modernbert.optim.stable_adamw import StableAdamW
 from modernbert.train import checkpoint, parallel
-from modernbert.train.beginning import fill, first_model
+from modernbert.train.beginning import fill, first_model, first_optimizer
 from modernbert.train.card import training_facts
 from modernbert.train.checkpoint import Keep, TrainerState
 from modernbert.train.config import Phase, RunConfig
@@ -258,9 +257,8 @@ def _assembled(
         compile_layers=config.compile,
     )
     ranks = parallel.spread(model, config.parallel, device)
-    first, together = config.phases[0], dist.world_size() > 1
-    groups = decay_groups(model.named_parameters(), first.weight_decay)
-    optimizer = StableAdamW(groups, lr=first.peak_lr, betas=config.betas, eps=config.eps)
+    optimizer = first_optimizer(config, model)
+    together = dist.world_size() > 1
     precision = choose_precision(config.precision, device, config.model.dim)
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     say(

@@ -7,9 +7,8 @@ from modernbert.base.device import Autocast, choose_device
 from modernbert.data.corpus import Corpus
 from modernbert.kernels.precision import choose_precision
 from modernbert.model.init import build
-from modernbert.optim.groups import decay_groups
-from modernbert.optim.stable_adamw import StableAdamW
 from modernbert.train import parallel
+from modernbert.train.beginning import first_optimizer
 from modernbert.train.config import RunConfig
 from modernbert.train.feed import Progress, feed
 from modernbert.train.fit import decided
@@ -25,8 +24,7 @@ def tokens_per_second(config: RunConfig, seconds: float = 5.0) -> float:
     config = decided(config, corpus)
     device = choose_device(config.device)
     model = build(config.model, config.seed).to(device).train()
-    groups = decay_groups(model.named_parameters(), config.phases[0].weight_decay)
-    optimizer = StableAdamW(groups, lr=config.phases[0].peak_lr)
+    optimizer = first_optimizer(config, model)
     autocast = Autocast(device, choose_precision(config.precision, device, config.model.dim))
     shares = parallel.shares(model, device, is_compiled=False)
     tokens, start = 0, 0.0

@@ -72,6 +72,8 @@ def test_a_checkpoint_must_be_kept():
             "betas (0.9, 1.0) must lie from 0 to below 1, and eps 1e-06 above 0",
         ),
         ({"eps": 0.0}, "and eps 0.0 above 0"),
+        ({"clip_norm": -1.0}, "clip_norm is -1.0: give a finite number, 0 for no limit"),
+        ({"clip_norm": float("nan")}, "clip_norm is nan: give a finite number"),
         ({"threads": -1}, "threads is -1: give 0 to 1024"),
         ({"threads": 100_000}, "threads is 100000: give 0 to 1024"),
         ({"save_every_tokens": -5}, "save_every_tokens is -5: give 0 or more"),

@@ -56,6 +56,27 @@ def test_the_seed_decides(short, plain, tmp_path):
     assert losses(trained(dataclasses.replace(short, seed=18), tmp_path / "run")) != losses(plain)
 
 
+def test_a_limit_on_gradients_shortens_those_above_it_alone(short, plain, tmp_path):
+    wide = trained(dataclasses.replace(short, clip_norm=1e6), tmp_path / "wide")
+    assert losses(wide) == losses(plain)
+    tight = trained(dataclasses.replace(short, clip_norm=1e-3), tmp_path / "tight")
+    norms = [
+        [row["grad_norm"] for row in rows_of(run.folder / "metrics.jsonl")]
+        for run in (tight, plain)
+    ]
+    assert norms[0][0] == norms[1][0]  # as it was before
+    assert losses(tight)[:2] != losses(plain)[:2]
+
+
+def test_adamw_takes_steps_that_are_not_shortened(short, plain, tmp_path):
+    run = trained(dataclasses.replace(short, optimizer="adamw"), tmp_path / "run")
+    assert losses(run)[0] == losses(plain)[0]
+    assert losses(run)[1:] != losses(plain)[1:]
+    told = (run.folder / "model" / "README.md").read_text(encoding="utf-8")
+    assert "AdamW with betas" in told
+    assert "StableAdamW" not in told
+
+
 @pytest.mark.slow
 def test_bfloat16_learns_nearly_the_same(short, plain, tmp_path):
     run = trained(dataclasses.replace(short, precision="bfloat16"), tmp_path / "run")
