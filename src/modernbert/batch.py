@@ -36,6 +36,17 @@ class Layout:
         """Move to a device."""
         return Layout(self.cu_seqlens.to(device), self.max_seqlen)
 
+    def cut(self, longest: int) -> "Layout":
+        """Divide sequences into as few pieces of at most so many tokens, as even as can be."""
+        if self.max_seqlen <= longest:
+            return self
+        pieces = []
+        for length in self.lengths():
+            number = -(-length // longest)
+            short, more = divmod(length, number)
+            pieces += [short + 1] * more + [short] * (number - more)
+        return Layout.of(pieces).to(self.cu_seqlens.device)
+
     def lengths(self) -> tuple[int, ...]:
         """Return the lengths as Python numbers; on a GPU this waits for the device."""
         return tuple(self.cu_seqlens.diff().tolist())

@@ -38,7 +38,7 @@ from modernbert.model.sentence_config import (
     Splade,
 )
 from modernbert.model.sentence_writer import files_of
-from modernbert.optim.schedule import BatchWarmup, Schedule
+from modernbert.optim.schedule import BatchWarmup, LengthWarmup, Schedule
 from modernbert.retrieval.index_files import AddedFacts, IndexFacts, Reading, SegmentFacts
 from modernbert.retrieval.training.outcome import Outcome
 from modernbert.tasks.calibration import Bin, Honesty
@@ -61,7 +61,7 @@ PARTS = {
     ),
     "Corpus folder": (Manifest, Plan, BuildOptions, SourceFacts, ShardFacts),
     "Run folder": (
-        *(RunConfig, Phase, Schedule, BatchWarmup, EncoderConfig, RopeScaling),
+        *(RunConfig, Phase, Schedule, BatchWarmup, LengthWarmup, EncoderConfig, RopeScaling),
         *(StepRow, Evaluation, EventRow, Comparison, RunSummary),
     ),
     "Fine-tuning folders": (

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modernbert.batch import pack, split
+from modernbert.batch import Layout, pack, split
 from tests.nets import config_of, documents_of, lively
 
 # In float64 rounding cannot hide a leak, however small.
@@ -43,3 +43,14 @@ def test_how_documents_are_packed_changes_nothing(backend, lengths, shuffle, dat
         torch.testing.assert_close(apart[index], expected, rtol=0, atol=1e-11)
     for ours, expected in zip(totals, sums, strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
+
+
+@given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=8), longest=st.integers(1, 50))
+def test_a_layout_is_cut_into_as_few_pieces_as_even_as_can_be(lengths, longest):
+    pieces = iter(Layout.of(lengths).cut(longest).lengths())
+    for length in lengths:
+        own = [next(pieces) for _ in range(-(-length // longest))]
+        assert sum(own) == length
+        assert max(own) <= longest
+        assert max(own) - min(own) <= 1
+    assert next(pieces, None) is None

@@ -109,3 +109,52 @@ class BatchWarmup:
         growing = range(first, full, max(1, round(self.by_tokens / row_tokens)))
         total = sum(growing)
         return [(rows, rows / total) for rows in growing]
+
+
+_SHORTEST = 3
+"""[CLS], a token and [SEP]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LengthWarmup:
+    """Begin with short sequences, twice as long from stage to stage (arXiv 2310.00576).
+
+    Each length lasts for the same number of tokens. Chunks of documents are divided into pieces of
+    that length, and no token is left out: the "reshape" of sequence-length warm-up, which keeps
+    early training stable at high rates (arXiv 2108.06084).
+    """
+
+    first_length: int = 0
+    """Most tokens that see each other at first; 0 begins with the phase's context_length."""
+    warmup_tokens: int = 0
+    """Tokens over which the length grows to context_length."""
+
+    def __post_init__(self) -> None:
+        """Reject lengths without text, and one of the two without the other."""
+        given = (self.first_length, self.warmup_tokens)
+        if given != (0, 0) and not (self.first_length >= _SHORTEST and self.warmup_tokens > 0):
+            raise ConfigError(
+                f"first_length and warmup_tokens of a length warm-up are {given}: give a length of "
+                f"at least {_SHORTEST} and 1 token or more, or 0 and 0 for none"
+            )
+
+    def lengths(self, context_length: int) -> list[int]:
+        """Return the lengths before the full one."""
+        found, length = [], self.first_length
+        while 0 < length < context_length:
+            found.append(length)
+            length *= 2
+        return found
+
+    def length_at(self, tokens: int, context_length: int) -> int:
+        """Return how many tokens a piece of the next step has at most, after `tokens`."""
+        stages = self.lengths(context_length)
+        if not stages or tokens >= self.warmup_tokens:
+            return context_length
+        return stages[tokens * len(stages) // self.warmup_tokens]
+
+    def shares(self, context_length: int, tokens: int) -> list[tuple[int, float]]:
+        """Return every length and its share of a phase of so many tokens."""
+        stages = self.lengths(context_length)
+        each = self.warmup_tokens / len(stages) / tokens if stages else 0.0
+        return [*((length, each) for length in stages), (context_length, 1.0 - each * len(stages))]

@@ -1,6 +1,6 @@
 """Masked language modelling: packed rows in, the summed loss of their hidden tokens out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -23,6 +23,14 @@ class MaskedBatch:
     """Where the hidden tokens are on the flat axis."""
     targets: Int[Tensor, "M"]
     """What they were."""
+
+    def cut(self, longest: int) -> "MaskedBatch":
+        """Let only tokens see each other that stand in one piece of at most so many tokens.
+
+        What is hidden stays hidden, and no token is moved or left out.
+        """
+        layout = self.packed.layout.cut(longest)
+        return replace(self, packed=PackedBatch(self.packed.ids, layout))
 
     def to(self, device: torch.device) -> "MaskedBatch":
         """Move to a device."""

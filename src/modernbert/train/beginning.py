@@ -11,7 +11,7 @@ from modernbert.model.config import MASKED_LM, EncoderConfig
 from modernbert.model.init import build, with_head
 from modernbert.model.model import Model
 from modernbert.optim.groups import decay_groups
-from modernbert.optim.schedule import Schedule
+from modernbert.optim.schedule import LengthWarmup, Schedule
 from modernbert.optim.stable_adamw import StableAdamW
 from modernbert.train import checkpoint
 from modernbert.train.config import Phase, RunConfig
@@ -115,7 +115,13 @@ def branched(config: RunConfig, saved: Path) -> RunConfig:
 def _falling(phase: Phase) -> Phase:
     tokens = max(1, phase.tokens // _SHARE)
     schedule = Schedule(decay_tokens=tokens, decay=phase.schedule.decay)
-    return dataclasses.replace(phase, name=f"{phase.name}-decay", tokens=tokens, schedule=schedule)
+    return dataclasses.replace(
+        phase,
+        name=f"{phase.name}-decay",
+        tokens=tokens,
+        schedule=schedule,
+        length_warmup=LengthWarmup(),
+    )
 
 
 def _with_decoder(source: Path, seed: int) -> Model:

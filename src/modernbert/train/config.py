@@ -9,7 +9,7 @@ from typing import Literal
 
 from modernbert.base.errors import ConfigError
 from modernbert.model.config import EncoderConfig
-from modernbert.optim.schedule import BatchWarmup, Schedule
+from modernbert.optim.schedule import BatchWarmup, LengthWarmup, Schedule
 
 _WHOLE = 1e-6
 """Further from 1, weights were meant otherwise than they add up."""
@@ -35,6 +35,7 @@ class Phase:
     weight_decay: float
     schedule: Schedule = field(default_factory=Schedule)
     batch_warmup: BatchWarmup = field(default_factory=BatchWarmup)
+    length_warmup: LengthWarmup = field(default_factory=LengthWarmup)
     global_rope_theta: float = 10_000.0
     """Theta of the global layers; 0 keeps that of the model which the run starts from."""
     local_rope_theta: float = 10_000.0
@@ -84,7 +85,17 @@ class Phase:
                 "and the two shares at most 1 together"
             )
         self._check_mixture()
+        self._check_length_warmup()
         self.schedule.at(0, self.tokens)
+
+    def _check_length_warmup(self) -> None:
+        growth = self.length_warmup
+        if growth.first_length >= self.context_length or growth.warmup_tokens > self.tokens:
+            raise ConfigError(
+                f"phase {self.name}: a length warm-up from {growth.first_length} over "
+                f"{growth.warmup_tokens} tokens must begin below context_length "
+                f"{self.context_length} and end within the phase's {self.tokens} tokens"
+            )
 
     def _check_mixture(self) -> None:
         given, total = self.source_weights, sum(self.source_weights.values())
@@ -113,8 +124,17 @@ class Phase:
         warmup = dataclasses.replace(
             self.batch_warmup, warmup_tokens=times(self.batch_warmup.warmup_tokens)
         )
-        tokens = max(1, times(self.tokens))
-        return dataclasses.replace(self, tokens=tokens, schedule=schedule, batch_warmup=warmup)
+        growth = self.length_warmup
+        if growth.first_length:
+            grown = max(1, times(growth.warmup_tokens))
+            growth = dataclasses.replace(growth, warmup_tokens=grown)
+        return dataclasses.replace(
+            self,
+            tokens=max(1, times(self.tokens)),
+            schedule=schedule,
+            batch_warmup=warmup,
+            length_warmup=growth,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,12 +139,13 @@ def _next(
         phase_tokens=0 if ended else seen,
         stream=StreamState() if ended else taken.state,
     )
+    longest = phase.length_warmup.length_at(progress.phase_tokens, phase.context_length)
     middle = min(progress.phase_tokens + taken.num_tokens / 2, phase.tokens)
     return Work(
         step=after.step,
         phase=phase,
         task=task,
-        batches=tuple(task.collate(row) for row in taken.rows),
+        batches=tuple(task.collate(row).cut(longest) for row in taken.rows),
         rows=taken.rows,
         num_tokens=taken.num_tokens,
         fill=taken.num_tokens / taken.capacity,

@@ -128,6 +128,6 @@ class _Clock:
 
 
 def _usual_length(work: Work) -> int:
-    """Return the length of the document that the average token stands in."""
-    lengths = [length for row in work.rows for length in row.lengths]
+    """Return the length of the sequence that the average token stands in."""
+    lengths = [length for batch in work.batches for length in batch.packed.layout.lengths()]
     return round(sum(length * length for length in lengths) / sum(lengths))

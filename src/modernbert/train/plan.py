@@ -141,9 +141,8 @@ def _phase(model: EncoderConfig, phase: Phase, setup: Setup, efficiency: Efficie
     longest = longest_row(model, phase.context_length, part, phase.mask_rate, room, sharing)
     if not longest and taken.total > room:
         raise _too_large(model, phase, setup)
-    at, rate = phase.context_length, phase.mask_rate
-    flops = token_flops(model, at, rate)
-    computed = token_flops(model, at, rate, recomputes=sharing.how.recomputes)
+    flops = _mean_flops(model, phase, recomputes=False)
+    computed = _mean_flops(model, phase, recomputes=sharing.how.recomputes)
     peak = device.flops(sharing.how.precision)
     speed = sharing.gpus / token_seconds(computed, peak, efficiency)
     return PhasePlan(
@@ -162,6 +161,14 @@ def _phase(model: EncoderConfig, phase: Phase, setup: Setup, efficiency: Efficie
         mfu=speed * flops / sharing.gpus / peak,
         hours=phase.tokens / speed / _HOUR,
         efficiency=efficiency,
+    )
+
+
+def _mean_flops(model: EncoderConfig, phase: Phase, *, recomputes: bool) -> float:
+    """Return the FLOPs of a token, the mean over a phase whose sequences may grow."""
+    return sum(
+        share * token_flops(model, length, phase.mask_rate, recomputes=recomputes)
+        for length, share in phase.length_warmup.shares(phase.context_length, phase.tokens)
     )
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modernbert.base.errors import ConfigError
-from modernbert.optim.schedule import BatchWarmup, Schedule
+from modernbert.optim.schedule import BatchWarmup, LengthWarmup, Schedule
 from modernbert.recipes import recipe
 
 
@@ -96,3 +96,28 @@ def test_rows_stay_between_first_and_full(tokens, first, full):
     rows = warmup.rows_at(tokens, 10, full * 10)
     assert min(first, full) <= rows <= full
     assert rows == full or tokens < 10**5
+
+
+def test_lengths_double_and_last_for_equal_numbers_of_tokens():
+    growth = LengthWarmup(first_length=64, warmup_tokens=900)
+    assert growth.lengths(512) == [64, 128, 256]
+    assert growth.lengths(500) == [64, 128, 256]
+    assert growth.lengths(64) == []
+    seen = [growth.length_at(tokens, 512) for tokens in range(1000)]
+    assert [seen.count(length) for length in (64, 128, 256, 512)] == [300, 300, 300, 100]
+    assert seen == sorted(seen)
+    lengths, shares = zip(*growth.shares(512, 1000), strict=True)
+    assert lengths == (64, 128, 256, 512)
+    assert shares == pytest.approx((0.3, 0.3, 0.3, 0.1))
+
+
+def test_without_a_warm_up_all_lengths_are_the_full_one():
+    assert {LengthWarmup().length_at(tokens, 512) for tokens in range(9)} == {512}
+    assert LengthWarmup().shares(512, 1000) == [(512, 1.0)]
+
+
+@pytest.mark.parametrize("given", [(2, 100), (64, 0), (0, 100), (-1, 100), (64, -1)])
+def test_a_length_warm_up_needs_a_length_and_tokens(given):
+    first, tokens = given
+    with pytest.raises(ConfigError, match=r"of a length warm-up are .*: give a length of at least"):
+        LengthWarmup(first_length=first, warmup_tokens=tokens)

@@ -11,7 +11,7 @@ from modernbert.cli.pretrain import pretrain
 from modernbert.model import folder as model_folder
 from modernbert.model.config import HeadConfig
 from modernbert.model.init import with_head
-from modernbert.optim.schedule import Schedule
+from modernbert.optim.schedule import LengthWarmup, Schedule
 from modernbert.train import checkpoint
 from modernbert.train import run as runs
 from modernbert.train.beginning import branched, checkpoint_of
@@ -124,10 +124,13 @@ def test_the_command_branches_into_the_decay_of_the_other_run(finished, tmp_path
 
 
 def test_a_run_without_a_decay_is_left_for_a_tenth_of_its_phase(finished, told):
-    open_ended = dataclasses.replace(told, phases=told.phases[:1])
+    growth = LengthWarmup(first_length=8, warmup_tokens=3000)
+    first = dataclasses.replace(told.phases[0], length_warmup=growth)
+    open_ended = dataclasses.replace(told, phases=(first,))
     saved = checkpoint.found(finished.folder / "checkpoints")[1]
     (fell,) = branched(open_ended, saved).phases
     assert (fell.name, fell.tokens) == ("pretrain-decay", told.phases[0].tokens // 10)
+    assert fell.length_warmup == LengthWarmup()
     assert fell.schedule.at(fell.tokens, fell.tokens) == 0
     assert fell.schedule.at(0, fell.tokens) == 1
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from modernbert.base.errors import ConfigError
 from modernbert.base.records import from_plain, to_plain
-from modernbert.optim.schedule import BatchWarmup, Schedule
+from modernbert.optim.schedule import BatchWarmup, LengthWarmup, Schedule
 from modernbert.recipes import RECIPES, recipe
 from modernbert.train.config import RunConfig
 from tests.runs import MODEL, phase, small_run
@@ -23,6 +23,14 @@ from tests.runs import MODEL, phase, small_run
         (
             {"batch_tokens": 255},
             "phase p: row_tokens 256 is more than batch_tokens 255: raise batch_tokens, or lower",
+        ),
+        (
+            {"length_warmup": LengthWarmup(first_length=32, warmup_tokens=9)},
+            "phase p: a length warm-up from 32 over 9 tokens must begin below context_length 32",
+        ),
+        (
+            {"length_warmup": LengthWarmup(first_length=8, warmup_tokens=6001)},
+            "from 8 over 6001 tokens must begin below context_length 32 and end within the phase",
         ),
         ({"mask_rate": 0.0}, "phase p: mask_rate 0.0 must lie between 0 and 1"),
         ({"mask_rate": 1.0}, "phase p: mask_rate 1.0 must lie between 0 and 1"),
@@ -92,8 +100,11 @@ def test_scaling_keeps_the_shape_of_a_run(warmup, decay, tokens):
     decay = min(decay, 6000 - warmup)
     schedule = Schedule(warmup_tokens=warmup, decay_tokens=decay)
     growth = BatchWarmup(first_tokens=256, warmup_tokens=3000)
+    longer = LengthWarmup(first_length=8, warmup_tokens=3000)
     run = small_run("corpus")
-    first = dataclasses.replace(run.phases[0], schedule=schedule, batch_warmup=growth)
+    first = dataclasses.replace(
+        run.phases[0], schedule=schedule, batch_warmup=growth, length_warmup=longer
+    )
     run = dataclasses.replace(run, phases=(first, *run.phases[1:]))
     scaled = run.scaled_to(tokens)
     assert abs(scaled.tokens - tokens) <= len(run.phases)
@@ -104,6 +115,8 @@ def test_scaling_keeps_the_shape_of_a_run(warmup, decay, tokens):
         assert abs(after.schedule.decay_tokens - before.schedule.decay_tokens * factor) <= 1
         grown = before.batch_warmup.warmup_tokens * factor
         assert abs(after.batch_warmup.warmup_tokens - grown) <= 1
+        grown = before.length_warmup.warmup_tokens * factor
+        assert abs(after.length_warmup.warmup_tokens - grown) <= 1
 
 
 def test_scaling_to_its_own_size_changes_nothing():

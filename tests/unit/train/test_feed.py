@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from modernbert.base.errors import ConfigError
+from modernbert.batch import Layout
 from modernbert.data.mixture import tempered
 from modernbert.data.stream import StreamState
-from modernbert.optim.schedule import BatchWarmup, Schedule
+from modernbert.optim.schedule import BatchWarmup, LengthWarmup, Schedule
 from modernbert.train.feed import Progress, feed, stream_of
 from tests.corpora import make_corpus
 from tests.runs import phase as phase_of
@@ -104,6 +105,27 @@ def test_a_batch_grows_while_it_warms_up(config, corpus):
     sizes = [len(work.batches) for work in feed(run, corpus, Progress())]
     assert sizes == sorted(sizes)
     assert set(sizes) == {1, 2, 3, 4}
+
+
+def test_lengths_grow_and_nothing_else_changes(works, config, corpus):
+    growth = LengthWarmup(first_length=8, warmup_tokens=4000)
+    growing = dataclasses.replace(config.phases[0], length_warmup=growth)
+    run = dataclasses.replace(config, phases=(growing,))
+    found = list(feed(run, corpus, Progress()))
+    longest = [max(batch.packed.layout.max_seqlen for batch in work.batches) for work in found]
+    assert longest == sorted(longest)
+    assert {*longest} == {8, 16, 32}
+    for work, usual in zip(found, works, strict=False):
+        plain = zip(work.batches, work.rows, strict=True)
+        whole = [replace_layout(batch, rows.lengths) for batch, rows in plain]
+        same(dataclasses.replace(work, batches=tuple(whole)), usual)
+    for ours, theirs in zip(feed(run, corpus, found[4].after), found[5:], strict=True):
+        same(ours, theirs)
+
+
+def replace_layout(batch, lengths):
+    packed = dataclasses.replace(batch.packed, layout=Layout.of(lengths))
+    return dataclasses.replace(batch, packed=packed)
 
 
 def test_phases_see_other_orders_and_other_masks(works):

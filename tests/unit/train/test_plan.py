@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from modernbert.base.errors import ConfigError
 from modernbert.model.activations import Pass
 from modernbert.model.config import EncoderConfig
-from modernbert.model.count import layer_parameters, parameters
-from modernbert.optim.schedule import BatchWarmup
+from modernbert.model.count import layer_parameters, parameters, training_flops
+from modernbert.optim.schedule import BatchWarmup, LengthWarmup
 from modernbert.recipes import RECIPES, recipe
 from modernbert.train.config import Phase, RunConfig
 from modernbert.train.plan import Setup, plan, steps_of
@@ -74,6 +74,22 @@ def test_what_the_papers_base_takes():
     assert [each.flops_a_token / 1e6 for each in found.phases[:2]] == pytest.approx(
         [824, 1353], abs=1
     )
+
+
+def test_short_sequences_cost_less():
+    run = recipe("modernbert-base")
+    growth = LengthWarmup(first_length=128, warmup_tokens=run.phases[0].tokens // 2)
+    first = dataclasses.replace(run.phases[0], length_warmup=growth)
+    usual, grown = (
+        plan(each, setup_of(each)).phases[0]
+        for each in (run, dataclasses.replace(run, phases=(first, *run.phases[1:])))
+    )
+    parts = [
+        training_flops(run.model, length, run.phases[0].mask_rate) for length in (128, 256, 512)
+    ]
+    expected = sum(parts) / 6 + usual.flops_a_token / 2
+    assert grown.flops_a_token == pytest.approx(expected)
+    assert grown.hours < usual.hours
 
 
 def taken_steps(phase: Phase) -> int:
