@@ -5,7 +5,7 @@ K head width, V vocabulary; B and L only where a padded (batch, length) grid is 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -24,17 +24,19 @@ class Layout:
     """Starts of the sequences, then the total: S + 1 numbers."""
     max_seqlen: int
     """Length of the longest sequence."""
+    is_causal: bool = False
+    """Whether a token sees only itself and what stands before it, as a text generator does."""
 
     @classmethod
-    def of(cls, lengths: Sequence[int]) -> "Layout":
+    def of(cls, lengths: Sequence[int], *, is_causal: bool = False) -> "Layout":
         """Lay out sequences of these lengths, in tokens, in this order."""
         starts = torch.zeros(len(lengths) + 1, dtype=torch.int32)
         torch.cumsum(torch.tensor(lengths, dtype=torch.int32), 0, out=starts[1:])
-        return cls(starts, max(lengths, default=0))
+        return cls(starts, max(lengths, default=0), is_causal)
 
     def to(self, device: torch.device | str) -> "Layout":
         """Move to a device."""
-        return Layout(self.cu_seqlens.to(device), self.max_seqlen)
+        return replace(self, cu_seqlens=self.cu_seqlens.to(device))
 
     def cut(self, longest: int) -> "Layout":
         """Divide sequences into as few pieces of at most so many tokens, as even as can be."""
@@ -45,7 +47,7 @@ class Layout:
             number = -(-length // longest)
             short, more = divmod(length, number)
             pieces += [short + 1] * more + [short] * (number - more)
-        return Layout.of(pieces).to(self.cu_seqlens.device)
+        return Layout.of(pieces, is_causal=self.is_causal).to(self.cu_seqlens.device)
 
     def lengths(self) -> tuple[int, ...]:
         """Return the lengths as Python numbers; on a GPU this waits for the device."""

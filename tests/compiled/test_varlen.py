@@ -4,6 +4,8 @@ The kernel needs CUDA. Here torch's operator is given a CPU kernel that computes
 that everything around it is traced, compiled and run as it is there.
 """
 
+from itertools import product
+
 import pytest
 import torch
 from torch.nn.attention import varlen as torchs
@@ -25,19 +27,23 @@ LENGTHS = ([70, 3, 140], [9, 100, 100, 64], [5] * 30, [300])
 
 
 def window_of(sides) -> int | None:
-    assert sides[0] == sides[1]
     return None if sides[0] < 0 else 2 * sides[0]
 
 
+def layout_of(starts, longest, sides) -> Layout:
+    assert sides[1] in (sides[0], 0)
+    return Layout(starts, longest, is_causal=sides[0] != sides[1])
+
+
 def forward(q, k, v, starts, _, longest, __, is_causal, scale, sides, *rest):
-    assert (is_causal, scale) == (False, None)
-    mixed = oracle(q, k, v, Layout(starts, longest), window_of(sides))
+    assert (is_causal, scale) == ([*sides] == [-1, 0], None)
+    mixed = oracle(q, k, v, layout_of(starts, longest, sides), window_of(sides))
     sums = torch.zeros(q.shape[1], len(q))
     return torch.empty_like(q).copy_(mixed), sums, torch.zeros(2, dtype=torch.uint64)
 
 
 def backward(grad, q, k, v, out, _, starts, __, longest, ___, ____, _____, scale=None, sides=None):
-    share = shares(q, k, Layout(starts, longest), window_of(sides))
+    share = shares(q, k, layout_of(starts, longest, sides), window_of(sides))
     slope = torch.einsum("qhk,thk->hqt", grad, v)
     slope = share * (slope - (slope * share).sum(-1, keepdim=True)) * q.shape[-1] ** -0.5
     grads = (
@@ -80,7 +86,7 @@ def test_layers_are_whole_graphs_that_take_any_length(cpu_kernels, compiler):
 
 def test_the_kernel_is_called_as_the_formula_reads(cpu_kernels):
     q, k, v = torch.randn(3, 90, 2, 16, generator=torch.Generator().manual_seed(0))
-    layout = Layout.of([1, 20, 69])
-    for window in (None, 2, 7, 64):
+    for window, is_causal in product((None, 2, 7, 64), (False, True)):
+        layout = Layout.of([1, 20, 69], is_causal=is_causal)
         expected = BACKENDS["oracle"](q, k, v, layout, window)
         torch.testing.assert_close(call(q, k, v, layout, window), expected)

@@ -37,8 +37,11 @@ def rounding(qkv, num_tokens: int) -> float:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("window", [None, 2, 7, 8, 128])
 @pytest.mark.parametrize("lengths", MORE.values(), ids=MORE)
-def test_a_backend_is_as_accurate_as_the_formula(device, backend, dtype, window, lengths):
-    qkv, layout = drawn(sum(lengths), dtype), Layout.of(lengths)
+@pytest.mark.parametrize("is_causal", [False, True], ids=["both sides", "causal"])
+def test_a_backend_is_as_accurate_as_the_formula(
+    device, backend, is_causal, dtype, window, lengths
+):
+    qkv, layout = drawn(sum(lengths), dtype), Layout.of(lengths, is_causal=is_causal)
     truth = run(qkv.double(), layout, window, "oracle")
     naive = run(qkv, layout, window, "oracle")
     ours = run_on(device, qkv, layout, window, backend)

@@ -14,7 +14,7 @@ from modernbert.batch import Layout, PackedBatch, pack
 from modernbert.kernels.rope import make_rope
 from modernbert.model import folder
 from modernbert.model.traces import attention_maps
-from modernbert.tasks.mlm import MaskedBatch, MaskedLM
+from modernbert.tasks.mlm import GuessedBatch, MaskedLM
 from tests.corpora import tokenizer
 from tests.nets import config_of, documents_of, lively
 from tests.parity.lines import IS_VERSION_4
@@ -68,7 +68,7 @@ def test_their_loss_is_nan_when_every_label_is_ignored(masked):
     assert loss.isnan()
     nothing = torch.empty(0, dtype=torch.long)
     task = MaskedLM.of(tokenizer(), 0.3, key=0)
-    ours = task.loss(model, MaskedBatch(pack(documents_of([9])), nothing, nothing)).total
+    ours = task.loss(model, GuessedBatch(pack(documents_of([9])), nothing, nothing)).total
     ours.backward()
     assert ours == 0
     assert all(weight.grad is not None and not weight.grad.any() for weight in model.parameters())

@@ -27,6 +27,7 @@ from modernbert.model.config import MASKED_LM, HeadConfig
 from modernbert.model.model import Model
 from modernbert.tasks.choice import Choose
 from modernbert.tasks.classify import Classify
+from modernbert.tasks.clm import CausalLM
 from modernbert.tasks.mlm import MaskedLM
 from modernbert.tasks.spans import FindSpans
 from modernbert.tasks.tokens import TagTokens
@@ -112,6 +113,11 @@ def hidden(sizes: Sequence[int]) -> Labelled:
     return Labelled(examples_of(documents_of(sizes)), MaskedLM(rule, key=7))
 
 
+def following(sizes: Sequence[int]) -> Labelled:
+    """Next tokens: the label of each is the text itself."""
+    return Labelled(examples_of(documents_of(sizes)), CausalLM())
+
+
 def examples_of(documents: Sequence[Any], counts: Sequence[int] = ()) -> ExampleSet:
     where = [""] * len(counts or documents)
     return ExampleSet([np.array(ids) for ids in documents], where, counts)
@@ -137,6 +143,7 @@ def classifying(problem: Problem, names: tuple[str, ...], perfect: Callable[[Any
 
 CASES = {
     "masked_lm": Case(MASKED_LM, hidden),
+    "causal_lm": Case(MASKED_LM, following),
     "single_label": classifying("single_label", LABELS, lambda b: F.one_hot(b.targets[0], 3)),
     "multi_label": classifying("multi_label", LABELS, lambda b: b.targets[0] - 0.5),
     "regression": classifying("regression", ("score",), lambda b: b.targets),
@@ -169,7 +176,7 @@ def model_of(name: str) -> Model:
 def collated(given: Labelled, numbers: Sequence[int]) -> Any:
     chosen = np.array(numbers, dtype=np.int64)
     micro = Micro(given.examples.rows(chosen, chosen), chosen)
-    return given.task.collate(micro.rows if isinstance(given.task, MaskedLM) else micro)
+    return given.task.collate(micro.rows if isinstance(given.task, MaskedLM | CausalLM) else micro)
 
 
 def sums(name: str, given: Labelled, rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from modernbert.base.errors import MachineError
 from modernbert.batch import Layout, pad, real, split
 from modernbert.model import folder
 from modernbert.model.model import Model
-from modernbert.tasks.mlm import MaskedBatch
+from modernbert.tasks.mlm import GuessedBatch
 
 IGNORED = -100
 
@@ -160,7 +160,7 @@ def maxsim_of_pylate(queries: list[Tensor], documents: list[Tensor]) -> Tensor:
     return scores.max(-1).values.sum(-1)
 
 
-def padded(batch: MaskedBatch, batch_size: int, pad_id: int) -> list[PaddedBatch]:
+def padded(batch: GuessedBatch, batch_size: int, pad_id: int) -> list[PaddedBatch]:
     """Lay a packed row out as grids of `batch_size` documents, in the order they came."""
     labels = torch.full_like(batch.packed.ids, IGNORED)
     labels[batch.positions] = batch.targets

@@ -21,6 +21,7 @@ from modernbert.model.config import EncoderConfig
 from modernbert.model.init import build
 from modernbert.optim.groups import decay_groups
 from modernbert.optim.stable_adamw import StableAdamW
+from modernbert.tasks.clm import CausalLM
 from modernbert.tasks.mlm import MaskedLM
 from modernbert.train.config import Phase, RunConfig
 from modernbert.train.parallel import prepare
@@ -94,7 +95,7 @@ def measure(config: RunConfig, sharing: Sharing, precision_asked: str = "auto") 
     tokens = _ROWS_A_STEP * trial.row_tokens
     length = min(phase.context_length, trial.row_tokens)
     recomputes = sharing.how.recomputes
-    flops = token_flops(trial.model, length, phase.mask_rate, recomputes=recomputes)
+    flops = token_flops(trial.model, length, phase.guessed_share, recomputes=recomputes)
     return Here(
         device=_device(where, rate),
         sharing=sharing,
@@ -107,7 +108,7 @@ def measure(config: RunConfig, sharing: Sharing, precision_asked: str = "auto") 
         row_tokens=trial.row_tokens,
         planned_tokens_per_second=1 / token_seconds(flops, rate, usual(there)),
         measured_tokens_per_second=tokens / seconds,
-        planned_bytes=memory(trial.model, trial.row_tokens, phase.mask_rate, sharing).total,
+        planned_bytes=memory(trial.model, trial.row_tokens, phase.guessed_share, sharing).total,
         measured_bytes=held,
     )
 
@@ -143,9 +144,9 @@ def _trial(
     row, layers = phase.row_tokens, model.num_layers
     while True:
         trial = _Trial(_first_layers(model, layers), row)
-        needed = memory(trial.model, row, phase.mask_rate, sharing).total
+        needed = memory(trial.model, row, phase.guessed_share, sharing).total
         length = min(phase.context_length, row)
-        flops = token_flops(trial.model, length, phase.mask_rate) * row * _ROWS_A_STEP
+        flops = token_flops(trial.model, length, phase.guessed_share) * row * _ROWS_A_STEP
         is_soon = flops / rate / _USUAL_SHARE <= _STEP_S
         if needed <= room and is_soon:
             return trial
@@ -205,6 +206,14 @@ def _at(trial: _Trial, phase: Phase) -> EncoderConfig:
 
 def _work(trial: _Trial, phase: Phase, step: int) -> Step:
     """Draw what a step of the run learns from: rows full of documents as long as the context."""
+    rows = tuple(_rows(trial, phase, _ROWS_A_STEP * step + row) for row in range(_ROWS_A_STEP))
+    task = _task(trial, phase)
+    return Step(step, task, tuple(task.collate(each) for each in rows), rows)
+
+
+def _task(trial: _Trial, phase: Phase) -> MaskedLM | CausalLM:
+    if phase.objective == "causal":
+        return CausalLM()
     vocabulary = np.arange(trial.model.vocab_size)
     rule = MaskingRule(
         rate=phase.mask_rate,
@@ -212,9 +221,7 @@ def _work(trial: _Trial, phase: Phase, step: int) -> Step:
         special_ids=frozenset(),
         ordinary_ids=vocabulary,
     )
-    task = MaskedLM(rule, key(_SEED, "plan", "masks"))
-    rows = tuple(_rows(trial, phase, _ROWS_A_STEP * step + row) for row in range(_ROWS_A_STEP))
-    return Step(step, task, tuple(task.collate(each) for each in rows), rows)
+    return MaskedLM(rule, key(_SEED, "plan", "masks"))
 
 
 def _rows(trial: _Trial, phase: Phase, number: int) -> Rows:

@@ -20,7 +20,8 @@ from modernbert.data.masking import MaskingRule
 from modernbert.model.config import EncoderConfig
 from modernbert.model.count import training_flops
 from modernbert.model.presets import PRESETS
-from modernbert.tasks.mlm import MaskedBatch, MaskedLM
+from modernbert.tasks.clm import CausalLM
+from modernbert.tasks.mlm import GuessedBatch, MaskedLM
 from modernbert.train.config import Phase, RunConfig
 from modernbert.train.feed import Progress, feed
 from modernbert.train.fit import decided
@@ -38,8 +39,8 @@ class Step:
     """What one optimizer step learns from, for `train.step.accumulate`."""
 
     step: int
-    task: MaskedLM
-    batches: tuple[MaskedBatch, ...]
+    task: MaskedLM | CausalLM
+    batches: tuple[GuessedBatch, ...]
     rows: tuple[Rows, ...]
 
     @property
@@ -166,11 +167,11 @@ def spread_out(step: Step, batch_size: int, pad_id: int) -> Step:
     return dataclasses.replace(step, batches=tuple(map(_flat, grids)))
 
 
-def _flat(grid: PaddedBatch) -> MaskedBatch:
+def _flat(grid: PaddedBatch) -> GuessedBatch:
     longest = grid.input_ids.shape[1]
     lengths = [(real, longest - real) for real in grid.attention_mask.sum(1).tolist()]
     layout = Layout.of([length for pair in lengths for length in pair if length])
     labels = grid.labels.flatten()
     (positions,) = (labels != IGNORED).nonzero(as_tuple=True)
     packed = PackedBatch(grid.input_ids.flatten(), layout)
-    return MaskedBatch(packed, positions, labels[positions])
+    return GuessedBatch(packed, positions, labels[positions])

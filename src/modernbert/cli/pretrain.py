@@ -12,6 +12,7 @@ import tyro
 from modernbert.base.errors import ConfigError
 from modernbert.base.log import say
 from modernbert.recipes import recipe_or_run
+from modernbert.recipes.causal import begun_causally
 from modernbert.train.config import RunConfig
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ class Pretrain:
     """Go on with the run where --out holds it already: for schedulers that repeat a command."""
     total: str = ""
     """Tokens of all phases together, such as 50M; empty keeps the recipe's."""
+    causal_share: float = 0.0
+    """Share of all tokens, such as 0.25, that the first phase begins by guessing next tokens from
+    those before them (arXiv 2507.00994); 0 for none."""
     config: Annotated[RunConfig, tyro.conf.arg(name="")]
 
 
@@ -156,6 +160,8 @@ def _opened(folder: Path, parsed: Pretrain, *, is_new: bool) -> "Run":
     config = parsed.config
     if parsed.total:
         config = config.scaled_to(tokens_of(parsed.total))
+    if parsed.causal_share:
+        config = begun_causally(config, parsed.causal_share)
     if not parsed.or_resume and not dist.is_restarted():
         return runs.create(config, folder)
     return runs.create_or_resume(config, folder)

@@ -32,6 +32,8 @@ class PhaseRow:
     weight_decay: float
     global_rope_theta: float
     mask_rate: float
+    is_causal: bool = False
+    """Whether each next token was guessed, and none hidden."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,7 @@ def _settings(facts: TrainingFacts) -> str:
             phase.schedule,
             f"{phase.weight_decay:g}",
             f"{phase.global_rope_theta:g}",
-            f"{phase.mask_rate:.0%}",
+            "none: next tokens guessed" if phase.is_causal else f"{phase.mask_rate:.0%}",
         )
         for phase in facts.phases
     ]

@@ -74,7 +74,7 @@ class Model(nn.Module):
     def masked_lm(
         self, batch: PackedBatch, positions: Int[Tensor, "M"], targets: Int[Tensor, "M"]
     ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
-        """Return the summed loss over hidden tokens and how many were guessed right.
+        """Return the summed loss of the guesses at `positions` and how many are right.
 
         Head and decoder run on the rows at `positions` only (paper, section 2.2.1).
         """

@@ -15,16 +15,16 @@ from modernbert.tasks.base import Loss
 
 
 @dataclass(frozen=True, slots=True)
-class MaskedBatch:
-    """A packed batch with some tokens hidden."""
+class GuessedBatch:
+    """A packed batch, and which tokens are guessed from it."""
 
     packed: PackedBatch
     positions: Int[Tensor, "M"]
-    """Where the hidden tokens are on the flat axis."""
+    """Where on the flat axis a token is guessed: in its own place, or in the one before it."""
     targets: Int[Tensor, "M"]
-    """What they were."""
+    """What is to be guessed."""
 
-    def cut(self, longest: int) -> "MaskedBatch":
+    def cut(self, longest: int) -> "GuessedBatch":
         """Let only tokens see each other that stand in one piece of at most so many tokens.
 
         What is hidden stays hidden, and no token is moved or left out.
@@ -32,10 +32,10 @@ class MaskedBatch:
         layout = self.packed.layout.cut(longest)
         return replace(self, packed=PackedBatch(self.packed.ids, layout))
 
-    def to(self, device: torch.device) -> "MaskedBatch":
+    def to(self, device: torch.device) -> "GuessedBatch":
         """Move to a device."""
         moved = (x.to(device, non_blocking=True) for x in (self.positions, self.targets))
-        return MaskedBatch(self.packed.to(device), *moved)
+        return GuessedBatch(self.packed.to(device), *moved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +64,18 @@ class MaskedLM:
         )
         return cls(rule, key)
 
-    def collate(self, rows: Rows) -> MaskedBatch:
+    def collate(self, rows: Rows) -> GuessedBatch:
         """Hide tokens; the layout stays as the rows have it."""
         hidden = hide(rows, rule=self.rule, key=self.key)
         ids, positions, targets = (
             torch.from_numpy(x) for x in (hidden.ids, hidden.positions, hidden.targets)
         )
-        return MaskedBatch(PackedBatch(ids, Layout.of(rows.lengths)), positions, targets)
+        return GuessedBatch(PackedBatch(ids, Layout.of(rows.lengths)), positions, targets)
 
-    def count(self, batch: MaskedBatch) -> int:
+    def count(self, batch: GuessedBatch) -> int:
         """Return how many tokens are hidden."""
         return batch.positions.numel()
 
-    def loss(self, model: Model, batch: MaskedBatch) -> Loss:
+    def loss(self, model: Model, batch: GuessedBatch) -> Loss:
         """Return the cross-entropy summed over the hidden tokens alone."""
         return Loss(*model.masked_lm(batch.packed, batch.positions, batch.targets))

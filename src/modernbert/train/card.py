@@ -67,6 +67,7 @@ def _phases(config: RunConfig, steps: list[dict[str, Any]]) -> tuple[PhaseRow, .
             weight_decay=phase.weight_decay,
             global_rope_theta=phase.global_rope_theta,
             mask_rate=phase.mask_rate,
+            is_causal=phase.objective == "causal",
         )
         for phase in config.phases
     )

@@ -14,7 +14,7 @@ from modernbert.data.chunks import Rows
 from modernbert.data.corpus import Corpus
 from modernbert.data.heldout import heldout
 from modernbert.model.model import Model
-from modernbert.tasks.mlm import MaskedBatch, MaskedLM
+from modernbert.tasks.mlm import GuessedBatch, MaskedLM
 from modernbert.train.parallel import divide_again
 
 MASK_RATE = 0.15
@@ -82,7 +82,7 @@ def _dealt(rows: list[Rows]) -> Iterator[tuple[Rows, bool]]:
 
 
 def _sums(
-    model: Model, task: MaskedLM, batch: MaskedBatch, autocast: Autocast, usual: int
+    model: Model, task: MaskedLM, batch: GuessedBatch, autocast: Autocast, usual: int
 ) -> Float[Tensor, "4"]:
     with torch.no_grad(), autocast():
         loss = task.loss(model, batch)

@@ -12,7 +12,8 @@ from modernbert.base.rng import key
 from modernbert.data.corpus import Corpus
 from modernbert.data.mixture import tempered
 from modernbert.data.stream import Rows, Stream, StreamConfig, StreamState
-from modernbert.tasks.mlm import MaskedBatch, MaskedLM
+from modernbert.tasks.clm import CausalLM
+from modernbert.tasks.mlm import GuessedBatch, MaskedLM
 from modernbert.train.config import Phase, RunConfig
 
 
@@ -33,8 +34,8 @@ class Work:
 
     step: int
     phase: Phase
-    task: MaskedLM
-    batches: tuple[MaskedBatch, ...]
+    task: MaskedLM | CausalLM
+    batches: tuple[GuessedBatch, ...]
     rows: tuple[Rows, ...]
     """The rows behind the batches: they name the documents when something is wrong."""
     num_tokens: int
@@ -118,15 +119,21 @@ def _weights_of(phase: Phase, corpus: Corpus) -> dict[str, float] | None:
     return tempered(tokens, phase.source_temperature, phase.source_boosts)
 
 
-def task_of(config: RunConfig, corpus: Corpus, phase: Phase) -> MaskedLM:
+def task_of(config: RunConfig, corpus: Corpus, phase: Phase) -> MaskedLM | CausalLM:
     """Return the task of a phase, its masks addressed by the phase's name."""
+    if phase.objective == "causal":
+        return CausalLM()
     address = key(config.seed, "masks", phase.name)
     shares = (phase.mask_share, phase.random_share)
     return MaskedLM.of(corpus.tokenizer, phase.mask_rate, address, shares)
 
 
 def _next(
-    stream: Stream, task: MaskedLM, phase: Phase, progress: Progress, place: tuple[int, int]
+    stream: Stream,
+    task: MaskedLM | CausalLM,
+    phase: Phase,
+    progress: Progress,
+    place: tuple[int, int],
 ) -> Work:
     rows = phase.batch_warmup.rows_at(progress.phase_tokens, phase.row_tokens, phase.batch_tokens)
     taken = stream.take(progress.stream, rows, *place)

@@ -103,7 +103,7 @@ class _Clock:
     def row(self, work: Work, result: StepResult) -> StepRow:
         seconds = time.perf_counter() - self._start
         rate = work.num_tokens / seconds
-        flops = training_flops(self._config, _usual_length(work), work.phase.mask_rate)
+        flops = training_flops(self._config, _usual_length(work), work.phase.guessed_share)
         flops_rate = rate * flops / dist.world_size()
         if flops_rate > self._peak:
             # The machine was busy when its rate was measured: nothing runs above its peak.

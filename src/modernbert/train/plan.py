@@ -135,10 +135,10 @@ def _phase(model: EncoderConfig, phase: Phase, setup: Setup, efficiency: Efficie
     rows = max(1, round(phase.batch_tokens / phase.row_tokens))
     if rows % sharing.gpus:
         raise _uneven(phase, rows, sharing.gpus)
-    taken = memory(model, phase.row_tokens, phase.mask_rate, sharing)
+    taken = memory(model, phase.row_tokens, phase.guessed_share, sharing)
     part = phase.batch_tokens // sharing.gpus
     room = device.usable_bytes
-    longest = longest_row(model, phase.context_length, part, phase.mask_rate, room, sharing)
+    longest = longest_row(model, phase.context_length, part, phase.guessed_share, room, sharing)
     if not longest and taken.total > room:
         raise _too_large(model, phase, setup)
     flops = _mean_flops(model, phase, recomputes=False)
@@ -167,7 +167,7 @@ def _phase(model: EncoderConfig, phase: Phase, setup: Setup, efficiency: Efficie
 def _mean_flops(model: EncoderConfig, phase: Phase, *, recomputes: bool) -> float:
     """Return the FLOPs of a token, the mean over a phase whose sequences may grow."""
     return sum(
-        share * token_flops(model, length, phase.mask_rate, recomputes=recomputes)
+        share * token_flops(model, length, phase.guessed_share, recomputes=recomputes)
         for length, share in phase.length_warmup.shares(phase.context_length, phase.tokens)
     )
 
@@ -218,7 +218,7 @@ def _uneven(phase: Phase, rows: int, gpus: int) -> ConfigError:
 def _too_large(model: EncoderConfig, phase: Phase, setup: Setup) -> ConfigError:
     """Say what does not fit, and what would."""
     device, sharing = setup.device, setup.sharing
-    least = memory(model, phase.context_length, phase.mask_rate, sharing)
+    least = memory(model, phase.context_length, phase.guessed_share, sharing)
     return ConfigError(
         f"phase {phase.name}: a row of one document of {phase.context_length} tokens needs "
         f"{least.total / 1e9:.1f} GB, of which weights, gradients and moments "
@@ -232,7 +232,7 @@ def _way_out(model: EncoderConfig, phase: Phase, setup: Setup) -> str:
     lighter = replace(sharing, how=replace(sharing.how, recomputes=True))
     shared = replace(lighter, parallel="fsdp")
     for changed, said in ((lighter, ""), (shared, "--parallel fsdp and ")):
-        needed = memory(model, phase.context_length, phase.mask_rate, changed).total
+        needed = memory(model, phase.context_length, phase.guessed_share, changed).total
         if needed <= setup.device.usable_bytes:
             return f"with {said}--checkpoint-activations it takes {needed / 1e9:.1f} GB and fits"
     return "take a smaller model, more devices with --parallel fsdp, or devices with more memory"

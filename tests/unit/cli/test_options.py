@@ -160,6 +160,10 @@ def test_what_is_no_number_of_tokens_is_refused(text):
             "phase pretrain: mask_rate 2.0 must lie between 0 and 1",
         ),
         (["tiny", "--corpus", "c", "--out", "o", "--total", "lots"], "'lots' is not a number of"),
+        (
+            ["tiny", "--corpus", "c", "--out", "o", "--causal-share", "0.9"],
+            "a causal share of 0.9 is",
+        ),
         (["tiny", "--corpus", "no/corpus", "--out", "o"], "no/corpus"),
     ],
 )

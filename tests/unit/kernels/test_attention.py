@@ -67,6 +67,19 @@ def test_the_window_ends_exactly_half_a_window_away(backend, window):
 
 
 @pytest.mark.parametrize("backend", ON_CPU)
+@pytest.mark.parametrize(("window", "first"), [(None, 0), (8, 146), (128, 86), (512, 0)])
+def test_a_causal_token_sees_itself_and_what_stands_before_it(backend, window, first):
+    middle, layout = 150, Layout.of([300, 20], is_causal=True)
+    q, k, v = qkv_of(320, torch.float64)
+    v.requires_grad_()
+    mixed = attend(q, k, v, layout, window, backend)
+    (slope,) = torch.autograd.grad(mixed[middle].sum(), v)
+    assert slope.abs().amax((1, 2)).nonzero().flatten().tolist() == [*range(first, middle + 1)]
+    (slope,) = torch.autograd.grad(attend(q, k, v, layout, window, backend)[300:].sum(), v)
+    assert slope.abs().amax((1, 2)).nonzero().flatten().tolist() == [*range(300, 320)]
+
+
+@pytest.mark.parametrize("backend", ON_CPU)
 @pytest.mark.parametrize("window", [None, 128])
 def test_documents_do_not_see_each_other(backend, window):
     lengths = [20, 90, 3, 70]

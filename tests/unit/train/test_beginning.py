@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from modernbert.base.errors import CheckpointError, ConfigError
+from modernbert.base.records import to_plain
 from modernbert.cli.pretrain import pretrain
 from modernbert.model import folder as model_folder
 from modernbert.model.config import HeadConfig
@@ -121,6 +122,23 @@ def test_the_command_branches_into_the_decay_of_the_other_run(finished, tmp_path
     assert only["schedule"] == dataclasses.asdict(config_of(finished.folder).phases[-1].schedule)
     repeated = config_of(tmp_path / "run")
     assert repeated.branch == str(place)
+
+
+def test_the_command_begins_with_next_tokens(told, tmp_path):
+    file, out = tmp_path / "told.json", tmp_path / "run"
+    short = dataclasses.replace(told, phases=told.phases[:1], evaluate_tokens=0)
+    file.write_text(json.dumps({"format": 1, "config": to_plain(short)}), encoding="utf-8")
+    assert pretrain([str(file), "--out", str(out), "--causal-share", "0.5"]) == 0
+    phases = config_of(out).phases
+    assert [(each.name, each.objective) for each in phases] == [
+        ("causal", "causal"),
+        ("pretrain", "masked"),
+    ]
+    rows = rows_of(out / "metrics.jsonl")
+    assert [row["phase"] for row in rows] == ["causal"] * 6 + ["pretrain"] * 6
+    card = (out / "model" / "README.md").read_text(encoding="utf-8")
+    assert "none: next tokens guessed" in card
+    assert "30%" in card
 
 
 def test_a_run_without_a_decay_is_left_for_a_tenth_of_its_phase(finished, told):

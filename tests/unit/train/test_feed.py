@@ -128,6 +128,19 @@ def replace_layout(batch, lengths):
     return dataclasses.replace(batch, packed=packed)
 
 
+def test_a_causal_phase_reads_the_same_rows_and_hides_nothing(works, config, corpus):
+    first = dataclasses.replace(config.phases[0], objective="causal")
+    run = dataclasses.replace(config, phases=(first, *config.phases[1:]))
+    for work, usual in zip(feed(run, corpus, Progress()), works, strict=True):
+        is_causal = work.phase is first
+        assert work.phase.guessed_share == (1.0 if is_causal else 0.3)
+        for batch, other, rows in zip(work.batches, usual.batches, work.rows, strict=True):
+            layout = batch.packed.layout
+            assert (layout.is_causal, layout.lengths()) == (is_causal, rows.lengths)
+            assert torch.equal(batch.packed.ids, other.packed.ids) != is_causal
+            assert np.array_equal(batch.packed.ids.numpy(), rows.ids) == is_causal
+
+
 def test_phases_see_other_orders_and_other_masks(works):
     rows = {work.phase.name: work.rows[0].ids[:30].tolist() for work in reversed(works)}
     assert rows["context"] != rows["decay"]

@@ -92,6 +92,16 @@ def test_short_sequences_cost_less():
     assert grown.hours < usual.hours
 
 
+def test_a_causal_phase_pays_for_all_of_its_guesses():
+    run = recipe("tiny")
+    first = dataclasses.replace(run.phases[0], objective="causal")
+    causal = dataclasses.replace(run, phases=(first, *run.phases[1:]))
+    usual, dear = (plan(each, setup_of(each)).phases[0] for each in (run, causal))
+    head = 6 * run.model.dim * (run.model.dim + run.model.vocab_size)
+    assert dear.flops_a_token - usual.flops_a_token == pytest.approx(0.7 * head)
+    assert dear.memory.total > usual.memory.total
+
+
 def taken_steps(phase: Phase) -> int:
     tokens = steps = 0
     while tokens < phase.tokens:

@@ -10,7 +10,7 @@ from modernbert.model.init import build
 from modernbert.optim.groups import decay_groups
 from modernbert.optim.stable_adamw import StableAdamW
 from modernbert.tasks.base import Loss
-from modernbert.tasks.mlm import MaskedBatch
+from modernbert.tasks.mlm import GuessedBatch
 from modernbert.train.feed import Progress, feed
 from modernbert.train.step import accumulate, gradient_norm, move, shorten
 from tests.runs import MODEL
@@ -25,11 +25,11 @@ def work(config, corpus):
     return next(feed(dataclasses.replace(config, phases=(wide,)), corpus, Progress()))
 
 
-def joined(batches) -> MaskedBatch:
+def joined(batches) -> GuessedBatch:
     """Lay several rows end to end as one."""
     starts = torch.tensor([0, *(batch.packed.ids.numel() for batch in batches[:-1])]).cumsum(0)
     lengths = [length for batch in batches for length in batch.packed.layout.lengths()]
-    return MaskedBatch(
+    return GuessedBatch(
         PackedBatch(torch.cat([b.packed.ids for b in batches]), Layout.of(lengths)),
         torch.cat([b.positions + start for b, start in zip(batches, starts, strict=True)]),
         torch.cat([b.targets for b in batches]),
@@ -109,7 +109,7 @@ def test_the_mean_is_over_all_hidden_tokens(work):
 
 def test_a_row_without_hidden_tokens_counts_for_nothing(work):
     nothing = torch.zeros(0, dtype=torch.int64)
-    silent = MaskedBatch(work.batches[0].packed, nothing, nothing)
+    silent = GuessedBatch(work.batches[0].packed, nothing, nothing)
     one = dataclasses.replace(work, batches=work.batches[1:2])
     two = dataclasses.replace(work, batches=(silent, work.batches[1]))
     assert accumulate(exact(), one, PLAIN, 0).loss == accumulate(exact(), two, PLAIN, 0).loss
@@ -118,7 +118,7 @@ def test_a_row_without_hidden_tokens_counts_for_nothing(work):
 def test_a_step_without_hidden_tokens_moves_nothing_and_is_finite(work):
     nothing = torch.zeros(0, dtype=torch.int64)
     silent = dataclasses.replace(
-        work, batches=(MaskedBatch(work.batches[0].packed, nothing, nothing),)
+        work, batches=(GuessedBatch(work.batches[0].packed, nothing, nothing),)
     )
     result = accumulate(exact(), silent, PLAIN, 0)
     assert (result.loss, result.accuracy, result.grad_norm) == (0.0, 0.0, 0.0)

@@ -38,6 +38,8 @@ def attend(
 ) -> Float[Tensor, "T H K"]:
     """Let each token read its own document, or the `window // 2` tokens on each side of it.
 
+    Where the layout is causal, it reads only itself and what stands before it.
+
     Without a backend, the tensors' device and dtype choose it.
 
     Raises:

@@ -39,7 +39,7 @@ def attend(
 
 def _planned(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None) -> Tensor:
     exact = torch.promote_types(q.dtype, torch.float32)
-    plan = plan_for(lengths_of(layout), window, exact)
+    plan = plan_for(lengths_of(layout), window, exact, layout.is_causal)
     if not (torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v))):
         return _placed(_joined([_read(stretch, q, k, v) for stretch in plan.stretches]), plan)
     mixed: Tensor = _Attend.apply(q, k, v, plan)  # type: ignore[no-untyped-call]
@@ -78,7 +78,7 @@ def _num_slots(stretch: Whole | Band) -> int:
 def _mix(stretch: Whole | Band, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     if isinstance(stretch, Whole):
         grids = (_grid(x, stretch) for x in (q, k, v))
-        mixed, logsumexp = _forward(*grids, attn_mask=stretch.mask)
+        mixed, logsumexp = _forward(*grids, 0.0, stretch.is_causal, attn_mask=stretch.mask)
         return mixed.transpose(1, 2).flatten(0, 1), logsumexp
     queries, keys, values = _queries(q, stretch), _keys(k, stretch), _keys(v, stretch)
     mixed, logsumexp = _forward(queries, keys, values, attn_mask=stretch.mask)
@@ -91,7 +91,7 @@ def _unmix(stretch: Whole | Band, given: tuple[Tensor, ...], logsumexp: Tensor) 
         grad, q, k, v = (_grid(x, stretch) for x in (grad, q, k, v))
         out = out.unflatten(0, (stretch.number, -1)).transpose(1, 2)
         wide = _widened(grad, q, k, v, out)
-        grads = _backward(*wide, logsumexp, 0.0, False, attn_mask=stretch.mask)
+        grads = _backward(*wide, logsumexp, 0.0, stretch.is_causal, attn_mask=stretch.mask)
         return tuple(x.transpose(1, 2).flatten(0, 1).to(q.dtype) for x in grads)
     grad, q, k, v = (
         _queries(grad, stretch),
@@ -116,7 +116,7 @@ def _widened(*given: Tensor) -> tuple[Tensor, ...]:
 
 def _read(stretch: Whole | Band, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Mix and keep nothing for a gradient; tokens that lie in a row are read where they are."""
-    if isinstance(stretch, Whole) and stretch.mask is None:
+    if isinstance(stretch, Whole) and stretch.mask is None and not stretch.is_causal:
         grids = [_grid(x, stretch) for x in (q, k, v)]
         if by_head.is_faster(grids[0]):
             return by_head.attend(*grids).transpose(1, 2).flatten(0, 1)

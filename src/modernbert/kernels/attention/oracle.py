@@ -30,8 +30,9 @@ def shares(
 def visible(layout: Layout, num_tokens: int, window: int | None) -> Bool[Tensor, "T T"]:
     """Return True where a query may look at a key (paper, section 2.1.2: both ends count)."""
     document = segments(layout, num_tokens)
-    same = document[:, None] == document[None, :]
-    if window is None:
-        return same
+    seen = document[:, None] == document[None, :]
     index = torch.arange(len(document), device=document.device)
-    return same & ((index[:, None] - index[None, :]).abs() <= window // 2)
+    back = index[:, None] - index[None, :]
+    if window is not None:
+        seen = seen & (back.abs() <= window // 2)
+    return seen & (back >= 0) if layout.is_causal else seen

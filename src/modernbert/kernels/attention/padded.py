@@ -57,7 +57,9 @@ def _near(layout: Layout, window: int | None) -> Bool[Tensor, "1 1 L L"]:
     """Return True where two places are near enough to see each other; None is everywhere."""
     index = torch.arange(layout.max_seqlen, device=layout.cu_seqlens.device)
     reach = layout.max_seqlen if window is None else window // 2
-    return ((index[:, None] - index[None, :]).abs() <= reach)[None, None]
+    back = index[:, None] - index[None, :]
+    near = back.abs() <= reach
+    return (near & (back >= 0) if layout.is_causal else near)[None, None]
 
 
 def _safe_kernels(device: torch.device) -> AbstractContextManager[None]:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -29,6 +29,8 @@ class Whole:
     length: int
     mask: Float[Tensor, "1 1 length length"] | None = None
     """0 where a query sees a key, else -inf; None where every token sees every other."""
+    is_causal: bool = False
+    """Whether a token sees only itself and those before it; then there is no mask."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,9 +75,27 @@ class Plan:
     """Whether the tokens are the first slots, in order: then nothing has to be moved."""
 
 
-def plan_for(lengths: tuple[int, ...], window: int | None, dtype: torch.dtype) -> Plan:
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What a query sees, and how masks say it."""
+
+    reach: int
+    """Tokens on each side."""
+    is_causal: bool
+    dtype: torch.dtype
+
+    def mask(self, distance: Tensor, seen: Tensor | bool = True) -> Tensor:
+        """Return 0 where a key at this distance from its query is seen, else -inf."""
+        near = (distance <= 0 if self.is_causal else distance <= self.reach) & seen
+        hidden = ~(near & (distance >= -self.reach))
+        return torch.zeros(hidden.shape, dtype=self.dtype).masked_fill_(hidden, -torch.inf)
+
+
+def plan_for(
+    lengths: tuple[int, ...], window: int | None, dtype: torch.dtype, is_causal: bool = False
+) -> Plan:
     """Cut the axis; all layers of a batch with this window share the plan and its masks."""
-    return _remembered.plan_for(lengths, window, dtype)
+    return _remembered.plan_for(lengths, window, dtype, is_causal)
 
 
 def lengths_of(layout: Layout) -> tuple[int, ...]:
@@ -94,10 +114,10 @@ class _Remembered(threading.local):
         self.lengths: tuple[int, ...] = ()
 
 
-def _cut(lengths: tuple[int, ...], window: int | None, dtype: torch.dtype) -> Plan:
-    sight = max(lengths) - 1 if window is None else window // 2
+def _cut(lengths: tuple[int, ...], window: int | None, dtype: torch.dtype, is_causal: bool) -> Plan:
+    sight = _Sight(max(lengths) - 1 if window is None else window // 2, is_causal, dtype)
     # A document no longer than this is seen whole from each of its tokens.
-    short_limit = min(_ROW, sight + 1)
+    short_limit = min(_ROW, sight.reach + 1)
     starts = _starts(lengths)
     documents = range(len(lengths))
     short = [index for index in documents if lengths[index] <= short_limit]
@@ -106,13 +126,13 @@ def _cut(lengths: tuple[int, ...], window: int | None, dtype: torch.dtype) -> Pl
     alike = _alike(short, lengths)
     if len(alike) == 1:
         # A grid already: nothing has to be moved.
-        laid.append(_whole(starts, lengths, alike[0]))
+        laid.append(_whole(starts, lengths, alike[0], is_causal))
     elif short:
-        laid.append(_rows([(starts[i], lengths[i]) for i in short], dtype))
+        laid.append(_rows([(starts[i], lengths[i]) for i in short], sight))
     if window is None:
-        laid += [_whole(starts, lengths, each) for each in _alike(long, lengths)]
+        laid += [_whole(starts, lengths, each, is_causal) for each in _alike(long, lengths)]
     else:
-        laid += _local(long, starts, lengths, sight, dtype)
+        laid += _local(long, starts, lengths, sight)
     # Tokens that are in order already need not be put there.
     laid.sort(key=lambda each: int(each[1][0]))
     place = torch.empty(sum(lengths), dtype=torch.int64)
@@ -143,33 +163,36 @@ def _whole(
     starts: Sequence[int],
     lengths: Sequence[int],
     documents: Sequence[int],
-    mask: Tensor | None = None,
+    seen: Tensor | bool,
 ) -> _Laid:
+    """Lay documents as a grid; what is seen is a mask, or whether it ends with the query."""
     start, number, length = starts[documents[0]], len(documents), lengths[documents[0]]
     slots = torch.arange(number * length)
-    seen = None if mask is None else mask[..., :length, :length]
-    return Whole(start, number, length, seen), start + slots, slots, len(slots)
+    if isinstance(seen, bool):
+        grid = Whole(start, number, length, None, seen)
+    else:
+        grid = Whole(start, number, length, seen[..., :length, :length])
+    return grid, start + slots, slots, len(slots)
 
 
 def _local(
     documents: Sequence[int],
     starts: Sequence[int],
     lengths: Sequence[int],
-    sight: int,
-    dtype: torch.dtype,
+    sight: _Sight,
 ) -> list[_Laid]:
     """Lay documents that are longer than their tokens see."""
-    limit = int(_ALONE * (_block(sight) + 2 * _reach(sight)))
+    limit = int(_ALONE * (_block(sight.reach) + 2 * _reach(sight.reach)))
     middle = [index for index in documents if _ROW < lengths[index] <= limit]
     rest = [(starts[i], lengths[i]) for i in sorted({*documents} - {*middle})]
     longest = max((lengths[index] for index in middle), default=0)
     distance = torch.arange(longest) - torch.arange(longest)[:, None]
-    mask = torch.zeros(distance.shape, dtype=dtype).masked_fill_(distance.abs() > sight, -torch.inf)
-    laid = [_whole(starts, lengths, each, mask[None, None]) for each in _alike(middle, lengths)]
-    return [*laid, _band(rest, sight, dtype)] if rest else laid
+    mask = sight.mask(distance)[None, None]
+    laid = [_whole(starts, lengths, each, mask) for each in _alike(middle, lengths)]
+    return [*laid, _band(rest, sight)] if rest else laid
 
 
-def _rows(documents: Sequence[tuple[int, int]], dtype: torch.dtype) -> _Laid:
+def _rows(documents: Sequence[tuple[int, int]], sight: _Sight) -> _Laid:
     """Lay short documents on rows, longest first, each in the fullest row that can hold it."""
     open_rows: list[list[int]] = [[] for _ in range(_ROW + 1)]
     at, num_rows = [], 0
@@ -180,26 +203,24 @@ def _rows(documents: Sequence[tuple[int, int]], dtype: torch.dtype) -> _Laid:
         num_rows = max(num_rows, row + 1)
         at.append(row * _ROW + _ROW - space)
         open_rows[space - length].append(row)
-    return _laid(order, at, num_rows, (0, _ROW), dtype)
+    return _laid(order, at, (num_rows, _ROW, 0), replace(sight, reach=_ROW))
 
 
-def _band(documents: Sequence[tuple[int, int]], sight: int, dtype: torch.dtype) -> _Laid:
+def _band(documents: Sequence[tuple[int, int]], sight: _Sight) -> _Laid:
     """Lay long documents end to end."""
     at = _starts([length for _, length in documents])
-    block = _block(sight)
+    block = _block(sight.reach)
     num_blocks = -(-sum(length for _, length in documents) // block)
-    return _laid(documents, at, num_blocks, (sight, block), dtype)
+    return _laid(documents, at, (num_blocks, block, _reach(sight.reach)), sight)
 
 
 def _laid(
     documents: Sequence[tuple[int, int]],
     at: Sequence[int],
-    num_blocks: int,
-    band: tuple[int, int],
-    dtype: torch.dtype,
+    sizes: tuple[int, int, int],
+    sight: _Sight,
 ) -> _Laid:
-    sight, block = band
-    reach = _reach(sight)
+    num_blocks, block, reach = sizes
     lengths = torch.tensor([length for _, length in documents])
     within = torch.cat([torch.arange(length) for _, length in documents])
     tokens = within + torch.tensor([start for start, _ in documents]).repeat_interleave(lengths)
@@ -210,7 +231,7 @@ def _laid(
     # Padding is one more document: its queries see its keys, so no row of the mask is empty.
     owner = torch.full_like(source, -1)
     owner[slots + reach] = torch.arange(len(documents)).repeat_interleave(lengths)
-    mask = _mask(owner, (num_blocks, block, reach), sight or block, dtype)
+    mask = _mask(owner, sizes, sight)
     is_row = torch.equal(slots, torch.arange(len(slots))) and torch.equal(tokens, slots + tokens[0])
     first = int(tokens[0]) if is_row else None
     return Band(source, mask, block, reach, first, len(tokens)), tokens, slots, num_slots
@@ -225,14 +246,13 @@ def _block(sight: int) -> int:
 
 
 def _mask(
-    owner: Int[Tensor, "keys"], sizes: tuple[int, int, int], sight: int, dtype: torch.dtype
+    owner: Int[Tensor, "keys"], sizes: tuple[int, int, int], sight: _Sight
 ) -> Float[Tensor, "N 1 block reached"]:
     num_blocks, block, reach = sizes
     keys = owner.as_strided((num_blocks, 1, block + 2 * reach), (block, 0, 1))
     queries = owner.as_strided((num_blocks, block, 1), (block, 1, 0), reach)
     distance = torch.arange(block + 2 * reach) - reach - torch.arange(block)[:, None]
-    seen = (queries == keys) & (distance.abs() <= sight)
-    return torch.zeros(seen.shape, dtype=dtype).masked_fill_(~seen, -torch.inf)[:, None]
+    return sight.mask(distance, queries == keys)[:, None]
 
 
 def _starts(lengths: Sequence[int]) -> list[int]:

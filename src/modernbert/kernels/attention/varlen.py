@@ -61,7 +61,8 @@ def call(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None = N
     from torch.nn.attention.varlen import varlen_attn
 
     near = -1 if window is None else window // 2
+    sides = (near, 0 if layout.is_causal else near)
     starts, longest = layout.cu_seqlens, layout.max_seqlen
-    mixed = varlen_attn(q, k, v, starts, starts, longest, longest, window_size=(near, near))
+    mixed = varlen_attn(q, k, v, starts, starts, longest, longest, window_size=sides)
     assert isinstance(mixed, Tensor)
     return mixed
