@@ -190,7 +190,8 @@ class RunConfig:
     evaluate_tokens: int = 100_000
     """Held-out tokens of each source that an evaluation reads; 0 reads none."""
     probes: tuple[str, ...] = ()
-    """Files of labelled texts: an evaluation fits a line on the model's vectors of them."""
+    """Files of labelled texts: an evaluation fits a line on the model's vectors of them. `suite`
+    stands for four probes that are made of held-out text, in any language."""
     track: tuple[Literal["trackio", "wandb", "mlflow"], ...] = ()
     """Services that are told the numbers of each step, besides metrics.jsonl and TensorBoard."""
 

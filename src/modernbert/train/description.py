@@ -10,6 +10,7 @@ from modernbert.base import machine
 from modernbert.base.errors import CheckpointError
 from modernbert.base.records import from_plain, to_plain
 from modernbert.data.corpus import Corpus
+from modernbert.data.probe_texts import SUITE
 from modernbert.train import checkpoint
 from modernbert.train.checkpoint import FORMAT
 from modernbert.train.config import RunConfig
@@ -77,7 +78,7 @@ def _with_places(config: RunConfig, seen: Callable[[str], str]) -> RunConfig:
         corpus=seen(config.corpus),
         init_from=seen(config.init_from),
         branch=seen(config.branch),
-        probes=tuple(map(seen, config.probes)),
+        probes=tuple(each if each == SUITE else seen(each) for each in config.probes),
     )
 
 

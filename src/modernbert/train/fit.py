@@ -17,7 +17,7 @@ from modernbert.train.beginning import shape_of
 from modernbert.train.config import RunConfig
 from modernbert.train.description import NAME, config_of
 from modernbert.train.feed import check_deal, stream_of
-from modernbert.train.probing import read_probe
+from modernbert.train.probing import read_probes
 from modernbert.train.trackers import need
 
 _BYTES_A_WEIGHT = 16
@@ -40,8 +40,7 @@ def fit(config: RunConfig, corpus: Corpus, folder: Path) -> RunConfig:
         )
     config = decided(config, corpus)
     need(config.track)
-    for probe in config.probes:
-        read_probe(Path(probe), corpus.tokenizer)
+    read_probes(config.probes, corpus)
     for phase in config.phases:
         stream_of(config, corpus, phase)
         check_deal(phase, dist.world_size())

@@ -1,7 +1,6 @@
 """What happens after a step besides the step: saving and evaluating. Hooks change no number."""
 
 import json
-from pathlib import Path
 from typing import Protocol
 
 from modernbert.base import dist, files
@@ -9,7 +8,7 @@ from modernbert.base.log import say
 from modernbert.base.records import to_plain
 from modernbert.train.evaluate import Evaluation, evaluate, overall
 from modernbert.train.metrics import StepRow
-from modernbert.train.probing import Probed, probed, read_probe
+from modernbert.train.probing import Probed, probed, read_probes
 from modernbert.train.rows import EVALUATIONS, PROBES
 from modernbert.train.run import Run
 
@@ -45,14 +44,13 @@ class Prober:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        tokenizer = run.corpus.tokenizer
-        self._probes = [read_probe(Path(each), tokenizer) for each in run.config.probes]
+        self._probes = read_probes(run.config.probes, run.corpus)
 
     def after_step(self, row: StepRow) -> None:
         """Probe when it is time, and append a row a probe to `probes.jsonl`."""
-        if is_due(row, self._run.config.evaluate_every_tokens):
-            for probe in self._probes:
-                self._tell(row, probed(self._run.model, probe, self._run.autocast))
+        if self._probes and is_due(row, self._run.config.evaluate_every_tokens):
+            for found in probed(self._run.model, self._probes, self._run.autocast):
+                self._tell(row, found)
 
     def close(self) -> None:
         """Hold nothing."""

@@ -17,9 +17,11 @@ from modernbert.base.files import hashed
 from modernbert.base.shapes import Float, Int
 from modernbert.batch import pack
 from modernbert.data.columns import Columns, guess
+from modernbert.data.corpus import Corpus
 from modernbert.data.examples import first_rows, read_texts, said_in, texts_in
 from modernbert.data.labels import learn
 from modernbert.data.packing import best_fit
+from modernbert.data.probe_texts import SUITE, Told, suite
 from modernbert.data.table import open_table
 from modernbert.data.tokenizer import Ids, Tokenizer
 from modernbert.model.model import Model
@@ -59,6 +61,26 @@ class Probed:
     """Texts measured on."""
 
 
+def read_probes(named: Sequence[str], corpus: Corpus) -> list[Probe]:
+    """Return the probes that files give; `suite` stands for those made of held-out text.
+
+    Raises:
+        DataError: a file gives none, or there is too little held-out text.
+    """
+    found = []
+    for each in named:
+        if each == SUITE:
+            found += [_of(told) for told in suite(corpus)]
+        else:
+            found.append(read_probe(Path(each), corpus.tokenizer))
+    return found
+
+
+def _of(told: Told) -> Probe:
+    is_measured = tuple(hashed(str(origin)) % _PARTS == 0 for origin in told.origins)
+    return Probe(told.name, told.passages, told.labels, is_measured)
+
+
 def read_probe(path: Path, tokenizer: Tokenizer) -> Probe:
     """Read the first rows of a file of texts with one label each, its columns guessed.
 
@@ -85,17 +107,24 @@ def read_probe(path: Path, tokenizer: Tokenizer) -> Probe:
     return Probe(path.stem, read, numbers, is_measured)
 
 
-def probed(model: Model, probe: Probe, autocast: Autocast) -> Probed:
-    """Embed a probe's texts, fit a line and measure it; the model and its randomness stay as is.
+def probed(model: Model, probes: Sequence[Probe], autocast: Autocast) -> list[Probed]:
+    """Embed texts, fit a line for each probe and measure it.
 
-    Ranks that share a model all embed all texts.
+    A text that several probes read is embedded once. The model and its randomness stay as they
+    are. Ranks that share a model all embed all texts.
     """
+    texts = {id(ids): ids for probe in probes for ids in probe.ids}
     was_training = model.training
     model.eval()
     put_together(model)
-    vectors = _vectors(model, probe.ids, autocast)
+    vectors = _vectors(model, tuple(texts.values()), autocast)
     model.train(was_training)
     divide_again(model)
+    places = {each: place for place, each in enumerate(texts)}
+    return [_measured(probe, vectors[[places[id(ids)] for ids in probe.ids]]) for probe in probes]
+
+
+def _measured(probe: Probe, vectors: Float[Tensor, "S D"]) -> Probed:
     is_out = torch.tensor(probe.is_measured)
     labels = torch.tensor(probe.labels)
     line = _line(vectors[~is_out], labels[~is_out])

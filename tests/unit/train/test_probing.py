@@ -14,9 +14,9 @@ from modernbert.train import run as runs
 from modernbert.train.description import config_of
 from modernbert.train.loop import train
 from modernbert.train.probing import _line, _scores, probed, read_probe
-from tests.corpora import WORDS, tokenizer
+from tests.corpora import WORDS, make_corpus, tokenizer
 from tests.nets import config_of as net_of
-from tests.runs import outcome, rows_of
+from tests.runs import outcome, rows_of, shortened, small_run, trained
 
 PLAIN = Autocast(torch.device("cpu"), "float32")
 
@@ -53,14 +53,14 @@ def test_what_words_tell_is_found_and_what_they_do_not_is_not(tmp_path):
     tokens = tokenizer()
     model = build(net_of(vocab_size=tokens.vocab_size), 0)
     told = read_probe(write(tmp_path / "told.jsonl", told_by_words(300)), tokens)
-    found = probed(model, told, PLAIN)
+    found = probed(model, [told], PLAIN)[0]
     assert found.probe == "told"
     assert found.accuracy > 0.95
     assert 0.35 < found.most_frequent_label_accuracy < 0.65
     assert found.measured == sum(told.is_measured)
     assert 60 < found.measured < 140
     untold = read_probe(write(tmp_path / "untold.jsonl", told_by_nothing(300)), tokens)
-    assert probed(model, untold, PLAIN).accuracy < 0.7
+    assert probed(model, [untold], PLAIN)[0].accuracy < 0.7
 
 
 def test_a_model_is_as_it_was_and_a_probe_says_the_same_twice(tmp_path):
@@ -68,7 +68,7 @@ def test_a_model_is_as_it_was_and_a_probe_says_the_same_twice(tmp_path):
     model = build(net_of(vocab_size=tokens.vocab_size, attention_out_dropout=0.5), 0).train()
     probe = read_probe(write(tmp_path / "told.jsonl", told_by_words(60)), tokens)
     before = torch.get_rng_state()
-    assert probed(model, probe, PLAIN) == probed(model, probe, PLAIN)
+    assert probed(model, [probe], PLAIN) == probed(model, [probe], PLAIN)
     assert torch.equal(torch.get_rng_state(), before)
     assert model.training
     assert all(weight.grad is None for weight in model.parameters())
@@ -86,6 +86,31 @@ def test_probes_change_nothing_that_is_trained(finished, tmp_path):
     evaluated = {row["step"] for row in rows_of(run.folder / "evaluations.jsonl")}
     assert {row["step"] for row in rows} == evaluated
     assert config_of(run.folder).probes == (str(place),)
+
+
+def test_a_suite_made_of_held_out_text_is_probed_in_one_go(tmp_path):
+    corpus = make_corpus(tmp_path, {"books": 90, "code": 90}, heldout_fraction=0.5)
+    config = dataclasses.replace(
+        shortened(small_run(corpus.folder), 2600), probes=("suite",), evaluate_tokens=0
+    )
+    run = trained(config, tmp_path / "run")
+    rows = rows_of(run.folder / "probes.jsonl")
+    assert [row["probe"] for row in rows[:3]] == ["source", "length", "order"]
+    length = rows[1]
+    assert length["accuracy"] > length["most_frequent_label_accuracy"] + 0.2
+    assert config_of(run.folder).probes == ("suite",)
+
+
+def test_a_text_of_two_probes_is_embedded_once(tmp_path):
+    tokens = tokenizer()
+    model = build(net_of(vocab_size=tokens.vocab_size), 0)
+    probe = read_probe(write(tmp_path / "told.jsonl", told_by_words(60)), tokens)
+    other = dataclasses.replace(probe, name="other", labels=tuple(1 - n for n in probe.labels))
+    seen = []
+    model.encoder.register_forward_hook(lambda _, given, __: seen.append(len(given[0].ids)))
+    both = probed(model, [probe, other], PLAIN)
+    assert sum(seen) == sum(map(len, probe.ids))
+    assert [each.accuracy for each in both] == [probed(model, [probe], PLAIN)[0].accuracy] * 2
 
 
 @pytest.mark.parametrize(
