@@ -6,6 +6,8 @@ import shutil
 
 import pytest
 
+from modernbert.base.records import to_plain
+from modernbert.optim.schedule import LengthWarmup
 from modernbert.train import run as runs
 from modernbert.train.checkpoint import found
 from modernbert.train.loop import train
@@ -50,6 +52,32 @@ def test_another_optimizer_is_divided_too(config, recorded, tmp_path):
     assert done.returncode == 0, done.stderr
     same_to_rounding(tmp_path / "run", alone)
     assert max(row["grad_norm"] for row in rows_of(alone / "metrics.jsonl")) > 0.5
+
+
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+def test_options_of_training_are_divided_too(config, corpus_folder, tmp_path, kind):
+    growth = LengthWarmup(first_length=8, warmup_tokens=4000)
+    first = dataclasses.replace(
+        config.phases[0], tokens=6000, objective="causal", length_warmup=growth
+    )
+    told = dataclasses.replace(
+        config,
+        phases=(first, dataclasses.replace(config.phases[1], tokens=2600)),
+        optimizer="muon",
+    )
+    alone = trained(told, tmp_path / "alone").folder
+    file, folder = tmp_path / "run.json", tmp_path / "run"
+    plain = to_plain(dataclasses.replace(told, parallel=kind, corpus=str(corpus_folder)))
+    file.write_text(json.dumps({"format": 1, "config": plain}), encoding="utf-8")
+    done = together(2, "pretrain", file, "--out", folder)
+    assert done.returncode == 0, done.stderr
+    same_to_rounding(folder, alone)
+    run = runs.resume(cut(folder, tmp_path / "cut", 1))
+    assert 0 < run.progress.step < 10
+    assert train(run)
+    run.finish()
+    run.close()
+    same_to_rounding(run.folder, alone)
 
 
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])

@@ -14,6 +14,7 @@ from tests.runs import outcome, rows_of, shortened, small_run, trained
 OPTIONS = {
     "lengths that grow": {"length_warmup": LengthWarmup(first_length=4, warmup_tokens=8000)},
     "next tokens": {"objective": "causal"},
+    "muon": {"optimizer": "muon"},
 }
 
 

@@ -192,21 +192,45 @@ def part_of(tensor: Tensor) -> Tensor:
     return part
 
 
+def whole_like(other: Tensor, part: Tensor) -> Tensor:
+    """Return the whole of which every rank holds a part, divided as `other` is; all must ask."""
+    if not is_part(other):
+        return part
+    whole: Tensor = _joined(other, part).full_tensor()
+    return whole
+
+
+def rows_like(other: Tensor, whole: Tensor) -> Tensor:
+    """Return this rank's part of what all ranks hold whole, divided as `other` is."""
+    return whole[_place(other)] if is_part(other) else whole
+
+
 def part_like(other: Tensor, stored: Any) -> Tensor:
     """Return this rank's part of a tensor in a file, divided as `other` is; nothing else is read.
 
     `stored` is a slice of safetensors.
     """
-    from torch.distributed.tensor import DTensor
+    # What safetensors gives cannot be copied as DTensors are.
+    found: Tensor = _joined(other, stored[_place(other)].clone().to(other.device))
+    return found
+
+
+def _place(other: Any) -> tuple[slice, ...]:
+    """Return where in the whole this rank's part of a tensor is."""
     from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
-    assert isinstance(other, DTensor)
     sizes, starts = compute_local_shape_and_global_offset(
         other.shape, other.device_mesh, other.placements
     )
-    mine = stored[tuple(slice(at, at + size) for at, size in zip(starts, sizes, strict=True))]
+    return tuple(slice(at, at + size) for at, size in zip(starts, sizes, strict=True))
+
+
+def _joined(other: Any, part: Tensor) -> Any:
+    """Return a tensor of which this rank holds this part, divided as another is."""
+    from torch.distributed.tensor import DTensor
+
     return DTensor.from_local(
-        mine.clone().to(other.device),  # what safetensors gives cannot be copied as DTensors are
+        part,
         other.device_mesh,
         other.placements,
         run_check=False,

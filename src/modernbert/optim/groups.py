@@ -29,6 +29,35 @@ def decay_groups(
     return [group for group in groups if group["params"]]
 
 
+def matrix_groups(
+    parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float
+) -> list[dict[str, Any]]:
+    """Sort as `decay_groups` does, and set apart the layers' matrices for Muon.
+
+    Weights that hold as many matrices are a group: queries, keys and values are three, a gated
+    MLP's input two, and each is orthogonal by itself. Embeddings, head and decoder are not among
+    them (arXiv 2502.16982, section 2.1).
+    """
+    named = dict(parameters)
+    pieces = {name: _pieces(name, named) for name in named}
+    groups = decay_groups([(n, each) for n, each in named.items() if not pieces[n]], weight_decay)
+    for number in sorted({*pieces.values()} - {0}):
+        members = [(name, each) for name, each in named.items() if pieces[name] == number]
+        groups += [each | {"pieces": number} for each in decay_groups(members, weight_decay)]
+    return groups
+
+
+def _pieces(name: str, named: dict[str, nn.Parameter]) -> int:
+    """Return how many hidden matrices a weight holds, one below the other."""
+    if named[name].dim() != 2 or not _LAYER.search(name):
+        return 0
+    if name.endswith(".attn.Wqkv.weight"):
+        return 3
+    if name.endswith(".mlp.Wi.weight"):
+        return named[name].shape[0] // named[name.replace(".Wi.", ".Wo.")].shape[1]
+    return 1
+
+
 def layered_groups(
     parameters: Iterable[tuple[str, nn.Parameter]],
     weight_decay: float,

@@ -9,6 +9,7 @@ from torch import Tensor, distributed
 from torch.optim.adamw import adamw
 
 from modernbert.base import dist
+from modernbert.optim import muon
 
 _FUSIBLE = (torch.float32, torch.float64)
 _ENDLESS = 1e9
@@ -37,14 +38,15 @@ class StableAdamW(torch.optim.Optimizer):
     ) -> None:
         """Take parameters or groups; `lr` is the peak rate that decay is measured against.
 
-        Without `clips_updates` it is AdamW, its decay as above (arXiv 1711.05101).
+        Without `clips_updates` it is AdamW, its decay as above (arXiv 1711.05101). Groups that say
+        how many `pieces` their weights have are moved by Muon instead.
 
         A schedule changes a group's `lr`; its `peak_lr` stays, and is set anew by whoever starts
         a phase with another peak.
         """
         assert lr > 0
         defaults = {"lr": lr, "peak_lr": lr, "betas": betas, "eps": eps}
-        more = {"weight_decay": weight_decay, "clips": clips_updates, "step": 0}
+        more = {"weight_decay": weight_decay, "clips": clips_updates, "step": 0, "pieces": 0}
         super().__init__(params, {**defaults, **more})
         # Gradients that name rows are spread over these; between steps they are all 0.
         self._zeros: dict[Tensor, Tensor] = {}
@@ -63,11 +65,13 @@ class StableAdamW(torch.optim.Optimizer):
         for group in self.param_groups:
             group["step"] += 1
             moved = [weight for weight in group["params"] if weight.grad is not None]
-            if moved and dist.is_part(moved[0]):
+            if group["pieces"]:
+                muon.move(moved, self.state, group)
+            elif moved and dist.is_part(moved[0]):
                 self._move_parts(moved, group)
-                continue
-            for weight in moved:
-                self._move(weight, weight.grad, group)
+            else:
+                for weight in moved:
+                    self._move(weight, weight.grad, group)
         return loss
 
     def _moments(self, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,6 +112,11 @@ class StableAdamW(torch.optim.Optimizer):
         else:
             shrink = _shrink(grad, moments[1], weight.numel(), group)
             _move_fused((weight, grad, *moments), shrink, group)
+
+
+def remembered(group: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names of what is remembered of each weight of a group."""
+    return (muon.NAME,) if group["pieces"] else ("exp_avg", "exp_avg_sq")
 
 
 def _move_plainly(

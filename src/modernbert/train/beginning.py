@@ -10,7 +10,7 @@ from modernbert.model import folder as model_folder
 from modernbert.model.config import MASKED_LM, EncoderConfig
 from modernbert.model.init import build, with_head
 from modernbert.model.model import Model
-from modernbert.optim.groups import decay_groups
+from modernbert.optim.groups import decay_groups, matrix_groups
 from modernbert.optim.schedule import LengthWarmup, Schedule
 from modernbert.optim.stable_adamw import StableAdamW
 from modernbert.train import checkpoint
@@ -35,12 +35,13 @@ def first_model(config: RunConfig) -> Model:
 def first_optimizer(config: RunConfig, model: Model) -> StableAdamW:
     """Return the optimizer of a run, at the rate and decay of its first phase."""
     first = config.phases[0]
+    grouped = matrix_groups if config.optimizer == "muon" else decay_groups
     return StableAdamW(
-        decay_groups(model.named_parameters(), first.weight_decay),
+        grouped(model.named_parameters(), first.weight_decay),
         lr=first.peak_lr,
         betas=config.betas,
         eps=config.eps,
-        clips_updates=config.optimizer == "stable_adamw",
+        clips_updates=config.optimizer != "adamw",
     )
 
 

@@ -40,7 +40,8 @@ def training_facts(folder: Path, config: RunConfig, corpus: Corpus) -> TrainingF
 
 
 def _optimizer(config: RunConfig) -> str:
-    name = {"stable_adamw": "StableAdamW", "adamw": "AdamW"}[config.optimizer]
+    muon = "Muon for the layers' matrices, and StableAdamW"
+    name = {"stable_adamw": "StableAdamW", "adamw": "AdamW", "muon": muon}[config.optimizer]
     limit = f", gradients of {config.clip_norm:g} at most" if config.clip_norm else ""
     return f"{name} with betas {config.betas} and eps {config.eps:g}{limit}"
 

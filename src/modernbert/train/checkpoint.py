@@ -22,12 +22,11 @@ from modernbert.base.records import from_plain, to_plain
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.model import sentence_writer, stored
 from modernbert.model.model import Model
-from modernbert.optim.stable_adamw import StableAdamW
+from modernbert.optim.stable_adamw import StableAdamW, remembered
 from modernbert.train import lora
 from modernbert.train.feed import Progress
 
 FORMAT = 1
-_MOMENTS = ("exp_avg", "exp_avg_sq")
 _OPTIMIZER = "trainer/optimizer.safetensors"
 _TRAINED = "trainer/trained.safetensors"
 
@@ -65,7 +64,7 @@ class Whole:
 
     model: Model
     moments: dict[str, Tensor]
-    """By the weights' names: `NAME.exp_avg` and `NAME.exp_avg_sq`."""
+    """By the weights' names: `NAME.exp_avg` and `NAME.exp_avg_sq`; by Muon `NAME.momentum`."""
     adapters: dict[str, Tensor]
     """What moves where adapters are trained and the model is merged; else nothing."""
 
@@ -147,11 +146,15 @@ def restore_moments(checkpoint: Path, model: nn.Module, optimizer: StableAdamW) 
     Raises:
         CheckpointError: the file is damaged, or belongs to another model.
     """
+    groups = optimizer.param_groups
+    names = {weight: remembered(group) for group in groups for weight in group["params"]}
     with _opened(checkpoint / _OPTIMIZER) as moments:
         for name, weight in model.named_parameters():
             if not weight.requires_grad:
                 continue  # frozen: nothing moves it
-            optimizer.state[weight] = {m: _moment(moments, f"{name}.{m}", weight) for m in _MOMENTS}
+            optimizer.state[weight] = {
+                each: _moment(moments, f"{name}.{each}", weight) for each in names[weight]
+            }
     for group in optimizer.param_groups:
         group["step"] = read_state(checkpoint).optimizer_steps
 
@@ -214,12 +217,12 @@ def _opened(path: Path) -> Iterator[Any]:
 def moments_of(model: nn.Module, optimizer: StableAdamW) -> dict[str, Tensor]:
     """Return an optimizer's moments by the weights' names; none before the first step."""
     found = {
-        f"{name}.{moment}": optimizer.state[weight][moment].contiguous()
+        f"{name}.{moment}": value.contiguous()
         for name, weight in model.named_parameters()
-        for moment in _MOMENTS
         if weight in optimizer.state
+        for moment, value in optimizer.state[weight].items()
     }
-    assert len(found) == len(_MOMENTS) * len(optimizer.state)
+    assert len(found) == sum(len(each) for each in optimizer.state.values())
     return found
 
 
@@ -229,7 +232,7 @@ def _moment(moments: Any, name: str, weight: Tensor) -> Tensor:
     if name not in moments.keys() or moments.get_slice(name).get_shape() != [*weight.shape]:  # noqa: SIM118
         raise CheckpointError(
             f"the optimizer's state has no {name} of shape {tuple(weight.shape)}: "
-            "it belongs to another model"
+            "it belongs to another model, or to another optimizer"
         )
     if dist.is_part(weight):
         return dist.part_like(weight, moments.get_slice(name))

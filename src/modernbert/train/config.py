@@ -159,8 +159,10 @@ class RunConfig:
     """Checkpoint of another run to start from, moments included, or that run for its newest."""
     seed: int = 17
     """Decides the initial weights, the data order, the masks and the dropout."""
-    optimizer: Literal["stable_adamw", "adamw"] = "stable_adamw"
-    """adamw leaves out the shortening of each tensor's step (arXiv 2304.13013)."""
+    optimizer: Literal["stable_adamw", "adamw", "muon"] = "stable_adamw"
+    """adamw leaves out the shortening of each tensor's step (arXiv 2304.13013); muon moves the
+    layers' matrices along their momentum made orthogonal, and the rest as stable_adamw does (arXiv
+    2502.16982)."""
     betas: tuple[float, float] = (0.9, 0.98)
     eps: float = 1e-6
     clip_norm: float = 0.0

@@ -20,7 +20,7 @@ from modernbert.train.config import RunConfig
 from modernbert.train.description import config_of
 from modernbert.train.loop import train
 from tests.corpora import make_corpus
-from tests.runs import phase, rows_of, small_run, weights_of
+from tests.runs import phase, rows_of, shortened, small_run, trained, weights_of
 
 
 @pytest.fixture
@@ -91,6 +91,19 @@ def test_a_branch_takes_weights_moments_and_the_count_of_steps(finished, told, t
     (*_, last) = checkpoint.found(run.folder / "checkpoints")
     assert checkpoint.read_state(last).optimizer_steps == steps + run.progress.step
     assert rows_of(run.folder / "metrics.jsonl")[0]["step"] == 1
+
+
+def test_a_branch_keeps_the_optimizer_and_what_it_remembers(told, tmp_path):
+    whole = trained(shortened(dataclasses.replace(told, optimizer="muon"), 2600), tmp_path / "run")
+    fallen = branched(config_of(whole.folder), checkpoint.found(whole.folder / "checkpoints")[-1])
+    run = begun(fallen, tmp_path / "fallen")
+    mine, theirs = (checkpoint.moments_of(x.model, x.optimizer) for x in (run, whole))
+    assert {name.rpartition(".")[2] for name in mine} == {"momentum", "exp_avg", "exp_avg_sq"}
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    other = dataclasses.replace(fallen, optimizer="stable_adamw")
+    with pytest.raises(CheckpointError, match="another model, or to another optimizer"):
+        begun(other, tmp_path / "other")
 
 
 def test_a_stopped_branch_goes_on_exactly(finished, told, tmp_path):

@@ -143,13 +143,14 @@ def test_a_missing_optimizer_file_is_refused(saved):
 
 
 def test_moments_of_another_model_are_refused(saved):
-    model, optimizer = fresh()
+    model, _ = fresh()
     model.head.dense.weight = torch.nn.Parameter(torch.zeros(2, 2))
+    optimizer = StableAdamW(model.parameters(), lr=1e-3)
     with pytest.raises(CheckpointError) as caught:
         checkpoint.restore_moments(saved, model, optimizer)
     assert str(caught.value) == (
         "the optimizer's state has no head.dense.weight.exp_avg of shape (2, 2): "
-        "it belongs to another model"
+        "it belongs to another model, or to another optimizer"
     )
 
 
