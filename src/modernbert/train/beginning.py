@@ -10,6 +10,7 @@ from modernbert.model import folder as model_folder
 from modernbert.model.config import MASKED_LM, EncoderConfig
 from modernbert.model.init import build, with_head
 from modernbert.model.model import Model
+from modernbert.optim import muon
 from modernbert.optim.groups import decay_groups, matrix_groups
 from modernbert.optim.schedule import LengthWarmup, Schedule
 from modernbert.optim.stable_adamw import StableAdamW
@@ -43,6 +44,22 @@ def first_optimizer(config: RunConfig, model: Model) -> StableAdamW:
         eps=config.eps,
         clips_updates=config.optimizer != "adamw",
     )
+
+
+def check_optimizer(config: RunConfig) -> None:
+    """See that a branch goes on with what the other run's optimizer remembers.
+
+    Raises:
+        ConfigError: it remembers other things.
+        CheckpointError: the checkpoint cannot be read.
+    """
+    found = checkpoint.remembers(Path(config.branch)) if config.branch else frozenset()
+    if found and (muon.NAME in found) != (config.optimizer == "muon"):
+        raise ConfigError(
+            f"--optimizer {config.optimizer} cannot go on from {config.branch}, whose optimizer "
+            "remembers other things: leave the option out, or take the weights alone by "
+            f"`--init-from {config.branch}`"
+        )
 
 
 def fill(model: Model, found: Model, place: Path) -> None:

@@ -140,6 +140,16 @@ def read_record(path: Path) -> dict[str, Any]:
     return dict(plain)
 
 
+def remembers(checkpoint: Path) -> frozenset[str]:
+    """Return what a checkpoint's optimizer remembers of weights; nothing before the first step.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    with _opened(checkpoint / _OPTIMIZER) as moments:
+        return frozenset(name.rpartition(".")[2] for name in moments.keys())  # noqa: SIM118
+
+
 def restore_moments(checkpoint: Path, model: nn.Module, optimizer: StableAdamW) -> None:
     """Give an optimizer the moments and the step count of a checkpoint.
 

@@ -13,7 +13,7 @@ from modernbert.data.corpus import Corpus
 from modernbert.kernels.precision import choose_precision
 from modernbert.model.config import EncoderConfig
 from modernbert.model.count import parameters
-from modernbert.train.beginning import shape_of
+from modernbert.train.beginning import check_optimizer, shape_of
 from modernbert.train.config import RunConfig
 from modernbert.train.description import NAME, config_of
 from modernbert.train.feed import check_deal, stream_of
@@ -38,6 +38,7 @@ def fit(config: RunConfig, corpus: Corpus, folder: Path) -> RunConfig:
             f"{folder} is not empty: continue it with `modernbert pretrain --resume {quoted}`, "
             "or give another folder"
         )
+    check_optimizer(config)
     config = decided(config, corpus)
     need(config.track)
     read_probes(config.probes, corpus)
