@@ -19,6 +19,7 @@ from benchmarks.efficiency import (
 )
 from benchmarks.eight_bits import eight_bits_table
 from benchmarks.latency import latency_table
+from benchmarks.loading import fed_words, fills_table, loader_table
 from benchmarks.planning import (
     checked_table,
     devices_table,
@@ -105,6 +106,12 @@ def parts() -> dict[str, str]:
 def of_queries() -> dict[str, str]:
     """Return the generated table of the page on GPUs by the name in its comments."""
     return {"queries": latency_table(rows_of(HERE / "latency.jsonl"))}
+
+
+def of_rows() -> dict[str, str]:
+    """Return the generated parts of the page on packing by the names in their comments."""
+    rows = rows_of(HERE / "loading.jsonl")
+    return {"fills": fills_table(rows), "loader": loader_table(rows), "fed": fed_words(rows)}
 
 
 def of_recipes() -> dict[str, str]:
@@ -202,6 +209,7 @@ PARTS = {
 PAGES = {
     ROOT / "README.md": tables,
     ROOT / "docs" / "concepts" / "how-fast-and-why.md": parts,
+    ROOT / "docs" / "concepts" / "packing.md": of_rows,
     ROOT / "docs" / "concepts" / "phases-and-schedules.md": of_recipes,
     ROOT / "docs" / "guides" / "gpu.md": of_queries,
     ROOT / "docs" / "guides" / "plan-a-run.md": of_plans,

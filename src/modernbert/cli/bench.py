@@ -16,6 +16,7 @@ from modernbert.bench.cases import (
     SearchCase,
 )
 from modernbert.bench.efficiency_case import EfficiencyCase
+from modernbert.bench.loading_case import LoadingCase
 from modernbert.bench.serving_case import ServingCase
 from modernbert.bench.training_case import TrainingCase
 from modernbert.cli.arguments import Model
@@ -28,6 +29,7 @@ def bench(arguments: Sequence[str]) -> int:
     """Measure what the first argument names."""
     verbs: Verbs = {
         "training": training,
+        "loading": loading,
         "efficiency": efficiency,
         "accelerate": accelerate,
         "finetuning": finetuning,
@@ -59,6 +61,26 @@ def training(
     from modernbert.bench.training import measure
 
     return _kept(out, "training", lambda: [measure(case, corpus)])
+
+
+def loading(
+    corpus: Annotated[Path, tyro.conf.Positional],
+    *,
+    texts: Path | None = None,
+    case: Annotated[LoadingCase, tyro.conf.arg(name="")],
+    out: Path = Out,
+) -> int:
+    """Say how full the rows of a corpus are, and time its loader beside training that reads it.
+
+    Args:
+        corpus: Folder made by `modernbert prepare`.
+        texts: Text file, folder, .jsonl(.gz, .zst) or .parquet that is prepared in turns with it.
+        case: Rows and the training beside them.
+        out: Folder of the rows.
+    """
+    from modernbert.bench.loading import measure
+
+    return _kept(out, "loading", lambda: [measure(case, corpus, texts)])
 
 
 def efficiency(

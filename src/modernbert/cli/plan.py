@@ -11,7 +11,7 @@ import tyro
 
 from modernbert.base.errors import ConfigError
 from modernbert.base.records import to_plain
-from modernbert.cli.pretrain import tokens_of
+from modernbert.cli.arguments import spelled_out, tokens_of
 from modernbert.model.config import EncoderConfig
 from modernbert.recipes import recipe_or_run
 from modernbert.train.config import Phase, RunConfig
@@ -76,7 +76,7 @@ def plan(given: Sequence[str]) -> int:
         Plan,
         prog="modernbert plan",
         description=_EXAMPLES,
-        args=given,
+        args=spelled_out(given),
         default=Plan(
             recipe=named,
             precision=config.precision,

@@ -11,6 +11,7 @@ import tyro
 
 from modernbert.base.errors import ConfigError
 from modernbert.base.log import say
+from modernbert.cli.arguments import spelled_out, tokens_of
 from modernbert.recipes import recipe_or_run
 from modernbert.recipes.causal import begun_causally
 from modernbert.train.config import RunConfig
@@ -74,7 +75,7 @@ def pretrain(given: Sequence[str]) -> int:
         Pretrain,
         prog="modernbert pretrain",
         description=_EXAMPLES,
-        args=given,
+        args=spelled_out(given),
         default=Pretrain(start=named, config=default),
     )
     if parsed.resume:
@@ -132,23 +133,6 @@ def _branch(place: Path) -> RunConfig:
 
     saved = checkpoint_of(place)
     return branched(config_of(saved.parents[1]), saved)
-
-
-def tokens_of(text: str) -> int:
-    """Read a number of tokens such as 500000, 50M or 1.5B.
-
-    Raises:
-        ConfigError: it is not one.
-    """
-    units = {"k": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
-    digits, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1.0)
-    try:
-        tokens = int(float(digits) * unit)
-    except (ValueError, OverflowError):
-        tokens = 0
-    if tokens < 1:
-        raise ConfigError(f"{text!r} is not a number of tokens: write it like 500000, 50M or 1.5B")
-    return tokens
 
 
 def _opened(folder: Path, parsed: Pretrain, *, is_new: bool) -> "Run":

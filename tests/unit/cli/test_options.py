@@ -7,9 +7,9 @@ import pytest
 
 from modernbert.base.errors import ConfigError
 from modernbert.cli import main as main_module
+from modernbert.cli.arguments import tokens_of
 from modernbert.cli.doctor import examine, spelled
 from modernbert.cli.main import main, run
-from modernbert.cli.pretrain import tokens_of
 
 QUICK = """
 import sys
