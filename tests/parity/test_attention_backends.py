@@ -12,6 +12,7 @@ LAYOUTS = {
     "one token": [1],
     "one document": [300],
     "short ones": [1, 64, 24, 30, 2, 33],
+    "of one length": [21] * 5,
     "around the window": [64, 65, 66, 129],
     "mixed": [300, 3, 90, 64, 1, 200, 65],
 }

@@ -55,9 +55,10 @@ def step_of(momentum: Tensor, pieces: int) -> Tensor:
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Return matrices with the same singular vectors and singular values between 0.7 and 1.2.
+    """Return matrices with the same singular vectors, and singular values of about 1.
 
-    By Newton and Schulz's iteration: in bfloat16 on CUDA, where it is fast and enough, and in
+    Those that were not tiny beside the largest come to 0.7 to 1.2, which serves as well as 1. By
+    Newton and Schulz's iteration: in bfloat16 on CUDA, where it is fast and enough, and in
     float32 at least elsewhere.
     """
     exact = torch.promote_types(matrices.dtype, torch.float32)
