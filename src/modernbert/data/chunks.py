@@ -72,7 +72,7 @@ class ChunkTable:
         """
         tokenizer = self._corpus.tokenizer
         places = zip(*(column.tolist() for column in self.place(chunks)), strict=True)
-        bodies = [self._corpus.read(self._split, *place) for place in places]
+        bodies = self._corpus.read_many(self._split, places)
         lengths = [len(body) + AROUND for body in bodies]
         ids = np.empty(sum(lengths), dtype=np.int64)
         at = 0

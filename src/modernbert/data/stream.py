@@ -85,7 +85,7 @@ class Stream:
         self._config = config
         self._names = corpus.sources(config.split)
         if not self._names:
-            raise DataError(f"{corpus.folder} has no document in the split {config.split!r}")
+            raise DataError(f"{corpus.place} has no document in the split {config.split!r}")
         self._chunks = ChunkTable(corpus, config.split, config.context_length)
         means = self._chunks.mean_lengths()
         if config.weights is None:

@@ -124,7 +124,9 @@ class RunConfig:
     model: EncoderConfig
     phases: tuple[Phase, ...]
     corpus: str = ""
-    """Folder made by `modernbert prepare`."""
+    """Folder made by `modernbert prepare`, or its address in a store, such as s3://bucket/corpus."""
+    cache_gb: float = 50.0
+    """Most GB on disk that copies of shards from a store may take, for all runs of a machine."""
     init_from: str = ""
     """Folder of a model whose weights the run starts from; empty draws new ones."""
     branch: str = ""
@@ -173,6 +175,8 @@ class RunConfig:
             raise ConfigError(
                 f"keep_checkpoints is {self.keep_checkpoints}: at least 1 is needed to resume"
             )
+        if not 0 <= self.cache_gb < float("inf"):
+            raise ConfigError(f"cache_gb is {self.cache_gb:g}: give GB, 0 or more")
         if not all(0 <= beta < 1 for beta in self.betas) or self.eps <= 0:
             raise ConfigError(
                 f"betas {self.betas} must lie from 0 to below 1, and eps {self.eps} above 0"
@@ -189,6 +193,11 @@ class RunConfig:
         ):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give 0 or more")
+
+    @property
+    def cache_bytes(self) -> int:
+        """Most bytes of the cache."""
+        return int(self.cache_gb * 1e9)
 
     @property
     def tokens(self) -> int:
