@@ -161,7 +161,7 @@ class Stream:
         epochs, places = np.divmod(places, sizes)
         chunks = np.empty_like(positions)
         by_epoch = np.lexsort((epochs, groups))
-        is_new = np.diff(groups[by_epoch]) + np.diff(epochs[by_epoch]) != 0
+        is_new = (np.diff(groups[by_epoch]) != 0) | (np.diff(epochs[by_epoch]) != 0)
         for chosen in np.split(by_epoch, np.flatnonzero(is_new) + 1):
             if chosen.size:
                 group, epoch = int(groups[chosen[0]]), int(epochs[chosen[0]])
