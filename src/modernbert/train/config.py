@@ -53,6 +53,11 @@ class Phase:
     takes 0.7, 0.5 and 0.3, arXiv 2509.06888), 0 gives all the same."""
     source_boosts: dict[str, float] = field(default_factory=dict)
     """Times that a source is seen more than its share, such as 2 for good text in a decay."""
+    long_tokens: int = 0
+    """Tokens from which on a document counts as long; 0 treats all alike."""
+    long_boost: float = 1.0
+    """Times that a long document is seen as often as a short one of its source; sources keep their
+    shares (per-source length upsampling: Fu et al., arXiv 2402.10171)."""
 
     def __post_init__(self) -> None:
         """Reject rows that cannot hold a chunk, batches that cannot hold a row, wrong numbers."""
@@ -84,6 +89,7 @@ class Phase:
                 "and the two shares at most 1 together"
             )
         self._check_mixture()
+        self._check_long()
         self.schedule.at(0, self.tokens)
 
     def _check_mixture(self) -> None:
@@ -97,6 +103,14 @@ class Phase:
             raise ConfigError(
                 f"phase {self.name}: source_weights say all shares, and source_temperature and "
                 "source_boosts would change them: leave one of the two ways out"
+            )
+
+    def _check_long(self) -> None:
+        is_one_alone = not self.long_tokens and self.long_boost != 1
+        if is_one_alone or self.long_tokens < 0 or not 0 < self.long_boost < float("inf"):
+            raise ConfigError(
+                f"phase {self.name}: long_boost {self.long_boost:g} and long_tokens "
+                f"{self.long_tokens}: give a boost above 0 with a length of 1 or more, or neither"
             )
 
     def scaled(self, factor: float) -> "Phase":
