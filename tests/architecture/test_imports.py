@@ -23,6 +23,9 @@ DOORS = {
     "datasets": ("retrieval/training/",),
     "datatrove": ("data/clean/",),
     "fastapi": ("bench/serving_naive.py",),
+    "fsspec": ("data/store.py",),
+    # What fsspec reads S3 with.
+    "s3fs": (),
     "peft": ("train/lora.py",),
     "pyarrow": ("data/formats.py",),
     "zstandard": ("data/formats.py",),

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from modernbert.base.errors import DataError
 from modernbert.data import pieces as cutting
+from modernbert.data.chunks import ChunkTable
 from modernbert.data.masking import MaskingRule, hide
-from modernbert.data.mixture import interleave, tempered
+from modernbert.data.mixture import interleave, length_weights, long_of, tempered
 from modernbert.data.order import permuted
 from modernbert.data.packing import best_fit
 from modernbert.data.shards import Shard, write_shard
@@ -88,6 +89,26 @@ def test_temperature_keeps_order_and_a_boost_raises_one_source_alone(tokens, tem
     assert boosted[first] / boosted[second] == pytest.approx(ratio * boost, rel=1e-6)
     for a, b in itertools.pairwise(names[1:]):
         assert boosted[a] / boosted[b] == pytest.approx(weights[a] / weights[b], rel=1e-6)
+
+
+@given(
+    st.dictionaries(
+        st.text(min_size=1, max_size=3),
+        st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)).filter(sum),
+        min_size=1,
+        max_size=5,
+    ),
+    st.floats(0.1, 20),
+    st.randoms(use_true_random=False),
+)
+def test_long_documents_are_boosted_within_their_source(tokens, boost, random):
+    weights = {name: random.uniform(0.1, 1) for name in tokens}
+    parts = length_weights(weights, tokens, boost)
+    for name, (short, long) in tokens.items():
+        assert parts[name] + parts[long_of(name)] == pytest.approx(weights[name])
+        if short and long:
+            epochs = parts[name] / short, parts[long_of(name)] / long
+            assert epochs[1] / epochs[0] == pytest.approx(boost)
 
 
 @given(documents)
@@ -174,3 +195,75 @@ def test_positions_come_once_each_whatever_the_ranks_and_batch_sizes(
         seen += [s for step in shared for rows in step.rows for s in rows.samples.tolist()]
         assert all(len(r.ids) <= context_length + extra for step in shared for r in step.rows)
     assert sorted([*seen, *state.carried]) == list(range(state.cursor))
+
+
+mixtures = {
+    "by size": None,
+    "weighed": {"a": 0.8, "b": 0.2},
+    "one": {"b": 1.0},
+}
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    context_length=st.integers(16, 120),
+    num_rows=st.lists(st.integers(1, 5), min_size=2, max_size=4),
+    world_size=st.integers(1, 4),
+    mixture=st.sampled_from(sorted(mixtures)),
+    long_tokens=st.sampled_from([0, 60, 100, 150]),
+    long_boost=st.floats(0.25, 4),
+)
+def test_every_document_comes_once_per_epoch_of_its_part(
+    small_corpus, context_length, num_rows, world_size, mixture, long_tokens, long_boost
+):
+    """What is seen, over all ranks: no chunk of a part a second time before all of them once."""
+    config = StreamConfig(
+        context_length,
+        4 * context_length,
+        3,
+        "epochs",
+        mixtures[mixture],
+        long_tokens=long_tokens,
+        long_boost=long_boost,
+    )
+    stream, state, seen = Stream(small_corpus, config), StreamState(), []
+    for count in num_rows:
+        shared = [stream.take(state, count, rank, world_size) for rank in range(world_size)]
+        state = shared[0].state
+        seen += [s for step in shared for rows in step.rows for s in rows.samples.tolist()]
+    assert sorted([*seen, *state.carried]) == list(range(state.cursor))
+    chunks = ChunkTable(small_corpus, "train", context_length, long_tokens)
+    starts = chunks.part_starts if long_tokens or mixtures[mixture] else chunks.part_starts[[0, -1]]
+    visits = np.bincount(stream._chunks_at(np.arange(state.cursor)), minlength=len(chunks))
+    for first, stop in itertools.pairwise(starts):
+        of_part = visits[first:stop]
+        assert of_part.size == 0 or of_part.max() - of_part.min() <= 1
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    mixture=st.sampled_from(sorted(mixtures)),
+    long_tokens=st.sampled_from([60, 100, 150]),
+    long_boost=st.floats(0.25, 4),
+)
+def test_sources_keep_their_shares_and_long_documents_come_so_often(
+    small_corpus, mixture, long_tokens, long_boost
+):
+    context = 64
+    weights = mixtures[mixture]
+    config = StreamConfig(
+        context, context, 3, "boost", weights, long_tokens=long_tokens, long_boost=long_boost
+    )
+    stream = Stream(small_corpus, config)
+    table = ChunkTable(small_corpus, "train", context, long_tokens)
+    sizes, chunks = table.part_tokens(), np.diff(table.part_starts)
+    # Chunks of a part come equally often, so a cycle gives their mean times its places.
+    tokens = stream._mixture.counts * sizes / np.maximum(chunks, 1)
+    for source, name in enumerate(stream._names):
+        short, long = 2 * source, 2 * source + 1
+        share = tokens[[short, long]].sum() / tokens.sum()
+        wanted = (weights or {name: sizes[[short, long]].sum() / sizes.sum()}).get(name, 0)
+        assert share == pytest.approx(wanted, rel=0.01)
+        if tokens[long] and tokens[short]:
+            epochs = tokens / np.maximum(sizes, 1)
+            assert epochs[long] / epochs[short] == pytest.approx(long_boost, rel=0.01)

@@ -1,6 +1,5 @@
 """Sources of text and a tokenizer in, a corpus folder out; a build that was stopped goes on."""
 
-import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -14,9 +13,8 @@ from modernbert.base.files import make_folder, remove_folder, sweep, whole_file,
 from modernbert.base.log import Meter, meter
 from modernbert.base.records import from_plain, nearest
 from modernbert.data import manifest as manifests
-from modernbert.data.corpus import UNIGRAMS
 from modernbert.data.documents import Found, find
-from modernbert.data.manifest import BuildOptions, Manifest, Plan, SourceFacts
+from modernbert.data.manifest import NAMES, UNIGRAMS, BuildOptions, Manifest, Plan, SourceFacts
 from modernbert.data.parts import build_source, forget
 from modernbert.data.shards import Shard, dtype_for
 from modernbert.data.tokenizer import Tokenizer
@@ -25,7 +23,6 @@ __all__ = ["BuildOptions", "build"]
 
 _PLAN = "plan.json"
 _COUNT_BLOCK = 1 << 24
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 def build(
@@ -89,7 +86,7 @@ def _check(sources: Mapping[str, Sequence[Path]], options: BuildOptions) -> None
     if not sources:
         raise ConfigError("there is no source to build from: give at least one")
     for name in sources:
-        if not _NAME.fullmatch(name):
+        if not NAMES.fullmatch(name):
             raise ConfigError(
                 f"a source cannot be called {name!r}: use ASCII letters, digits, dots, _ and -, "
                 "and name a path with NAME=PATH"

@@ -35,7 +35,10 @@ class ChunkTable:
     a document; no chunk is stored.
     """
 
-    def __init__(self, corpus: Corpus, split: str, context_length: int) -> None:
+    def __init__(
+        self, corpus: Corpus, split: str, context_length: int, long_tokens: int = 0
+    ) -> None:
+        """Number the chunks; with `long_tokens`, a source's long documents after its others."""
         if context_length <= AROUND:
             raise ConfigError(
                 f"a context of {context_length} tokens has no room for text "
@@ -43,12 +46,22 @@ class ChunkTable:
             )
         self._corpus, self._split = corpus, split
         self._tokens = corpus.lengths(split)
+        documents = np.array([*corpus.document_counts(split).values()], dtype=np.int64)
+        self._order: Ints | None = None
+        parts = documents
+        if long_tokens:
+            sources = np.repeat(np.arange(len(documents)), documents)
+            part = 2 * sources + (self._tokens >= long_tokens)
+            self._order = np.argsort(part, kind="stable")
+            self._tokens = self._tokens[self._order]
+            parts = np.bincount(part, minlength=2 * len(documents))
         self._room = context_length - AROUND
         counts = -(-self._tokens // self._room)
         self._starts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
-        documents = list(corpus.document_counts(split).values())
         self.source_starts: Ints = self._starts[np.cumsum([0, *documents])]
         """First chunk of each source, then the number of all chunks."""
+        self.part_starts: Ints = self._starts[np.cumsum([0, *parts])]
+        """The same of each part: a source, or its short documents and then its long ones."""
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -57,7 +70,8 @@ class ChunkTable:
         """Return each chunk's document and where it starts and stops in it."""
         documents = np.searchsorted(self._starts, chunks, side="right") - 1
         start = (chunks - self._starts[documents]) * self._room
-        return documents, start, np.minimum(start + self._room, self._tokens[documents])
+        stop = np.minimum(start + self._room, self._tokens[documents])
+        return documents if self._order is None else self._order[documents], start, stop
 
     def lengths(self, chunks: Ints) -> Ints:
         """Return each chunk's tokens, [CLS] and [SEP] among them."""
@@ -72,7 +86,7 @@ class ChunkTable:
         """
         tokenizer = self._corpus.tokenizer
         places = zip(*(column.tolist() for column in self.place(chunks)), strict=True)
-        bodies = [self._corpus.read(self._split, *place) for place in places]
+        bodies = self._corpus.read_many(self._split, places)
         lengths = [len(body) + AROUND for body in bodies]
         ids = np.empty(sum(lengths), dtype=np.int64)
         at = 0
@@ -89,6 +103,17 @@ class ChunkTable:
         tokens = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(self._tokens)])
         means = np.diff(tokens[documents]) / np.diff(self.source_starts) + AROUND
         return np.asarray(means, dtype=np.float64)
+
+    def part_tokens(self) -> Ints:
+        """Return the tokens of each part's chunks, [CLS] and [SEP] among them."""
+        tokens = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(self._tokens)])
+        first = np.searchsorted(self._starts, self.part_starts)
+        found: Ints = np.diff(tokens[first]) + AROUND * np.diff(self.part_starts)
+        return found
+
+    def longest(self) -> int:
+        """Return the tokens of the longest document."""
+        return int(self._tokens.max())
 
     def name_of(self, chunk: int) -> str:
         """Return a chunk's shard, document and tokens, for messages."""

@@ -1,26 +1,41 @@
 """A corpus folder in, its documents' token ids out, each checked when it is first touched."""
 
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import final
 
 import numpy as np
 
-from modernbert.base.errors import DataError
-from modernbert.data.manifest import SPLITS, Manifest, SourceFacts, read_manifest
+from modernbert.base.errors import ConfigError, DataError, MachineError
+from modernbert.base.log import say
+from modernbert.data.manifest import (
+    NAME,
+    SPLITS,
+    UNIGRAMS,
+    Manifest,
+    SourceFacts,
+    read_manifest,
+)
 from modernbert.data.shards import Ids, Shard
+from modernbert.data.store import Store, is_address
 from modernbert.data.tokenizer import Tokenizer
-
-UNIGRAMS = "unigrams.int64"
 
 
 @final
 class Corpus:
     """Documents by split and number; those of a source, and of a shard, stand together."""
 
-    def __init__(self, folder: Path, manifest: Manifest, tokenizer: Tokenizer) -> None:
-        """Take the parts as they are; `open` checks them."""
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        tokenizer: Tokenizer,
+        store: Store | None = None,
+    ) -> None:
+        """Take the parts as they are; `open` checks them. Ids come from the store, if any."""
         self.folder = folder
+        self._store = store
         self.manifest = manifest
         self.tokenizer = tokenizer
         self._shards = {split: self._open_shards(split) for split in SPLITS}
@@ -30,7 +45,36 @@ class Corpus:
         }
 
     @classmethod
-    def open(cls, folder: Path) -> "Corpus":
+    def at(cls, place: str, cache_bytes: int) -> "Corpus":
+        """Open a corpus in a folder, or at an address in a store through a cache of such a size.
+
+        Raises:
+            ConfigError: nobody knows such stores.
+            DataError: something is missing, was altered, or belongs to another corpus.
+            MachineError: the store or the cache cannot be reached.
+        """
+        if not is_address(place):
+            return cls.open(Path(place))
+        store = Store.at(place, cache_bytes)
+        return cls.open(store.opened(), store)
+
+    @classmethod
+    def if_there(cls, place: str, cache_bytes: int) -> "Corpus | None":
+        """Open a corpus where it is at hand, and do without where it is not.
+
+        Raises:
+            DataError: it is there, and something in it is missing or was altered.
+        """
+        if not is_address(place):
+            return cls.open(Path(place)) if (Path(place) / NAME).is_file() else None
+        try:
+            return cls.at(place, cache_bytes)
+        except (MachineError, ConfigError) as error:
+            say(f"without the corpus: {error}")
+            return None
+
+    @classmethod
+    def open(cls, folder: Path, store: Store | None = None) -> "Corpus":
         """Open a corpus and check its manifest, tokenizer, file sizes and indices.
 
         Raises:
@@ -39,12 +83,18 @@ class Corpus:
         manifest = read_manifest(folder)
         tokenizer = Tokenizer.load(folder)
         if tokenizer.fingerprint != manifest.plan.tokenizer:
+            where = store.address if store else folder
             raise DataError(
-                f"the tokenizer in {folder} is not the one the corpus was built with "
+                f"the tokenizer in {where} is not the one the corpus was built with "
                 f"({tokenizer.fingerprint[:8]}, not {manifest.plan.tokenizer[:8]}): "
                 "put that one back, or build the corpus anew"
             )
-        return cls(folder, manifest, tokenizer)
+        return cls(folder, manifest, tokenizer, store)
+
+    @property
+    def place(self) -> str:
+        """Where it was opened, for messages."""
+        return self._store.address if self._store else str(self.folder)
 
     @property
     def vocab_size(self) -> int:
@@ -88,6 +138,19 @@ class Corpus:
         shard, local = self._locate(split, document)
         return self._shards[split][shard].read(local, start, stop)
 
+    def read_many(self, split: str, stretches: Iterable[tuple[int, int, int]]) -> list[Ids]:
+        """Return tokens [start, stop) of many documents; those in a store are read side by side.
+
+        Raises:
+            DataError: a document was altered on disk; names shard and document.
+            MachineError: the store cannot be reached.
+        """
+
+        def read(stretch: tuple[int, int, int]) -> Ids:
+            return self.read(split, *stretch)
+
+        return self._store.together(read, stretches) if self._store else [*map(read, stretches)]
+
     def name_of(self, split: str, document: int) -> str:
         """Return where a document stands, for messages."""
         shard, local = self._locate(split, document)
@@ -112,7 +175,7 @@ class Corpus:
 
     def _open_shards(self, split: str) -> list[Shard]:
         return [
-            Shard(self.folder / source.name, facts, self.manifest.plan.dtype)
+            Shard(self.folder / source.name, facts, self.manifest.plan.dtype, self._store)
             for source in self.manifest.sources
             for facts in source.shards(split)
         ]

@@ -1,6 +1,7 @@
 """What a corpus folder says of itself: manifest.json in and out, guarded by its own checksum."""
 
 import json
+import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,9 @@ from modernbert.data.documents import InvalidUtf8
 FORMAT = 1
 SPLITS = ("train", "heldout")
 NAME = "manifest.json"
+UNIGRAMS = "unigrams.int64"
+NAMES = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+"""What sources and shards may be called: nothing that leads out of the folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,6 +74,26 @@ def tempered(
     return {name: weight / total if total else 0.0 for name, weight in raised.items()}
 
 
+def length_weights(
+    weights: Mapping[str, float], tokens: Mapping[str, tuple[int, int]], boost: float
+) -> dict[str, float]:
+    """Split each source's weight between its short and its long documents, whose tokens are given.
+
+    A long document then comes `boost` times as often as a short one of its source.
+    """
+    parts: dict[str, float] = {}
+    for name, (short, long) in tokens.items():
+        weight = weights.get(name, 0.0) / (short + boost * long)
+        parts[name] = weight * short
+        parts[long_of(name)] = weight * boost * long
+    return parts
+
+
+def long_of(source: str) -> str:
+    """Return what the long documents of a source are called."""
+    return f"{source}, long documents"
+
+
 def chunk_shares(
     weights: Mapping[str, float], sources: Sequence[str], mean_tokens: NDArray[np.float64]
 ) -> NDArray[np.float64]:

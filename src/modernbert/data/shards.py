@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from modernbert.base.errors import DataError
 from modernbert.base.files import whole_file
 from modernbert.data.manifest import ShardFacts
+from modernbert.data.store import Store
 
 Ids = NDArray[np.int64]
 StoredIds = NDArray[np.unsignedinteger]
@@ -68,8 +69,10 @@ def write_shard(
 class Shard:
     """A shard opened for reading; a document is checked when it is first touched."""
 
-    def __init__(self, folder: Path, facts: ShardFacts, dtype: str) -> None:
-        """Read and check the index; the ids stay on disk.
+    def __init__(
+        self, folder: Path, facts: ShardFacts, dtype: str, store: Store | None = None
+    ) -> None:
+        """Read and check the index; the ids stay on disk, or in the store they come from.
 
         Raises:
             DataError: a file is missing, has the wrong size, or the index was altered.
@@ -77,7 +80,9 @@ class Shard:
         self._path = folder / f"{facts.name}.ids"
         self.name = name = f"{folder.name}/{facts.name}"
         self._dtype = DTYPES[dtype]
-        _check_size(self._path, facts.tokens * self._dtype.itemsize, name)
+        self._store, self._size = store, facts.tokens * self._dtype.itemsize
+        if store is None:
+            _check_size(self._path, self._size, name)
         index_path = folder / f"{facts.name}.index"
         split = (facts.documents + 1) * _OFFSET.itemsize
         _check_size(index_path, split + facts.documents * _CRC.itemsize, name)
@@ -90,7 +95,9 @@ class Shard:
         self._offsets = np.frombuffer(index[:split], dtype=_OFFSET).astype(np.int64)
         self._crcs = np.frombuffer(index[split:], dtype=_CRC)
         self._is_checked = np.zeros(facts.documents, dtype=bool)
-        self._ids: NDArray[np.unsignedinteger] | None = None
+        self._ids: StoredIds | None = None
+        self._stays_there = False
+        """The cache has no room: documents come from the store one by one."""
 
     @property
     def lengths(self) -> Ids:
@@ -102,24 +109,49 @@ class Shard:
 
         Raises:
             DataError: the document's bytes are not those that were written.
+            MachineError: the store that holds them cannot be reached.
         """
         first, last = int(self._offsets[document]), int(self._offsets[document + 1])
+        stop = min(first + stop, last)
         ids = self._mapped()
         if not self._is_checked[document]:
-            self._check(document, ids[first:last])
-        return ids[first + start : min(first + stop, last)].astype(np.int64)
+            whole = self._fetched(first, last) if ids is None else ids[first:last]
+            self._check(document, whole)
+            return whole[start : stop - first].astype(np.int64)
+        part = self._fetched(first + start, stop) if ids is None else ids[first + start : stop]
+        return part.astype(np.int64)
 
-    def all_ids(self) -> NDArray[np.unsignedinteger]:
-        """Return every id of the shard, unchecked, as a view of the file."""
-        return self._mapped()
+    def all_ids(self) -> StoredIds:
+        """Return every id of a shard on disk, unchecked, as a view of the file."""
+        ids = self._mapped()
+        assert ids is not None
+        return ids
 
-    def _mapped(self) -> NDArray[np.unsignedinteger]:
-        if self._ids is None:
+    def _mapped(self) -> StoredIds | None:
+        """Return the ids as the file on disk has them; None where they stay in the store."""
+        if self._ids is None and self._store is None:
             self._ids = np.memmap(self._path, dtype=self._dtype, mode="r").view(np.ndarray)
+        elif self._ids is None and self._store is not None and not self._stays_there:
+            found = self._store.mapped(self._path, self._size)
+            self._stays_there = found is None
+            self._ids = None if found is None else np.frombuffer(found, dtype=self._dtype)
         return self._ids
 
-    def _check(self, document: int, ids: NDArray[np.unsignedinteger]) -> None:
+    def _fetched(self, first: int, last: int) -> StoredIds:
+        assert self._store is not None
+        width, name = self._dtype.itemsize, f"{self._path.parent.name}/{self._path.name}"
+        data = self._store.part(name, first * width, last * width)
+        return np.frombuffer(data, dtype=self._dtype)
+
+    def _check(self, document: int, ids: StoredIds) -> None:
         if zlib.crc32(ids.data) != self._crcs[document]:
+            if self._store is not None:
+                self._path.unlink(missing_ok=True)
+                raise DataError(
+                    f"{self.name}/document {document} was altered since it was built (checksum), "
+                    f"in {self._store.address} or in the cache, which has dropped its copy: repeat "
+                    "the command, and if this comes again copy the corpus there anew"
+                )
             raise DataError(
                 f"{self.name}/document {document} was altered on disk since it was built "
                 f"(checksum of {self._path}): restore the file, or build the corpus anew"

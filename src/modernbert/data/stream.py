@@ -49,6 +49,10 @@ class StreamConfig:
     weights: Mapping[str, float] | None = None
     """Share of the tokens that each source gives; without, every chunk comes once an epoch."""
     split: str = "train"
+    long_tokens: int = 0
+    """Tokens from which on a document is long; 0 treats all alike."""
+    long_boost: float = 1.0
+    """Times that a long document comes as often as a short one of its source."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,8 +77,8 @@ class Stream:
         """Index the chunks of a split.
 
         Raises:
-            ConfigError: the context is longer than a micro-batch or has no room for text, or the
-                weights do not fit the corpus.
+            ConfigError: the context is longer than a micro-batch or has no room for text, the
+                weights do not fit the corpus, or no document is as long as the boost asks for.
             DataError: the split has no document.
         """
         if config.context_length > config.micro_batch_tokens:
@@ -85,10 +89,13 @@ class Stream:
         self._config = config
         self._names = corpus.sources(config.split)
         if not self._names:
-            raise DataError(f"{corpus.folder} has no document in the split {config.split!r}")
-        self._chunks = ChunkTable(corpus, config.split, config.context_length)
+            raise DataError(f"{corpus.place} has no document in the split {config.split!r}")
+        self._chunks = ChunkTable(corpus, config.split, config.context_length, config.long_tokens)
         means = self._chunks.mean_lengths()
-        if config.weights is None:
+        if config.long_tokens:
+            self._groups = self._chunks.part_starts
+            shares = self._shares_by_length(means)
+        elif config.weights is None:
             # All sources are one: every chunk comes once before any comes again.
             self._groups = self._chunks.source_starts[[0, -1]]
             shares = np.ones(1)
@@ -97,6 +104,29 @@ class Stream:
             shares = mixture.chunk_shares(config.weights, self._names, means)
         self._mixture = mixture.interleave(shares)
         self._mean_tokens = float(means.mean())
+
+    def _shares_by_length(self, means: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return shares of a source's short documents, then of its long ones, and so on."""
+        config, tokens = self._config, self._chunks.part_tokens()
+        pairs = {
+            name: (int(short), int(long))
+            for name, (short, long) in zip(self._names, tokens.reshape(-1, 2), strict=True)
+        }
+        weights = config.weights
+        if weights is None:
+            weights = {name: float(sum(pair)) for name, pair in pairs.items()}
+        else:
+            mixture.chunk_shares(weights, self._names, means)
+        if not any(pairs[name][1] for name, weight in weights.items() if weight):
+            raise ConfigError(
+                f"no document of the mixture has long_tokens {config.long_tokens}; the longest of "
+                f"the corpus has {self._chunks.longest()}: lower long_tokens, or leave it out"
+            )
+        parts = mixture.length_weights(weights, pairs, config.long_boost)
+        chunks = np.diff(self._groups)
+        # A part without documents has no weight, whatever its mean.
+        part_means = np.where(chunks > 0, tokens / np.maximum(chunks, 1), 1.0)
+        return mixture.chunk_shares(parts, tuple(parts), part_means)
 
     @property
     def chunks_per_epoch(self) -> int:
@@ -161,7 +191,7 @@ class Stream:
         epochs, places = np.divmod(places, sizes)
         chunks = np.empty_like(positions)
         by_epoch = np.lexsort((epochs, groups))
-        is_new = np.diff(groups[by_epoch]) + np.diff(epochs[by_epoch]) != 0
+        is_new = (np.diff(groups[by_epoch]) != 0) | (np.diff(epochs[by_epoch]) != 0)
         for chosen in np.split(by_epoch, np.flatnonzero(is_new) + 1):
             if chosen.size:
                 group, epoch = int(groups[chosen[0]]), int(epochs[chosen[0]])

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from modernbert.base.device import Autocast, choose_device
 from modernbert.data.corpus import Corpus
-from modernbert.data.manifest import NAME as MANIFEST
 from modernbert.model import folder as model_folder
 from modernbert.model.model import Model
 from modernbert.train.average import Part
@@ -18,11 +17,10 @@ def measured(mean: Model, parts: Sequence[Part], run: Path) -> Iterator[str]:
     if not (run / NAME).is_file():
         return
     config = config_of(run)
-    folder = Path(config.corpus)
-    if not config.evaluate_tokens or not (folder / MANIFEST).is_file():
+    if not config.evaluate_tokens:
         return
-    corpus = Corpus.open(folder)
-    if not corpus.sources("heldout"):
+    corpus = Corpus.if_there(config.corpus, config.cache_bytes)
+    if corpus is None or not corpus.sources("heldout"):
         return
     autocast = Autocast(choose_device(config.device), "float32")
     for name, model in [

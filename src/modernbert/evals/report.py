@@ -10,7 +10,6 @@ from typing import Any
 from modernbert.base import files
 from modernbert.base.log import count
 from modernbert.data.corpus import Corpus
-from modernbert.data.manifest import NAME as MANIFEST
 from modernbert.evals.examples import Example, examples_of
 from modernbert.evals.page import table, whole
 from modernbert.evals.report_tables import facts, settings_apart, side_by_side
@@ -51,10 +50,11 @@ def write_page(
 
 def examples_for(run: SeenRun) -> list[Example]:
     """Return what the model guesses, where the run has a finished one and its corpus is there."""
-    corpus = Path(config_of(run.folder).corpus)
-    if not (run.folder / "model").is_dir() or not (corpus / MANIFEST).exists():
+    if not (run.folder / "model").is_dir():
         return []
-    return examples_of(load(run.folder / "model"), Corpus.open(corpus), _NUM_EXAMPLES)
+    config = config_of(run.folder)
+    corpus = Corpus.if_there(config.corpus, config.cache_bytes)
+    return examples_of(load(run.folder / "model"), corpus, _NUM_EXAMPLES) if corpus else []
 
 
 def report_of(run: Path, target: Path) -> None:

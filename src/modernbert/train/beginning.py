@@ -94,7 +94,7 @@ def shape_of(config: RunConfig, corpus: Corpus) -> EncoderConfig:
         )
     if Tokenizer.load(source).fingerprint != corpus.tokenizer.fingerprint:
         raise ConfigError(
-            f"{source} has another tokenizer than {corpus.folder}: prepare the text with "
+            f"{source} has another tokenizer than {corpus.place}: prepare the text with "
             f"`--tokenizer {source}`, or give the model this one by `modernbert swap-vocabulary`"
         )
     return dataclasses.replace(

@@ -57,6 +57,11 @@ class Phase:
     takes 0.7, 0.5 and 0.3, arXiv 2509.06888), 0 gives all the same."""
     source_boosts: dict[str, float] = field(default_factory=dict)
     """Times that a source is seen more than its share, such as 2 for good text in a decay."""
+    long_tokens: int = 0
+    """Tokens from which on a document counts as long; 0 treats all alike."""
+    long_boost: float = 1.0
+    """Times that a long document is seen as often as a short one of its source; sources keep their
+    shares (per-source length upsampling: Fu et al., arXiv 2402.10171)."""
 
     def __post_init__(self) -> None:
         """Reject rows that cannot hold a chunk, batches that cannot hold a row, wrong numbers."""
@@ -89,6 +94,7 @@ class Phase:
             )
         self._check_mixture()
         self._check_length_warmup()
+        self._check_long()
         self.schedule.at(0, self.tokens)
 
     def _check_length_warmup(self) -> None:
@@ -116,6 +122,14 @@ class Phase:
             raise ConfigError(
                 f"phase {self.name}: source_weights say all shares, and source_temperature and "
                 "source_boosts would change them: leave one of the two ways out"
+            )
+
+    def _check_long(self) -> None:
+        is_one_alone = not self.long_tokens and self.long_boost != 1
+        if is_one_alone or self.long_tokens < 0 or not 0 < self.long_boost < float("inf"):
+            raise ConfigError(
+                f"phase {self.name}: long_boost {self.long_boost:g} and long_tokens "
+                f"{self.long_tokens}: give a boost above 0 with a length of 1 or more, or neither"
             )
 
     def scaled(self, factor: float) -> "Phase":
@@ -152,7 +166,9 @@ class RunConfig:
     model: EncoderConfig
     phases: tuple[Phase, ...]
     corpus: str = ""
-    """Folder made by `modernbert prepare`."""
+    """Folder made by `modernbert prepare`, or its address in a store, such as s3://bucket/corpus."""
+    cache_gb: float = 50.0
+    """Most GB on disk that copies of shards from a store may take, for all runs of a machine."""
     init_from: str = ""
     """Folder of a model whose weights the run starts from; empty draws new ones."""
     branch: str = ""
@@ -209,6 +225,8 @@ class RunConfig:
             raise ConfigError(
                 f"keep_checkpoints is {self.keep_checkpoints}: at least 1 is needed to resume"
             )
+        if not 0 <= self.cache_gb < float("inf"):
+            raise ConfigError(f"cache_gb is {self.cache_gb:g}: give GB, 0 or more")
         if not all(0 <= beta < 1 for beta in self.betas) or self.eps <= 0:
             raise ConfigError(
                 f"betas {self.betas} must lie from 0 to below 1, and eps {self.eps} above 0"
@@ -229,6 +247,11 @@ class RunConfig:
         ):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give 0 or more")
+
+    @property
+    def cache_bytes(self) -> int:
+        """Most bytes of the cache."""
+        return int(self.cache_gb * 1e9)
 
     @property
     def tokens(self) -> int:

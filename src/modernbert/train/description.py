@@ -11,6 +11,7 @@ from modernbert.base.errors import CheckpointError
 from modernbert.base.records import from_plain, to_plain
 from modernbert.data.corpus import Corpus
 from modernbert.data.probe_texts import SUITE
+from modernbert.data.store import is_address
 from modernbert.train import checkpoint
 from modernbert.train.checkpoint import FORMAT
 from modernbert.train.config import RunConfig
@@ -75,7 +76,7 @@ def _with_places(config: RunConfig, seen: Callable[[str], str]) -> RunConfig:
     """Return a configuration whose folders are named as seen from elsewhere."""
     return dataclasses.replace(
         config,
-        corpus=seen(config.corpus),
+        corpus=config.corpus if is_address(config.corpus) else seen(config.corpus),
         init_from=seen(config.init_from),
         branch=seen(config.branch),
         probes=tuple(each if each == SUITE else seen(each) for each in config.probes),

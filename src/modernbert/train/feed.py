@@ -108,6 +108,8 @@ def stream_of(config: RunConfig, corpus: Corpus, phase: Phase) -> Stream:
         seed=config.seed,
         purpose=phase.name,
         weights=_weights_of(phase, corpus),
+        long_tokens=phase.long_tokens,
+        long_boost=phase.long_boost,
     )
     return Stream(corpus, shape)
 

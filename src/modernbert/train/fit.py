@@ -59,11 +59,13 @@ def check_same(config: RunConfig, folder: Path) -> None:
         ConfigError: it began with other settings.
         CheckpointError: its description is broken.
     """
-    asked, begun = decided(config, Corpus.open(Path(config.corpus))), config_of(folder / NAME)
+    corpus = Corpus.at(config.corpus, config.cache_bytes)
+    asked, begun = decided(config, corpus), config_of(folder / NAME)
     # What a machine decides may be decided otherwise by another.
     asked = dataclasses.replace(
         asked,
         corpus=begun.corpus,
+        cache_gb=begun.cache_gb,
         init_from=begun.init_from,
         branch=begun.branch,
         probes=begun.probes,

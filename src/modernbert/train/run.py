@@ -138,7 +138,7 @@ def create(config: RunConfig, folder: Path) -> Run:
         ConfigError: the folder already holds something, or a phase does not fit the corpus.
         MachineError: the folder cannot be written, or the model does not fit into memory.
     """
-    corpus = Corpus.open(Path(config.corpus))
+    corpus = Corpus.at(config.corpus, config.cache_bytes)
     config = dist.agreed(lambda: fit(config, corpus, folder))
     with ExitStack() as undo:
         lock = dist.by_first(lambda: undo.enter_context(_begun(config, corpus, folder)))
@@ -198,7 +198,7 @@ def resume(folder: Path, corpus: str = "") -> Run:
 
 
 def _reopened(folder: Path, config: RunConfig, began_with: object, lock: TextIO | None) -> Run:
-    corpus = Corpus.open(Path(config.corpus))
+    corpus = Corpus.at(config.corpus, config.cache_bytes)
     if corpus.fingerprint != began_with:
         raise DataError(
             f"{config.corpus} is not the corpus that {folder} began with: "

@@ -1,7 +1,6 @@
 """A configuration in, the speed this machine trains it with out: a few steps, thrown away."""
 
 import time
-from pathlib import Path
 
 from modernbert.base.device import Autocast, choose_device
 from modernbert.data.corpus import Corpus
@@ -20,7 +19,7 @@ def tokens_per_second(config: RunConfig, seconds: float = 5.0) -> float:
 
     The first step is left out: it warms up allocators and caches.
     """
-    corpus = Corpus.open(Path(config.corpus))
+    corpus = Corpus.at(config.corpus, config.cache_bytes)
     config = decided(config, corpus)
     device = choose_device(config.device)
     model = build(config.model, config.seed).to(device).train()

@@ -91,9 +91,10 @@ def test_taking_twice_gives_the_same(corpus, weights):
         assert_same(a, b)
 
 
+@pytest.mark.parametrize("long", [{}, {"long_tokens": 80, "long_boost": 3.0}])
 @pytest.mark.parametrize("weights", [None, {"books": 1.0, "web": 2.0}])
-def test_a_resumed_stream_goes_on_as_if_it_had_not_stopped(corpus, weights):
-    config = replace(CONFIG, weights=weights)
+def test_a_resumed_stream_goes_on_as_if_it_had_not_stopped(corpus, weights, long):
+    config = replace(CONFIG, weights=weights, **long)
     through = steps(Stream(corpus, config), 10)
     kept = json.loads(json.dumps(asdict(through[4].state)))
     state = StreamState(kept["cursor"], tuple(kept["carried"]))
@@ -169,6 +170,57 @@ def test_weighted_sources_are_read_evenly(corpus):
     assert not any(name.startswith("code") for name in names)
 
 
+def test_a_position_holds_the_same_chunk_whatever_is_asked_beside_it(corpus):
+    """One source may be in its second epoch where the next one's first is asked for."""
+    stream = Stream(corpus, replace(CONFIG, weights={"books": 0.5, "code": 0.1, "web": 0.4}))
+    alone = np.concatenate([stream._chunks_at(np.array([place])) for place in range(1200)])
+    for start in range(0, 1200, 25):
+        for stop in range(start + 25, min(start + 400, 1200), 25):
+            together = stream._chunks_at(np.arange(start, stop))
+            np.testing.assert_array_equal(together, alone[start:stop])
+
+
+def test_long_documents_keep_their_tokens(corpus):
+    """Numbered anew, each chunk is still the text of the document that its name says."""
+    config = replace(CONFIG, long_tokens=80, long_boost=4.0)
+    stream = Stream(corpus, config)
+    lengths, names = corpus.lengths("train"), {}
+    for document in range(len(lengths)):
+        names[corpus.name_of("train", document)] = document
+    times = np.zeros(len(lengths))
+    for step in steps(stream, 60):
+        for rows in step.rows:
+            for position, chunk in chunks_of(rows).items():
+                where, _, stretch = stream.name_of(position).partition(", tokens ")
+                first, last = map(int, stretch.split("-"))
+                whole = corpus.read("train", names[where], 0, 10**9)
+                np.testing.assert_array_equal(chunk[1:-1], whole[first : last + 1])
+                times[names[where]] += 1 / -(-len(whole) // 62)
+    assert times[lengths >= 80].mean() > 2 * times[lengths < 80].mean()
+
+
+def test_long_shares_are_realised_by_tokens(corpus):
+    config = replace(CONFIG, weights={"books": 0.5, "web": 0.5}, long_tokens=150, long_boost=3.0)
+    stream, table = Stream(corpus, config), ChunkTable(corpus, "train", 64, 150)
+    chunks = stream._chunks_at(np.arange(40_000))
+    part = np.searchsorted(table.part_starts, chunks, side="right") - 1
+    seen = np.bincount(part, weights=table.lengths(chunks), minlength=6).reshape(-1, 2)
+    there = table.part_tokens().reshape(-1, 2) * (1.0, 3.0)
+    assert corpus.sources("train")[1] == "code"
+    assert not seen[1].any()
+    for source in (0, 2):
+        assert seen[source].sum() / seen.sum() == pytest.approx(0.5, rel=0.01)
+        wanted = there[source] / there[source].sum()
+        np.testing.assert_allclose(seen[source] / seen[source].sum(), wanted, rtol=0.01)
+
+
+def test_a_boost_of_one_sees_all_alike(corpus):
+    stream = Stream(corpus, replace(CONFIG, long_tokens=80))
+    positions = np.arange(stream.chunks_per_epoch * 40)
+    visits = np.bincount(stream._chunks_at(positions), minlength=stream.chunks_per_epoch)
+    assert visits.max() - visits.min() <= 2
+
+
 def test_a_name_says_where_the_tokens_are(corpus):
     name = Stream(corpus, CONFIG).name_of(7)
     assert name.split(", tokens ")[0].count("/") == 2
@@ -183,6 +235,13 @@ def test_a_name_says_where_the_tokens_are(corpus):
         ({"context_length": 2}, ConfigError, "2 tokens has no room for text"),
         ({"weights": {"book": 1.0}}, ConfigError, "'book', which is not in the corpus"),
         ({"split": "test"}, DataError, "no split 'test'"),
+        (
+            {"long_tokens": 10**6, "long_boost": 2.0},
+            ConfigError,
+            r"no document of the mixture has long_tokens 1000000; the longest of the corpus "
+            r"has \d+: lower long_tokens, or leave it out",
+        ),
+        ({"long_tokens": 50, "weights": {"book": 1.0}}, ConfigError, "'book', which is not in"),
     ],
 )
 def test_what_does_not_fit_is_refused(corpus, change, error, message):

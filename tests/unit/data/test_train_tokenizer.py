@@ -3,11 +3,12 @@ import itertools
 import json
 import subprocess
 import sys
+import tracemalloc
 
 import pytest
 
 from modernbert.base.errors import ConfigError, DataError
-from modernbert.data.train_tokenizer import thinned, train
+from modernbert.data.train_tokenizer import _units, thinned, train
 from tests.corpora import texts, tokenizer
 
 SCRIPT = """
@@ -90,6 +91,21 @@ def test_a_sample_keeps_to_its_size_and_is_spread_evenly():
     assert len(gaps) == 1
     assert numbers[-1] > 1000 - 2 * gaps.pop()
     assert thinned(iter(["ab", "cd"]), 100) == ["ab", "cd"]
+
+
+def test_memory_does_not_grow_with_the_text_behind_a_sample():
+    def peak(times):
+        many = (f"{number} " + "word " * 400 for number in range(500 * times))
+        tracemalloc.start()
+        try:
+            kept = thinned(_units(many), 1_000_000)
+            return tracemalloc.get_traced_memory()[1], sum(map(len, kept))
+        finally:
+            tracemalloc.stop()
+
+    (small, _), (large, kept) = peak(1), peak(20)
+    assert 400_000 < kept <= 1_000_000
+    assert large < 1.2 * small < 2_000_000
 
 
 def test_one_long_text_is_sampled_along_its_whole_length():
