@@ -22,7 +22,7 @@ LOCKS = {
 }
 
 # Extras that `all` leaves out, each with the pin that it does not go with.
-UNLOCKED = {"s3fs": "python-dateutil", "trackio": "pillow"}
+UNLOCKED = {"trackio": "pillow"}
 
 
 def lines_of(lock: str) -> list[str]:
