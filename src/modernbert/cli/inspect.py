@@ -87,7 +87,8 @@ def _rows(found: "Facts") -> Iterator[tuple[str, str]]:
 
 def _shape(config: "EncoderConfig", layers: str) -> Iterator[tuple[str, str]]:
     yield "width", f"{config.dim}, {config.num_heads} heads of {config.head_dim}"
-    yield "mlp", f"2 x {config.mlp_dim}, {config.activation}"
+    gate = "2 x " if config.gated_mlp else ""
+    yield "mlp", f"{gate}{config.mlp_dim}, {config.activation}{'' if gate else ', no gate'}"
     yield "layers", layers
     yield "window", f"{config.local_window // 2} tokens to each side in local layers"
     thetas = f"{config.global_rope_theta:g} global, {config.local_rope_theta:g} local"

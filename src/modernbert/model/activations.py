@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modernbert.model.config import EncoderConfig
+from modernbert.model.count import mlp_matrices
 
 _WIDE = 4
 """Bytes of a number in float32: weights, gradients, the residual stream and norms."""
@@ -93,17 +94,17 @@ def layer_bytes(config: EncoderConfig, layer: int, how: Pass) -> int:
     attention = read + of * (3 * dim + 2 * dim + dim) + _WIDE * config.num_heads
     if how.is_cpu and config.window_at(layer) is not None:
         attention += of * dim  # blocks are put back in the order of the tokens
-    gated = read + of * (2 * mlp + mlp)
+    widened = read + of * (config.wide_dim + mlp)
     masks = _mask_bytes(how, of) * (
         dim * (config.attention_out_dropout > 0) + mlp * (config.mlp_dropout > 0)
     )
     norms = _norm_bytes(config) * (2 if layer else 1)
-    return norms + attention + gated + masks
+    return norms + attention + widened + masks
 
 
 def layer_matrices(config: EncoderConfig) -> int:
     """Return how many weights the layers' matrices and the head's have, norms and table apart."""
-    layer = 4 * config.dim**2 + 3 * config.dim * config.mlp_dim
+    layer = 4 * config.dim**2 + mlp_matrices(config)
     return config.num_layers * layer + config.dim**2
 
 
@@ -148,6 +149,6 @@ def _decoding(config: EncoderConfig, how: Pass) -> int:
 
 def _differentiating(config: EncoderConfig, how: Pass) -> int:
     """Return what the backward pass of a layer holds of a token."""
-    gradients = (_WIDE + how.bytes) * config.dim + 4 * how.bytes * config.mlp_dim
+    gradients = (_WIDE + how.bytes) * config.dim + 2 * how.bytes * config.wide_dim
     again = max(layer_bytes(config, layer, how) for layer in range(config.num_layers))
     return gradients + again * how.recomputes

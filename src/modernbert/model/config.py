@@ -1,6 +1,6 @@
 """The encoder's shape, as data. Importing this costs nothing: the command line prints it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from modernbert.base.errors import ConfigError
@@ -12,6 +12,9 @@ Pooling = Literal["cls", "mean"]
 Problem = Literal["single_label", "multi_label", "regression"]
 Activation = Literal["gelu", "gelu_tanh", "silu", "relu"]
 
+OPTIONS = ("gated_mlp",)
+"""Fields by which a shape is no ModernBERT that other tools know."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderConfig:
@@ -22,7 +25,7 @@ class EncoderConfig:
     dim: int = 768
     """Width of the residual stream."""
     mlp_dim: int = 1152
-    """Width of one half of the gated MLP (Hugging Face: intermediate_size)."""
+    """Width inside the MLP: of one half where it is gated (Hugging Face: intermediate_size)."""
     num_layers: int = 22
     num_heads: int = 12
     global_every: int = 3
@@ -48,6 +51,9 @@ class EncoderConfig:
     tie_embeddings: bool = True
     """Whether the decoder's matrix is the embedding table."""
     activation: Activation = "gelu"
+    gated_mlp: bool = True
+    """Whether a gate multiplies the MLP's widened vectors; without one it is BERT's (arXiv
+    1810.04805) and has a third fewer weights at the same `mlp_dim`."""
     embedding_dropout: float = 0.0
     attention_out_dropout: float = 0.0
     """Dropout after each attention's output projection; pretraining uses 0.1."""
@@ -97,6 +103,17 @@ class EncoderConfig:
     def head_dim(self) -> int:
         """Width of one attention head."""
         return self.dim // self.num_heads
+
+    @property
+    def wide_dim(self) -> int:
+        """Width of what the MLP's first matrix gives: a gate is as wide as what it multiplies."""
+        return self.mlp_dim * (1 + self.gated_mlp)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Return which of OPTIONS have another value than in a ModernBERT."""
+        usual = {field.name: field.default for field in fields(self)}
+        return tuple(name for name in OPTIONS if getattr(self, name) != usual[name])
 
     def is_global(self, layer: int) -> bool:
         """Return whether a layer attends to the whole document."""

@@ -165,7 +165,8 @@ def _places(axis: _Axis, size: int, old: EncoderConfig, new: EncoderConfig) -> I
         return centred(old.dim, new.dim)
     if axis in ("mlp", "gated"):
         half = centred(old.mlp_dim, new.mlp_dim)
-        return half if axis == "mlp" else torch.cat([half, half + old.mlp_dim])
+        is_one = axis == "mlp" or not old.gated_mlp
+        return half if is_one else torch.cat([half, half + old.mlp_dim])
     heads = centred(old.num_heads, new.num_heads)
     one = (heads[:, None] * old.head_dim + torch.arange(old.head_dim)).flatten()
     return one if axis == "heads" else torch.cat([one + part * old.dim for part in range(3)])

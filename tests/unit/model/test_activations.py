@@ -39,6 +39,15 @@ SHAPES = {
         attention_out_dropout=0.1,
         mlp_dropout=0.1,
     ),
+    "no gate": config_of(
+        dim=128,
+        num_heads=2,
+        mlp_dim=192,
+        num_layers=4,
+        vocab_size=640,
+        gated_mlp=False,
+        mlp_dropout=0.1,
+    ),
     "one layer": config_of(dim=128, num_heads=2, mlp_dim=192, num_layers=1, vocab_size=640),
 }
 MIXED = (100, 300, 70, 400, 154)

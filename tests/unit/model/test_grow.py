@@ -105,7 +105,9 @@ def test_equal_sizes_give_an_equal_model(width):
     "head", [HeadConfig(), LABELS, None], ids=["masked_lm", "sequence", "none"]
 )
 @pytest.mark.parametrize(
-    "fields", [{}, BIASED | {"tie_embeddings": False}], ids=["plain", "biased"]
+    "fields",
+    [{}, BIASED | {"tie_embeddings": False}, {"gated_mlp": False}],
+    ids=["plain", "biased", "no gate"],
 )
 def test_shared_copies_of_a_doubled_width_keep_the_function(head, fields):
     model = lively(config_of(**fields), head=head).eval()

@@ -140,9 +140,11 @@ def _pooled(x: Float[Tensor, "T D"], grid: Grid, pooling: str) -> Float[Tensor, 
 
 
 def _widened(mlp: MLP, x: Float[Tensor, "T D"]) -> Float[Tensor, "T I"]:
-    first, second = mlp.Wi(x).chunk(2, -1)
-    out: Tensor = ACTIVATIONS[mlp.activation](first) * second
-    return out
+    wide: Tensor = mlp.Wi(x)
+    if not mlp.is_gated:
+        return ACTIVATIONS[mlp.activation](wide)
+    first, second = wide.chunk(2, -1)
+    return ACTIVATIONS[mlp.activation](first) * second
 
 
 def _narrow(mlp: MLP, x: Float[Tensor, "T I"]) -> Float[Tensor, "T D"]:

@@ -1,0 +1,197 @@
+"""Options of the shape compute what their papers say: compared with plain torch in float64."""
+
+import math
+import warnings
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.testing import assert_close
+
+from modernbert.base.device import Autocast
+from modernbert.base.errors import CheckpointError
+from modernbert.batch import pack, split
+from modernbert.model import folder
+from modernbert.model.config import MASKED_LM
+from modernbert.model.count import forward_flops, parameters
+from modernbert.model.hf_config import from_hf, to_hf
+from modernbert.model.init import build
+from tests.nets import batch_of, config_of, documents_of, lively
+
+OPTIONS = {
+    "no gate": {"gated_mlp": False},
+    "no gate, biases": {"gated_mlp": False, "mlp_bias": True, "attention_bias": True},
+    "SwiGLU": {"activation": "silu"},
+}
+FOREIGN = [name for name in OPTIONS if name != "SwiGLU"]
+LENGTHS = [40, 3, 25]
+ACTIVATIONS = {"gelu": F.gelu, "silu": F.silu}
+
+each_option = pytest.mark.parametrize("name", OPTIONS)
+
+
+def reference(model, ids):
+    """Compute one document's logits by the formulas alone, from the model's weights."""
+    config, weights = model.config, model.state_dict()
+    length, heads, width = len(ids), config.num_heads, config.head_dim
+    place = torch.arange(length)
+    distance = (place[:, None] - place).abs()
+
+    def normed(x, name):
+        mean = x.mean(-1, keepdim=True)
+        size = ((x - mean) ** 2).mean(-1, keepdim=True)
+        return (x - mean) / torch.sqrt(size + config.norm_eps) * weights[f"{name}.weight"]
+
+    def product(x, name):
+        bias = weights.get(f"{name}.bias", torch.zeros(1, dtype=x.dtype))
+        return torch.einsum("ti,oi->to", x, weights[f"{name}.weight"]) + bias
+
+    def turned(x, theta):
+        # Angles are in float32 whatever the model is in.
+        turns = 1 / theta ** (torch.arange(0, width, 2, dtype=torch.float32) / width)
+        angles = (place.float()[:, None] * turns)[:, None]
+        whole = torch.complex(angles.cos(), angles.sin())
+        pairs = torch.complex(x[..., : width // 2], x[..., width // 2 :]) * whole
+        return torch.cat([pairs.real, pairs.imag], -1)
+
+    def attended(x, layer, index):
+        q, k, v = product(x, f"{layer}.attn.Wqkv").view(length, 3, heads, width).unbind(1)
+        q, k = (turned(each, config.rope_at(index)[0]) for each in (q, k))
+        scores = torch.einsum("ihk,jhk->hij", q, k) / math.sqrt(width)
+        if (window := config.window_at(index)) is not None:
+            scores = scores.masked_fill(distance > window // 2, -math.inf)
+        mixed = torch.einsum("hij,jhk->ihk", scores.softmax(-1), v).reshape(length, -1)
+        return product(mixed, f"{layer}.attn.Wo")
+
+    def widened(x, layer):
+        wide, activated = product(x, f"{layer}.mlp.Wi"), ACTIVATIONS[config.activation]
+        if not config.gated_mlp:
+            return activated(wide)
+        return activated(wide[:, : config.mlp_dim]) * wide[:, config.mlp_dim :]
+
+    x = weights["encoder.embeddings.tok_embeddings.weight"][ids]
+    x = normed(x, "encoder.embeddings.norm")
+    for index in range(config.num_layers):
+        layer = f"encoder.layers.{index}"
+        x = x + attended(normed(x, f"{layer}.attn_norm") if index else x, layer, index)
+        x = x + product(widened(normed(x, f"{layer}.mlp_norm"), layer), f"{layer}.mlp.Wo")
+    x = normed(x, "encoder.final_norm")
+    x = normed(ACTIVATIONS[config.activation](product(x, "head.dense")), "head.norm")
+    return product(x, "head.decoder")
+
+
+def exact(name):
+    return lively(config_of(**OPTIONS[name], local_window=8)).double()
+
+
+def gradients(model, batch):
+    places, targets = torch.tensor([0, 41, 60]), torch.tensor([5, 6, 7])
+    loss, _ = model.masked_lm(batch, places, targets)
+    return torch.autograd.grad(loss, list(model.parameters()))
+
+
+@each_option
+def test_an_option_is_its_formula(name):
+    model, documents = exact(name), documents_of(LENGTHS)
+    with torch.no_grad():
+        found = split(model(pack(documents)), pack(documents).layout)
+        for logits, ids in zip(found, documents, strict=True):
+            assert_close(logits, reference(model, ids), rtol=1e-9, atol=1e-9)
+
+
+@each_option
+def test_its_gradients_are_those_of_the_formula(name):
+    model, documents = exact(name), documents_of(LENGTHS)
+    logits = torch.cat([reference_with_grad(model, ids) for ids in documents])
+    places, targets = torch.tensor([0, 41, 60]), torch.tensor([5, 6, 7])
+    loss = F.cross_entropy(logits[places], targets, reduction="sum")
+    expected = torch.autograd.grad(loss, list(model.parameters()))
+    for ours, theirs in zip(gradients(model, pack(documents)), expected, strict=True):
+        assert theirs.abs().sum() > 0
+        assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
+
+
+def reference_with_grad(model, ids):
+    """Run the formulas on the parameters themselves."""
+    kept = model.state_dict
+    model.state_dict = lambda: dict(model.named_parameters(remove_duplicate=False))
+    try:
+        return reference(model, ids)
+    finally:
+        model.state_dict = kept
+
+
+@each_option
+def test_other_documents_in_the_row_change_nothing(name):
+    model, documents = exact(name), documents_of(LENGTHS)
+    with torch.no_grad():
+        first, *_ = split(model(pack(documents)), pack(documents).layout)
+        *_, last = split(model(pack(documents[::-1])), pack(documents[::-1]).layout)
+        alone = model(pack(documents[:1]))
+    assert_close(first, alone, rtol=1e-10, atol=1e-10)
+    assert_close(last, alone, rtol=1e-10, atol=1e-10)
+
+
+@each_option
+def test_it_learns_in_bfloat16_too(name):
+    model, batch = build(config_of(**OPTIONS[name]), 0), batch_of(LENGTHS)
+    with Autocast(torch.device("cpu"), "bfloat16")():
+        found = gradients(model, batch)
+    pairs = zip(found, gradients(model, batch), strict=True)
+    cosines = [F.cosine_similarity(a.flatten(), b.flatten(), 0) for a, b in pairs]
+    assert min(cosines) > 0.98
+
+
+@each_option
+def test_its_weights_are_counted(name):
+    config = config_of(**OPTIONS[name])
+    assert parameters(config) == sum(weight.numel() for weight in build(config, 0).parameters())
+
+
+def test_a_gate_costs_a_matrix():
+    gated, plain = config_of(), config_of(gated_mlp=False)
+    matrix = gated.num_layers * gated.dim * gated.mlp_dim
+    assert parameters(gated) - parameters(plain) == matrix
+    assert forward_flops(gated, 9) - forward_flops(plain, 9) == 2 * matrix
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_folder_of_it_is_read_again_and_refused_by_transformers(name, tmp_path):
+    from transformers import AutoModel
+
+    model = lively(config_of(**OPTIONS[name]))
+    with pytest.warns(UserWarning, match="only this package opens the folder: no other tool knows"):
+        folder.write(model, tmp_path)
+    found = folder.read(tmp_path)
+    assert found.config == model.config
+    assert all(map(torch.equal, found.state_dict().values(), model.state_dict().values()))
+    with pytest.raises(ValueError, match="model type `modernbert_variant`"):
+        AutoModel.from_pretrained(tmp_path)
+
+
+def test_a_plain_config_says_nothing_of_options():
+    keys = to_hf(config_of(activation="silu"), dtype="float32", head=MASKED_LM)
+    assert keys["model_type"] == "modernbert"
+    assert "modernbert_options" not in keys
+
+
+def keys_with(told):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        keys = to_hf(config_of(gated_mlp=False), dtype="float32", head=MASKED_LM)
+    return keys | {"modernbert_options": told}
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"depth": 3}, "has the option 'depth', which this release does not know"),
+        ({"gated_mlp": "no"}, "has gated_mlp 'no', which is no true or false"),
+        ({"gated_mlp": None}, "has gated_mlp None: known are False, True"),
+        ([], "has modernbert_options [], which is no object"),
+    ],
+)
+def test_options_that_nobody_knows_are_refused(told, expected):
+    with pytest.raises(CheckpointError) as caught:
+        from_hf(keys_with(told))
+    assert expected in str(caught.value)
