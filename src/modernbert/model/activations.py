@@ -81,8 +81,9 @@ def token_bytes(config: EncoderConfig, how: Pass) -> int:
     else:
         inside = sum(layer_bytes(config, layer, how) for layer in layers)
     dropped = _mask_bytes(how, _WIDE) * config.dim * (config.embedding_dropout > 0)
-    # The embedding's norm and the last one; the id that was looked up.
-    return inside + angles + 2 * _norm_bytes(config) + dropped + _INDEX
+    # The embedding's norm and the last one; the id that was looked up, and a learned place.
+    looked_up = _INDEX * (1 + (config.num_positions > 0))
+    return inside + angles + 2 * _norm_bytes(config) + dropped + looked_up
 
 
 def layer_bytes(config: EncoderConfig, layer: int, how: Pass) -> int:

@@ -141,7 +141,7 @@ def _what(facts: CardFacts) -> str:
         ("layers", f"{config.num_layers}"),
         ("width, heads", f"{config.dim:,}, {config.num_heads}"),
         ("MLP width", f"{config.mlp_dim:,}"),
-        *((name, str(getattr(config, name))) for name in config.options),
+        *((name, str(value)) for name, value in config.options),
         ("vocabulary", f"{config.vocab_size:,}"),
         ("context, tokens", f"{config.max_length:,}"),
         ("attention", near),
@@ -206,7 +206,7 @@ def _limits(facts: CardFacts) -> str:
 def _readers(config: EncoderConfig) -> list[str]:
     """Tell which programs must not read it."""
     if config.options:
-        named = ", ".join(config.options)
+        named = ", ".join(dict(config.options))
         return [f"- Only the package modernbert opens it: no other program knows {named}."]
     return [f"- Use transformers 5, not 4: {why}."] if (why := misread(config)) else []
 

@@ -1,7 +1,7 @@
 """The encoder's shape, as data. Importing this costs nothing: the command line prints it."""
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Any, Literal
 
 from modernbert.base.errors import ConfigError
 from modernbert.kernels.scaling import UNSCALED, RopeScaling
@@ -12,7 +12,9 @@ Pooling = Literal["cls", "mean"]
 Problem = Literal["single_label", "multi_label", "regression"]
 Activation = Literal["gelu", "gelu_tanh", "silu", "relu"]
 
-OPTIONS = ("gated_mlp",)
+Position = Literal["rotary", "learned"]
+
+OPTIONS = ("gated_mlp", "position")
 """Fields by which a shape is no ModernBERT that other tools know."""
 
 
@@ -40,7 +42,10 @@ class EncoderConfig:
     """How global layers stretch positions beyond what their theta was trained for."""
     local_rope_scaling: RopeScaling = UNSCALED
     max_length: int = 8192
-    """Longest document the thetas were trained for."""
+    """Longest document the thetas were trained for; with learned positions, how many there are."""
+    position: Position = "rotary"
+    """How tokens know their place: queries and keys are turned by it, or a learned vector of it is
+    added to the token's (BERT, arXiv 1810.04805), and longer documents are refused."""
     norm_eps: float = 1e-5
     norm_bias: bool = False
     attention_bias: bool = False
@@ -67,6 +72,7 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         """Reject shapes that cannot be built."""
+        is_scaled = {self.global_rope_scaling, self.local_rope_scaling} != {UNSCALED}
         sizes = (self.vocab_size, self.dim, self.mlp_dim, self.num_layers, self.num_heads)
         if min(sizes) < 1:
             raise ConfigError(
@@ -82,6 +88,11 @@ class EncoderConfig:
             raise ConfigError(
                 f"layer_kinds has {len(self.layer_kinds)} entries for {self.num_layers} layers: "
                 "give one a layer, or leave it empty and set global_every"
+            )
+        if self.position == "learned" and (is_scaled or self.max_length < 1):
+            raise ConfigError(
+                f"position is learned and max_length {self.max_length}: give 1 position or more, "
+                "and no rope scaling, for nothing is turned"
             )
         if self.global_every < 1:
             raise ConfigError(f"global_every is {self.global_every}: it must be at least 1")
@@ -110,10 +121,16 @@ class EncoderConfig:
         return self.mlp_dim * (1 + self.gated_mlp)
 
     @property
-    def options(self) -> tuple[str, ...]:
-        """Return which of OPTIONS have another value than in a ModernBERT."""
+    def num_positions(self) -> int:
+        """Rows of the table of learned positions; 0 where positions are turned."""
+        return self.max_length if self.position == "learned" else 0
+
+    @property
+    def options(self) -> tuple[tuple[str, Any], ...]:
+        """Names and values of those of OPTIONS that a ModernBERT has otherwise."""
         usual = {field.name: field.default for field in fields(self)}
-        return tuple(name for name in OPTIONS if getattr(self, name) != usual[name])
+        values = ((name, getattr(self, name)) for name in OPTIONS)
+        return tuple((name, value) for name, value in values if value != usual[name])
 
     def is_global(self, layer: int) -> bool:
         """Return whether a layer attends to the whole document."""

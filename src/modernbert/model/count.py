@@ -27,8 +27,8 @@ def mlp_matrices(config: EncoderConfig) -> int:
 
 
 def table_parameters(config: EncoderConfig) -> int:
-    """Return how many of the weights are vectors of tokens: a table that lookups cost nothing."""
-    return config.vocab_size * config.dim
+    """Return how many weights are vectors of tokens and places: tables whose lookups are free."""
+    return (config.vocab_size + config.num_positions) * config.dim
 
 
 def forward_flops(config: EncoderConfig, length: int, head_share: float = 0.0) -> float:

@@ -26,6 +26,7 @@ _Axis = Literal["residual", "heads", "qkv", "mlp", "gated", "kept"]
 # What the rows and the columns of a parameter are; the first ending that fits counts.
 _AXES: tuple[tuple[str, _Axis, _Axis], ...] = (
     ("tok_embeddings.weight", "kept", "residual"),
+    ("position_embeddings.weight", "kept", "residual"),
     ("attn.Wqkv.weight", "qkv", "residual"),
     ("attn.Wqkv.bias", "qkv", "kept"),
     ("attn.Wo.weight", "residual", "heads"),
@@ -192,7 +193,7 @@ def _is_summed(name: str, *, is_tied: bool) -> bool:
     if name.startswith("head.norm."):
         return is_tied
     is_matrix = name.endswith("weight") and "norm." not in name
-    return is_matrix and not name.endswith("tok_embeddings.weight")
+    return is_matrix and not name.endswith("_embeddings.weight")
 
 
 def _drawn(name: str, rows: Int[Tensor, "R"], columns: Int[Tensor, "C"]) -> Float[Tensor, "R C"]:

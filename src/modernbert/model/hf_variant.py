@@ -22,11 +22,10 @@ def variant_to_hf(config: EncoderConfig) -> dict[str, Any]:
     """Return the keys that say which encoder it is."""
     if not config.options:
         return {"model_type": PLAIN}
+    told = dict(config.options)
     warnings.warn(
-        f"only this package opens the folder: no other tool knows {', '.join(config.options)}",
-        stacklevel=4,
+        f"only this package opens the folder: no other tool knows {', '.join(told)}", stacklevel=4
     )
-    told = {name: getattr(config, name) for name in config.options}
     return {"model_type": VARIANT, _KEY: told}
 
 

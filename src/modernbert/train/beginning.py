@@ -7,7 +7,7 @@ from modernbert.base.errors import CheckpointError, ConfigError
 from modernbert.data.corpus import Corpus
 from modernbert.data.tokenizer import Tokenizer
 from modernbert.model import folder as model_folder
-from modernbert.model.config import MASKED_LM, OPTIONS, EncoderConfig
+from modernbert.model.config import MASKED_LM, EncoderConfig
 from modernbert.model.init import build, with_head
 from modernbert.model.model import Model
 from modernbert.optim.schedule import Schedule
@@ -114,4 +114,4 @@ def _with_decoder(source: Path, seed: int) -> Model:
 
 def _shape(config: EncoderConfig) -> tuple[object, ...]:
     sizes = (config.vocab_size, config.dim, config.mlp_dim, config.num_layers, config.num_heads)
-    return *sizes, *(getattr(config, name) for name in OPTIONS)
+    return *sizes, config.num_positions, config.options

@@ -48,6 +48,15 @@ SHAPES = {
         gated_mlp=False,
         mlp_dropout=0.1,
     ),
+    "learned positions": config_of(
+        dim=128,
+        num_heads=2,
+        mlp_dim=192,
+        num_layers=4,
+        vocab_size=640,
+        position="learned",
+        max_length=400,
+    ),
     "one layer": config_of(dim=128, num_heads=2, mlp_dim=192, num_layers=1, vocab_size=640),
 }
 MIXED = (100, 300, 70, 400, 154)

@@ -9,18 +9,24 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 
 from modernbert.base.device import Autocast
-from modernbert.base.errors import CheckpointError
-from modernbert.batch import pack, split
+from modernbert.base.errors import CheckpointError, ConfigError, DataError
+from modernbert.batch import pack, pad, split
+from modernbert.infer.encode import encode, filled_up
+from modernbert.infer.export.graph import Graph
+from modernbert.kernels.scaling import RopeScaling
 from modernbert.model import folder
 from modernbert.model.config import MASKED_LM
 from modernbert.model.count import forward_flops, parameters
+from modernbert.model.expansion import encode_to
 from modernbert.model.hf_config import from_hf, to_hf
 from modernbert.model.init import build
+from modernbert.model.traces import attention_maps, hidden_states
 from tests.nets import batch_of, config_of, documents_of, lively
 
 OPTIONS = {
     "no gate": {"gated_mlp": False},
     "no gate, biases": {"gated_mlp": False, "mlp_bias": True, "attention_bias": True},
+    "learned positions": {"position": "learned", "max_length": 40},
     "SwiGLU": {"activation": "silu"},
 }
 FOREIGN = [name for name in OPTIONS if name != "SwiGLU"]
@@ -52,7 +58,7 @@ def reference(model, ids):
         angles = (place.float()[:, None] * turns)[:, None]
         whole = torch.complex(angles.cos(), angles.sin())
         pairs = torch.complex(x[..., : width // 2], x[..., width // 2 :]) * whole
-        return torch.cat([pairs.real, pairs.imag], -1)
+        return x if config.position == "learned" else torch.cat([pairs.real, pairs.imag], -1)
 
     def attended(x, layer, index):
         q, k, v = product(x, f"{layer}.attn.Wqkv").view(length, 3, heads, width).unbind(1)
@@ -70,6 +76,8 @@ def reference(model, ids):
         return activated(wide[:, : config.mlp_dim]) * wide[:, config.mlp_dim :]
 
     x = weights["encoder.embeddings.tok_embeddings.weight"][ids]
+    if config.position == "learned":
+        x = x + weights["encoder.embeddings.position_embeddings.weight"][place]
     x = normed(x, "encoder.embeddings.norm")
     for index in range(config.num_layers):
         layer = f"encoder.layers.{index}"
@@ -195,3 +203,63 @@ def test_options_that_nobody_knows_are_refused(told, expected):
     with pytest.raises(CheckpointError) as caught:
         from_hf(keys_with(told))
     assert expected in str(caught.value)
+
+
+def test_a_document_longer_than_the_learned_positions_is_refused():
+    model = lively(config_of(position="learned", max_length=8))
+    assert torch.isfinite(model(batch_of([8, 3]))).all()
+    with pytest.raises(DataError) as caught:
+        model(batch_of([3, 9]))
+    assert str(caught.value) == (
+        "a document has 9 tokens, the model has learned 8 positions: "
+        "cut it, or split it into several"
+    )
+
+
+def test_learned_positions_are_as_many_in_every_phase():
+    model = lively(config_of(position="learned", max_length=40)).eval()
+    before = model(batch_of(LENGTHS))
+    model.set_rope(global_theta=1e5, local_theta=1e4, max_length=16)
+    assert model.config.max_length == 40
+    assert torch.equal(model(batch_of(LENGTHS)), before)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"max_length": 0}, {"global_rope_scaling": RopeScaling(kind="linear", factor=2.0)}]
+)
+def test_learned_positions_need_a_table_and_no_scaling(fields):
+    with pytest.raises(ConfigError, match="position is learned and max_length"):
+        config_of(position="learned", **fields)
+
+
+@each_option
+def test_what_looks_inside_layers_computes_the_same(name):
+    encoder, batch = exact(name).encoder, batch_of(LENGTHS)
+    with torch.no_grad():
+        expected = encoder(batch)
+        assert_close(hidden_states(encoder, batch)[-1], expected)
+        readable = torch.ones(len(batch.ids), dtype=torch.bool)
+        assert_close(encode_to(encoder, batch, readable), expected)
+        maps = [*attention_maps(encoder, batch)]
+    assert len(maps) == encoder.config.num_layers
+    assert_close(maps[0][0].sum(-1), torch.ones(2, LENGTHS[0], dtype=torch.float64))
+
+
+@each_option
+@torch.no_grad()
+def test_padding_for_round_sizes_fits_too(name):
+    encoder = exact(name).encoder
+    batch = batch_of([3, 2])
+    given = filled_up(batch, min(3, encoder.config.num_positions or 3))
+    assert_close(encoder(given)[:5], encoder(batch))
+    assert_close(encode(encoder.float(), batch), encoder(batch))
+
+
+@each_option
+@torch.no_grad()
+def test_a_graph_for_export_computes_the_same(name):
+    model, documents = exact(name).eval(), documents_of(LENGTHS)
+    batch = pack(documents)
+    mask = pad(torch.ones_like(batch.ids), batch.layout)
+    (logits,) = Graph(model)(pad(batch.ids, batch.layout), mask)
+    assert_close(logits[mask != 0], model(batch))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from modernbert.base.shapes import Float, Int, Shaped
 from modernbert.kernels.geglu import ACTIVATIONS
-from modernbert.kernels.rope import Rope, make_rope
+from modernbert.kernels.rope import Rope
 from modernbert.model.attention import Attention
 from modernbert.model.encoder import Encoder, Layer
 from modernbert.model.heads import ClassifierHead, MaskedLMHead
@@ -106,9 +106,7 @@ class Graph(nn.Module):
 
     def _encoded(self, encoder: Encoder, ids: Int[Tensor, "T"], grid: Grid) -> Float[Tensor, "T D"]:
         config = encoder.config
-        kinds = {config.rope_at(index) for index in range(config.num_layers)}
-        ropes = {kind: make_rope(grid.columns, config.head_dim, *kind) for kind in kinds}
-        x: Tensor = encoder.embeddings(ids)
+        x, ropes = encoder.embeddings(ids, grid.columns), encoder.ropes(grid.columns)
         for index, each in enumerate(encoder.layers):
             layer = cast(Layer, each)
             rope = ropes[config.rope_at(index)]
