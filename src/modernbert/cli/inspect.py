@@ -91,6 +91,8 @@ def _shape(config: "EncoderConfig", layers: str) -> Iterator[tuple[str, str]]:
     yield "mlp", f"{gate}{config.mlp_dim}, {config.activation}{'' if gate else ', no gate'}"
     yield "layers", layers
     yield "window", f"{config.local_window // 2} tokens to each side in local layers"
+    if config.norm == "rms":
+        yield "norm", "RMSNorm"
     if config.position == "learned":
         yield "positions", f"{config.num_positions}, learned"
     thetas = f"{config.global_rope_theta:g} global, {config.local_rope_theta:g} local"

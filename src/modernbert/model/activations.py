@@ -121,14 +121,14 @@ def chunk_rows(config: EncoderConfig) -> int:
 
 
 def _norm_bytes(config: EncoderConfig) -> int:
-    # Its input, and a mean and a deviation.
-    return _WIDE * config.dim + 2 * _WIDE
+    # Its input, and a mean and a deviation; RMSNorm takes no mean.
+    return _WIDE * (config.dim + (1 if config.norm == "rms" else 2))
 
 
 def _hidden_bytes(config: EncoderConfig, how: Pass) -> int:
-    # What dense, activation and norm read, two numbers of the norm, the gradient of the head's
+    # What dense, activation and norm read, the norm's own numbers, the gradient of the head's
     # output, where the token stands.
-    return 3 * how.bytes * config.dim + 2 * _WIDE + _WIDE * config.dim + _INDEX
+    return 3 * how.bytes * config.dim + _norm_bytes(config) + _INDEX
 
 
 def _mask_bytes(how: Pass, of: int) -> int:

@@ -14,7 +14,9 @@ Activation = Literal["gelu", "gelu_tanh", "silu", "relu"]
 
 Position = Literal["rotary", "learned"]
 
-OPTIONS = ("gated_mlp", "position")
+Norm = Literal["layer", "rms"]
+
+OPTIONS = ("gated_mlp", "position", "norm")
 """Fields by which a shape is no ModernBERT that other tools know."""
 
 
@@ -46,6 +48,8 @@ class EncoderConfig:
     position: Position = "rotary"
     """How tokens know their place: queries and keys are turned by it, or a learned vector of it is
     added to the token's (BERT, arXiv 1810.04805), and longer documents are refused."""
+    norm: Norm = "layer"
+    """Layer norm, or RMSNorm, which takes no mean away (arXiv 1910.07467)."""
     norm_eps: float = 1e-5
     norm_bias: bool = False
     attention_bias: bool = False
@@ -89,6 +93,8 @@ class EncoderConfig:
                 f"layer_kinds has {len(self.layer_kinds)} entries for {self.num_layers} layers: "
                 "give one a layer, or leave it empty and set global_every"
             )
+        if self.norm == "rms" and self.norm_bias:
+            raise ConfigError("norm is rms and norm_bias True: RMSNorm has no bias, leave it out")
         if self.position == "learned" and (is_scaled or self.max_length < 1):
             raise ConfigError(
                 f"position is learned and max_length {self.max_length}: give 1 position or more, "

@@ -12,6 +12,7 @@ from modernbert.kernels.scaling import RopeScaling
 from modernbert.model.attention import Attention
 from modernbert.model.config import EncoderConfig
 from modernbert.model.mlp import MLP
+from modernbert.model.norm import norm
 from modernbert.model.widened import widely
 
 Ropes = dict[tuple[float, RopeScaling], Rope]
@@ -118,8 +119,3 @@ def _check_length(longest: int, num_positions: int) -> None:
             f"a document has {longest} tokens, the model has learned {num_positions} positions: "
             "cut it, or split it into several"
         )
-
-
-def norm(config: EncoderConfig) -> nn.LayerNorm:
-    """Make one of the model's layer norms."""
-    return nn.LayerNorm(config.dim, eps=config.norm_eps, bias=config.norm_bias)

@@ -57,6 +57,9 @@ SHAPES = {
         position="learned",
         max_length=400,
     ),
+    "RMSNorm": config_of(
+        dim=128, num_heads=2, mlp_dim=192, num_layers=4, vocab_size=640, norm="rms"
+    ),
     "one layer": config_of(dim=128, num_heads=2, mlp_dim=192, num_layers=1, vocab_size=640),
 }
 MIXED = (100, 300, 70, 400, 154)

@@ -27,6 +27,7 @@ OPTIONS = {
     "no gate": {"gated_mlp": False},
     "no gate, biases": {"gated_mlp": False, "mlp_bias": True, "attention_bias": True},
     "learned positions": {"position": "learned", "max_length": 40},
+    "RMSNorm": {"norm": "rms"},
     "SwiGLU": {"activation": "silu"},
 }
 FOREIGN = [name for name in OPTIONS if name != "SwiGLU"]
@@ -44,7 +45,7 @@ def reference(model, ids):
     distance = (place[:, None] - place).abs()
 
     def normed(x, name):
-        mean = x.mean(-1, keepdim=True)
+        mean = 0 if config.norm == "rms" else x.mean(-1, keepdim=True)
         size = ((x - mean) ** 2).mean(-1, keepdim=True)
         return (x - mean) / torch.sqrt(size + config.norm_eps) * weights[f"{name}.weight"]
 
@@ -230,6 +231,11 @@ def test_learned_positions_are_as_many_in_every_phase():
 def test_learned_positions_need_a_table_and_no_scaling(fields):
     with pytest.raises(ConfigError, match="position is learned and max_length"):
         config_of(position="learned", **fields)
+
+
+def test_rms_norm_has_no_bias():
+    with pytest.raises(ConfigError, match="RMSNorm has no bias, leave it out"):
+        config_of(norm="rms", norm_bias=True)
 
 
 @each_option

@@ -14,7 +14,7 @@ from modernbert.train.fit import decided
 from modernbert.train.loop import train
 from tests.runs import MODEL, outcome, rows_of, small_corpus, small_run, trained
 
-ALL = {"gated_mlp": False, "position": "learned"}
+ALL = {"gated_mlp": False, "position": "learned", "norm": "rms"}
 pytestmark = pytest.mark.filterwarnings("ignore:only this package opens the folder:UserWarning")
 
 
