@@ -91,8 +91,9 @@ def _shape(config: "EncoderConfig", layers: str) -> Iterator[tuple[str, str]]:
     yield "mlp", f"{gate}{config.mlp_dim}, {config.activation}{'' if gate else ', no gate'}"
     yield "layers", layers
     yield "window", f"{config.local_window // 2} tokens to each side in local layers"
-    if config.norm == "rms":
-        yield "norm", "RMSNorm"
+    if config.norm == "rms" or config.qk_norm:
+        inside = ", and of queries and keys" if config.qk_norm else ""
+        yield "norm", f"{'RMSNorm' if config.norm == 'rms' else 'layer norm'}{inside}"
     if config.position == "learned":
         yield "positions", f"{config.num_positions}, learned"
     thetas = f"{config.global_rope_theta:g} global, {config.local_rope_theta:g} local"

@@ -35,7 +35,8 @@ class _RmsNorm(Function):
         size = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=exact)
         share = size.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
         ctx.save_for_backward(x, weight, share)
-        return (x * share).mul_(weight).to(x.dtype)
+        out: Tensor = (x * share).mul_(weight).to(x.dtype)
+        return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:

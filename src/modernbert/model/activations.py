@@ -93,6 +93,8 @@ def layer_bytes(config: EncoderConfig, layer: int, how: Pass) -> int:
     read = of * dim
     # The values are a part of what Wqkv gave, which stays whole; queries and keys are turned.
     attention = read + of * (3 * dim + 2 * dim + dim) + _WIDE * config.num_heads
+    if config.qk_norm:  # what was normed is kept beside what Wqkv gave
+        attention += of * 3 * dim + _WIDE * 2 * config.num_heads
     if how.is_cpu and config.window_at(layer) is not None:
         attention += of * dim  # blocks are put back in the order of the tokens
     widened = read + of * (config.wide_dim + mlp)

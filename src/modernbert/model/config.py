@@ -16,7 +16,7 @@ Position = Literal["rotary", "learned"]
 
 Norm = Literal["layer", "rms"]
 
-OPTIONS = ("gated_mlp", "position", "norm")
+OPTIONS = ("gated_mlp", "position", "norm", "qk_norm")
 """Fields by which a shape is no ModernBERT that other tools know."""
 
 
@@ -52,6 +52,9 @@ class EncoderConfig:
     """Layer norm, or RMSNorm, which takes no mean away (arXiv 1910.07467)."""
     norm_eps: float = 1e-5
     norm_bias: bool = False
+    qk_norm: bool = False
+    """RMSNorm of each head's queries and keys before they are turned, by weights that heads share
+    (Qwen3, arXiv 2505.09388)."""
     attention_bias: bool = False
     mlp_bias: bool = False
     head_bias: bool = False

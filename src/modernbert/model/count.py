@@ -18,7 +18,7 @@ def layer_parameters(config: EncoderConfig) -> int:
     """Return how many weights a layer has, its two norms among them."""
     attention = 4 * config.dim**2 + config.attention_bias * 4 * config.dim
     mlp = mlp_matrices(config) + config.mlp_bias * (config.wide_dim + config.dim)
-    return attention + mlp + 2 * _norm(config)
+    return attention + mlp + 2 * _norm(config) + config.qk_norm * 2 * config.head_dim
 
 
 def mlp_matrices(config: EncoderConfig) -> int:

@@ -29,6 +29,8 @@ _AXES: tuple[tuple[str, _Axis, _Axis], ...] = (
     ("position_embeddings.weight", "kept", "residual"),
     ("attn.Wqkv.weight", "qkv", "residual"),
     ("attn.Wqkv.bias", "qkv", "kept"),
+    ("attn.qk_norm.q.weight", "kept", "kept"),
+    ("attn.qk_norm.k.weight", "kept", "kept"),
     ("attn.Wo.weight", "residual", "heads"),
     ("mlp.Wi.weight", "gated", "residual"),
     ("mlp.Wi.bias", "gated", "kept"),

@@ -60,6 +60,9 @@ SHAPES = {
     "RMSNorm": config_of(
         dim=128, num_heads=2, mlp_dim=192, num_layers=4, vocab_size=640, norm="rms"
     ),
+    "QK-norm": config_of(
+        dim=128, num_heads=2, mlp_dim=192, num_layers=4, vocab_size=640, qk_norm=True
+    ),
     "one layer": config_of(dim=128, num_heads=2, mlp_dim=192, num_layers=1, vocab_size=640),
 }
 MIXED = (100, 300, 70, 400, 154)

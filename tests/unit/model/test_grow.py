@@ -107,8 +107,14 @@ def test_equal_sizes_give_an_equal_model(width):
 )
 @pytest.mark.parametrize(
     "fields",
-    [{}, BIASED | {"tie_embeddings": False}, {"gated_mlp": False}, LEARNED, {"norm": "rms"}],
-    ids=["plain", "biased", "no gate", "learned positions", "RMSNorm"],
+    [
+        {},
+        BIASED | {"tie_embeddings": False},
+        {"gated_mlp": False},
+        LEARNED,
+        {"norm": "rms", "qk_norm": True},
+    ],
+    ids=["plain", "biased", "no gate", "learned positions", "RMSNorm and QK-norm"],
 )
 def test_shared_copies_of_a_doubled_width_keep_the_function(head, fields):
     model = lively(config_of(**fields), head=head).eval()

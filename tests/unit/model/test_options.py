@@ -28,6 +28,14 @@ OPTIONS = {
     "no gate, biases": {"gated_mlp": False, "mlp_bias": True, "attention_bias": True},
     "learned positions": {"position": "learned", "max_length": 40},
     "RMSNorm": {"norm": "rms"},
+    "QK-norm": {"qk_norm": True},
+    "all": {
+        "gated_mlp": False,
+        "position": "learned",
+        "max_length": 40,
+        "norm": "rms",
+        "qk_norm": True,
+    },
     "SwiGLU": {"activation": "silu"},
 }
 FOREIGN = [name for name in OPTIONS if name != "SwiGLU"]
@@ -37,6 +45,21 @@ ACTIVATIONS = {"gelu": F.gelu, "silu": F.silu}
 each_option = pytest.mark.parametrize("name", OPTIONS)
 
 
+def turned(x, theta):
+    """Turn each pair (i, i + K/2) by its place; angles are in float32 whatever the model is in."""
+    half = x.shape[-1] // 2
+    turns = 1 / theta ** (torch.arange(0, 2 * half, 2, dtype=torch.float32) / (2 * half))
+    angles = (torch.arange(len(x)).float()[:, None] * turns)[:, None]
+    whole = torch.complex(angles.cos(), angles.sin())
+    pairs = torch.complex(x[..., :half], x[..., half:]) * whole
+    return torch.cat([pairs.real, pairs.imag], -1)
+
+
+def activated(wide, config):
+    act, half = ACTIVATIONS[config.activation], config.mlp_dim
+    return act(wide[:, :half]) * wide[:, half:] if config.gated_mlp else act(wide)
+
+
 def reference(model, ids):
     """Compute one document's logits by the formulas alone, from the model's weights."""
     config, weights = model.config, model.state_dict()
@@ -44,37 +67,28 @@ def reference(model, ids):
     place = torch.arange(length)
     distance = (place[:, None] - place).abs()
 
+    def sized(x, name):
+        size = (x**2).mean(-1, keepdim=True)
+        return x / torch.sqrt(size + config.norm_eps) * weights[f"{name}.weight"]
+
     def normed(x, name):
-        mean = 0 if config.norm == "rms" else x.mean(-1, keepdim=True)
-        size = ((x - mean) ** 2).mean(-1, keepdim=True)
-        return (x - mean) / torch.sqrt(size + config.norm_eps) * weights[f"{name}.weight"]
+        return sized(x if config.norm == "rms" else x - x.mean(-1, keepdim=True), name)
 
     def product(x, name):
         bias = weights.get(f"{name}.bias", torch.zeros(1, dtype=x.dtype))
         return torch.einsum("ti,oi->to", x, weights[f"{name}.weight"]) + bias
 
-    def turned(x, theta):
-        # Angles are in float32 whatever the model is in.
-        turns = 1 / theta ** (torch.arange(0, width, 2, dtype=torch.float32) / width)
-        angles = (place.float()[:, None] * turns)[:, None]
-        whole = torch.complex(angles.cos(), angles.sin())
-        pairs = torch.complex(x[..., : width // 2], x[..., width // 2 :]) * whole
-        return x if config.position == "learned" else torch.cat([pairs.real, pairs.imag], -1)
-
     def attended(x, layer, index):
         q, k, v = product(x, f"{layer}.attn.Wqkv").view(length, 3, heads, width).unbind(1)
-        q, k = (turned(each, config.rope_at(index)[0]) for each in (q, k))
+        if config.qk_norm:
+            q, k = (sized(x, f"{layer}.attn.qk_norm.{n}") for x, n in ((q, "q"), (k, "k")))
+        if config.position == "rotary":
+            q, k = (turned(each, config.rope_at(index)[0]) for each in (q, k))
         scores = torch.einsum("ihk,jhk->hij", q, k) / math.sqrt(width)
         if (window := config.window_at(index)) is not None:
             scores = scores.masked_fill(distance > window // 2, -math.inf)
         mixed = torch.einsum("hij,jhk->ihk", scores.softmax(-1), v).reshape(length, -1)
         return product(mixed, f"{layer}.attn.Wo")
-
-    def widened(x, layer):
-        wide, activated = product(x, f"{layer}.mlp.Wi"), ACTIVATIONS[config.activation]
-        if not config.gated_mlp:
-            return activated(wide)
-        return activated(wide[:, : config.mlp_dim]) * wide[:, config.mlp_dim :]
 
     x = weights["encoder.embeddings.tok_embeddings.weight"][ids]
     if config.position == "learned":
@@ -83,7 +97,8 @@ def reference(model, ids):
     for index in range(config.num_layers):
         layer = f"encoder.layers.{index}"
         x = x + attended(normed(x, f"{layer}.attn_norm") if index else x, layer, index)
-        x = x + product(widened(normed(x, f"{layer}.mlp_norm"), layer), f"{layer}.mlp.Wo")
+        wide = product(normed(x, f"{layer}.mlp_norm"), f"{layer}.mlp.Wi")
+        x = x + product(activated(wide, config), f"{layer}.mlp.Wo")
     x = normed(x, "encoder.final_norm")
     x = normed(ACTIVATIONS[config.activation](product(x, "head.dense")), "head.norm")
     return product(x, "head.decoder")

@@ -14,7 +14,7 @@ from modernbert.train.fit import decided
 from modernbert.train.loop import train
 from tests.runs import MODEL, outcome, rows_of, small_corpus, small_run, trained
 
-ALL = {"gated_mlp": False, "position": "learned", "norm": "rms"}
+ALL = {"gated_mlp": False, "position": "learned", "norm": "rms", "qk_norm": True}
 pytestmark = pytest.mark.filterwarnings("ignore:only this package opens the folder:UserWarning")
 
 
@@ -42,7 +42,7 @@ def test_the_table_of_positions_is_as_long_as_the_longest_phase_needs(whole, cor
     assert whole.config.phases[0].context_length == 32
     assert whole.model.config.max_length == 64
     assert len(whole.model.encoder.embeddings.position_embeddings.weight) == 64
-    turned = decided(run_of(corpus, gated_mlp=False), Corpus.open(corpus)).model
+    turned = decided(run_of(corpus, **ALL | {"position": "rotary"}), Corpus.open(corpus)).model
     assert turned.max_length == 32
     assert parameters(whole.config.model) == parameters(turned) + 64 * turned.dim
 

@@ -159,7 +159,7 @@ def _narrow_evenly(mlp: MLP, x: Float[Tensor, "T I"]) -> Float[Tensor, "T D"]:
 def _attention(
     attention: Attention, x: Float[Tensor, "T D"], rope: Rope, grid: Grid
 ) -> Float[Tensor, "T D"]:
-    q, k, v = attention.Wqkv(x).unflatten(-1, (3, -1, attention.head_dim)).unbind(1)
+    q, k, v = attention.unturned(x).unbind(1)
     q, k = _turned(q, rope) * attention.head_dim**-0.5, _turned(k, rope)
     mix = _global if attention.window is None else _local
     out: Tensor = attention.Wo(mix(q, k, v, grid).flatten(1))
