@@ -45,6 +45,7 @@ FROM_PYTHON = (
     "this model gives texts sparse vectors: use sparse",
     "dimensions is 0: keep 1 or more",
     "the engine is closed: open another one",
+    "a document has 9 tokens, the model has learned 8 positions: cut it, or split it into several",
     "token ids run from 0 to 99, the vocabulary has 96 entries: they come from another tokenizer",
 )
 

@@ -138,3 +138,16 @@ def test_recomputed_layers_and_probes_of_a_divided_model_change_no_number(
     assert len(rows_of(tmp_path / "run" / "probes.jsonl")) == 3
     ends = [step_of(place) for place in found(tmp_path / "run" / "checkpoints")]
     assert len(ends) == 4  # the newest, which ends a phase, the ends before it, and the one before
+
+
+@pytest.mark.filterwarnings("ignore:only this package opens the folder:UserWarning")
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+def test_options_of_the_shape_are_shared_too(config, tmp_path, kind):
+    options = {"gated_mlp": False, "position": "learned", "norm": "rms", "qk_norm": True}
+    model = dataclasses.replace(config.model, **options)
+    config = dataclasses.replace(config, model=model, parallel=kind)
+    recorded = tmp_path / "run.json"
+    recorded.write_text(json.dumps({"format": 1, "config": to_plain(config)}))
+    done = together(2, "pretrain", recorded, "--out", tmp_path / "two")
+    assert done.returncode == 0, done.stderr
+    same_to_rounding(tmp_path / "two", trained(config, tmp_path / "one").folder)

@@ -139,6 +139,24 @@ def test_both_runtimes_say_what_the_model_says(exported, name):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:only this package opens the folder:UserWarning")
+def test_options_of_the_shape_are_exported_too(tmp_path):
+    needs("onnx", "openvino", "openvino-int8")
+    options = {"gated_mlp": False, "position": "learned", "norm": "rms", "qk_norm": True}
+    made(num_layers=2, mlp_dim=96, **options).save(tmp_path / "model")
+    model, forms = modernbert.load(tmp_path / "model"), ("onnx", "openvino", *EIGHT_BITS)
+    out = tmp_path / "out"
+    export_model(str(tmp_path / "model"), model, TEXTS, Asked(forms=forms, least_cosine=0.9), out)
+    batch = pack([model.tokenizer.encode(text).tolist() for text in TEXTS if text])
+    with torch.no_grad():
+        truth = model.model(batch)
+    for runtime in forms:
+        found = modernbert.load(out, runtime=runtime)(batch)
+        cosines = torch.nn.functional.cosine_similarity(found, truth)
+        assert cosines.min() > (0.9 if "int8" in runtime else 0.99999), runtime
+
+
+@pytest.mark.slow
 def test_threads_may_ask_a_graph_at_once(exported):
     needs("onnx", "openvino")
     _, out = exported("none", "onnx", "openvino")

@@ -11,10 +11,11 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from modernbert.batch import pack
 from modernbert.cli.main import main
-from modernbert.infer.pretrained import Pretrained
+from modernbert.infer.pretrained import Pretrained, load
 from tests.corpora import tokenizer
 from tests.flexbert import composer, model_of, saved, settings_of, tensors_of
 from tests.runs import called
+from tests.sentence_folders import made
 
 TEXT = "the packed batch keeps documents apart"
 
@@ -174,3 +175,13 @@ def test_a_config_of_another_model_type(refused, tmp_path):
     for verb, more in (("inspect", ()), ("convert", (tmp_path / "new",))):
         sentence = refused(verb, tmp_path / "old", *more)
         assert "config.json has model_type 'bert', and only 'modernbert' can be read" in sentence
+
+
+@pytest.mark.filterwarnings("ignore:only this package opens the folder:UserWarning")
+def test_transformers_is_not_asked_about_options_of_the_shape(tmp_path, capsys):
+    made(norm="rms", qk_norm=True).save(tmp_path / "model")
+    with pytest.raises(SystemExit) as ended:
+        main(["convert", str(tmp_path / "model"), str(tmp_path / "out")])
+    assert ended.value.code == 0
+    assert "knows nothing of norm, qk_norm: not asked" in capsys.readouterr().out
+    assert load(tmp_path / "out").config.options == (("norm", "rms"), ("qk_norm", True))

@@ -84,6 +84,9 @@ def _check_transformers(target: Path, model: "Pretrained", given: list[list[int]
     from modernbert.bridge import outputs as bridge
     from modernbert.infer import agreement
 
+    if model.config.options:
+        print(f"transformers: knows nothing of {', '.join(dict(model.config.options))}: not asked")
+        return
     if not bridge.is_installed():
         print("transformers: not installed, so not asked")
         return

@@ -257,7 +257,7 @@ def _run(folder: Path, minutes: float) -> Run:
 def _summary(run: Run, model: Path) -> Summary:
     rows = steps_of(run.folder)
     tokens = sum(row["batch_tokens"] for row in rows)
-    heldout = overall(measure(run))
+    heldout = overall(measure(run, run.config.phases[-1].name))
     return Summary(
         seconds=0.0,
         tokens=tokens,

@@ -87,9 +87,15 @@ def _rows(found: "Facts") -> Iterator[tuple[str, str]]:
 
 def _shape(config: "EncoderConfig", layers: str) -> Iterator[tuple[str, str]]:
     yield "width", f"{config.dim}, {config.num_heads} heads of {config.head_dim}"
-    yield "mlp", f"2 x {config.mlp_dim}, {config.activation}"
+    gate = "2 x " if config.gated_mlp else ""
+    yield "mlp", f"{gate}{config.mlp_dim}, {config.activation}{'' if gate else ', no gate'}"
     yield "layers", layers
     yield "window", f"{config.local_window // 2} tokens to each side in local layers"
+    if config.norm == "rms" or config.qk_norm:
+        inside = ", and of queries and keys" if config.qk_norm else ""
+        yield "norm", f"{'RMSNorm' if config.norm == 'rms' else 'layer norm'}{inside}"
+    if config.position == "learned":
+        yield "positions", f"{config.num_positions}, learned"
     thetas = f"{config.global_rope_theta:g} global, {config.local_rope_theta:g} local"
     yield "rope theta", thetas
     longest = f"{config.max_length} tokens" if config.max_length else "not said"

@@ -30,7 +30,8 @@ def train_tokenizer(
         paths: Text files, folders, .jsonl(.gz, .zst) or .parquet.
         out: Folder for tokenizer.json and its companions.
         vocab_size: Entries, special tokens included; a multiple of 64.
-        sample_mb: Megabytes of text to learn from, spread evenly; needs four times that in memory, and 70 MB.
+        sample_mb: Megabytes of text to learn from, spread evenly; needs four times that in memory,
+            and 70 MB.
         text_key: Key or column that holds the text.
     """
     from modernbert.base.files import promised_folder

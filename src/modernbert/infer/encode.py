@@ -74,6 +74,7 @@ def _whole(encoder: Encoder, batch: PackedBatch) -> Float[Tensor, "T D"]:
     """
     tokens = len(batch.ids)
     missing = rounded(tokens) - tokens if _is_filled_up(encoder, batch) else 0
+    missing = min(missing, encoder.config.num_positions or missing)
     found: Tensor = encoder(filled_up(batch, missing) if missing else batch)
     return found[:tokens]
 

@@ -28,6 +28,7 @@ _PARTS = {
     "decoder.": "decoder",
     "classifier.": "classifier",
     "tok_embeddings": "embeddings",
+    "position_embeddings": "embeddings",
     ".attn.": "attention",
     ".mlp.": "mlp",
     "norm": "norms",

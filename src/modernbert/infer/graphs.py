@@ -47,6 +47,12 @@ def bucket_of(num_tokens: int, num_documents: int) -> Bucket:
     return Bucket(1 << (tokens - 1).bit_length(), 1 << (documents - 1).bit_length())
 
 
+def most_tokens(num_positions: int) -> int:
+    """Return the largest bucket: with learned positions, padding needs one for each token too."""
+    most = 1 << (num_positions.bit_length() - 1) if num_positions else MAX_TOKENS
+    return min(MAX_TOKENS, most) if most >= _FEWEST else 0
+
+
 def filled(batch: PackedBatch, bucket: Bucket, pad_id: int) -> PackedBatch:
     """Add what a bucket lacks: padding as a document of its own, then documents without a token.
 
@@ -80,6 +86,7 @@ class Graphs:
                 f"CUDA graphs need the varlen backend, and on {weight.device} in "
                 f"{str(weight.dtype).removeprefix('torch.')} it is {backend}: leave them out"
             )
+        self._most = most_tokens(encoder.config.num_positions)
         self._captured: dict[Bucket, _Captured] = {}
         self._pool = torch.cuda.graph_pool_handle()
 
@@ -87,7 +94,7 @@ class Graphs:
     def __call__(self, batch: PackedBatch) -> Float[Tensor, "T D"]:
         """Encode every token, as `infer.encode` does; a batch of a new bucket is captured first."""
         num_tokens, num_documents = len(batch.ids), len(batch.layout.cu_seqlens) - 1
-        if num_tokens > MAX_TOKENS:
+        if num_tokens > self._most:
             return encode(self._encoder, batch.to(self._device))
         bucket = bucket_of(num_tokens, num_documents)
         given = filled(batch, bucket, self._encoder.config.pad_id)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modernbert.model.config import EncoderConfig
+from modernbert.model.count import mlp_matrices
 
 _WIDE = 4
 """Bytes of a number in float32: weights, gradients, the residual stream and norms."""
@@ -80,8 +81,9 @@ def token_bytes(config: EncoderConfig, how: Pass) -> int:
     else:
         inside = sum(layer_bytes(config, layer, how) for layer in layers)
     dropped = _mask_bytes(how, _WIDE) * config.dim * (config.embedding_dropout > 0)
-    # The embedding's norm and the last one; the id that was looked up.
-    return inside + angles + 2 * _norm_bytes(config) + dropped + _INDEX
+    # The embedding's norm and the last one; the id that was looked up, and a learned place.
+    looked_up = _INDEX * (1 + (config.num_positions > 0))
+    return inside + angles + 2 * _norm_bytes(config) + dropped + looked_up
 
 
 def layer_bytes(config: EncoderConfig, layer: int, how: Pass) -> int:
@@ -91,19 +93,21 @@ def layer_bytes(config: EncoderConfig, layer: int, how: Pass) -> int:
     read = of * dim
     # The values are a part of what Wqkv gave, which stays whole; queries and keys are turned.
     attention = read + of * (3 * dim + 2 * dim + dim) + _WIDE * config.num_heads
+    if config.qk_norm:  # what was normed is kept beside what Wqkv gave
+        attention += of * 3 * dim + _WIDE * 2 * config.num_heads
     if how.is_cpu and config.window_at(layer) is not None:
         attention += of * dim  # blocks are put back in the order of the tokens
-    gated = read + of * (2 * mlp + mlp)
+    widened = read + of * (config.wide_dim + mlp)
     masks = _mask_bytes(how, of) * (
         dim * (config.attention_out_dropout > 0) + mlp * (config.mlp_dropout > 0)
     )
     norms = _norm_bytes(config) * (2 if layer else 1)
-    return norms + attention + gated + masks
+    return norms + attention + widened + masks
 
 
 def layer_matrices(config: EncoderConfig) -> int:
     """Return how many weights the layers' matrices and the head's have, norms and table apart."""
-    layer = 4 * config.dim**2 + 3 * config.dim * config.mlp_dim
+    layer = 4 * config.dim**2 + mlp_matrices(config)
     return config.num_layers * layer + config.dim**2
 
 
@@ -119,14 +123,14 @@ def chunk_rows(config: EncoderConfig) -> int:
 
 
 def _norm_bytes(config: EncoderConfig) -> int:
-    # Its input, and a mean and a deviation.
-    return _WIDE * config.dim + 2 * _WIDE
+    # Its input, and a mean and a deviation; RMSNorm takes no mean.
+    return _WIDE * (config.dim + (1 if config.norm == "rms" else 2))
 
 
 def _hidden_bytes(config: EncoderConfig, how: Pass) -> int:
-    # What dense, activation and norm read, two numbers of the norm, the gradient of the head's
+    # What dense, activation and norm read, the norm's own numbers, the gradient of the head's
     # output, where the token stands.
-    return 3 * how.bytes * config.dim + 2 * _WIDE + _WIDE * config.dim + _INDEX
+    return 3 * how.bytes * config.dim + _norm_bytes(config) + _INDEX
 
 
 def _mask_bytes(how: Pass, of: int) -> int:
@@ -148,6 +152,6 @@ def _decoding(config: EncoderConfig, how: Pass) -> int:
 
 def _differentiating(config: EncoderConfig, how: Pass) -> int:
     """Return what the backward pass of a layer holds of a token."""
-    gradients = (_WIDE + how.bytes) * config.dim + 4 * how.bytes * config.mlp_dim
+    gradients = (_WIDE + how.bytes) * config.dim + 2 * how.bytes * config.wide_dim
     again = max(layer_bytes(config, layer, how) for layer in range(config.num_layers))
     return gradients + again * how.recomputes

@@ -7,6 +7,7 @@ from modernbert.batch import Layout
 from modernbert.kernels.attention import attend
 from modernbert.kernels.rope import Rope, rotate_
 from modernbert.model.config import EncoderConfig
+from modernbert.model.norm import QKNorm
 from modernbert.model.projection import Projection
 
 
@@ -18,6 +19,7 @@ class Attention(nn.Module):
         self.head_dim = config.head_dim
         self.window = config.window_at(layer)
         self.Wqkv = Projection(config.dim, 3 * config.dim, bias=config.attention_bias)
+        self.qk_norm = QKNorm(config) if config.qk_norm else nn.Identity()
         self.Wo = Projection(config.dim, config.dim, bias=config.attention_bias)
         self.out_drop = nn.Dropout(config.attention_out_dropout)
 
@@ -37,4 +39,9 @@ class Attention(nn.Module):
 
     def project(self, x: Float[Tensor, "T D"], rope: Rope) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values, each [T H K], the first two turned by position."""
-        return rotate_(self.Wqkv(x).unflatten(-1, (3, -1, self.head_dim)), rope)
+        return rotate_(self.unturned(x), rope)
+
+    def unturned(self, x: Float[Tensor, "T D"]) -> Float[Tensor, "T 3 H K"]:
+        """Return queries, keys and values of each head before they know of positions."""
+        out: Tensor = self.qk_norm(self.Wqkv(x).unflatten(-1, (3, -1, self.head_dim)))
+        return out

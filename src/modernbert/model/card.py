@@ -10,6 +10,7 @@ from modernbert.model.card_facts import CardFacts, Origin, TrainingFacts, Tuning
 from modernbert.model.card_training import training
 from modernbert.model.card_tuning import tuning
 from modernbert.model.card_usage import usage
+from modernbert.model.config import EncoderConfig
 from modernbert.model.model import Model
 from modernbert.model.opens import misread
 from modernbert.model.sentence_config import SentenceConfig
@@ -124,8 +125,9 @@ def _told(facts: CardFacts) -> str:
 def _front(facts: CardFacts) -> str:
     task = _TASKS[facts.kind]
     base = {"base_model": facts.origin.base_model} if facts.origin.base_model else {}
+    library = "modernbert" if facts.config.options else "transformers"
     return front_matter(
-        {"library_name": "transformers", "pipeline_tag": task, **base, "tags": ["modernbert", task]}
+        {"library_name": library, "pipeline_tag": task, **base, "tags": ["modernbert", task]}
     )
 
 
@@ -139,6 +141,7 @@ def _what(facts: CardFacts) -> str:
         ("layers", f"{config.num_layers}"),
         ("width, heads", f"{config.dim:,}, {config.num_heads}"),
         ("MLP width", f"{config.mlp_dim:,}"),
+        *((name, str(value)) for name, value in config.options),
         ("vocabulary", f"{config.vocab_size:,}"),
         ("context, tokens", f"{config.max_length:,}"),
         ("attention", near),
@@ -187,7 +190,7 @@ def _limits(facts: CardFacts) -> str:
             "## Limits",
             "",
             f"- {seen}",
-            *([f"- Use transformers 5, not 4: {why}."] if (why := misread(facts.config)) else []),
+            *_readers(facts.config),
             f"- It was made for texts of up to {facts.config.max_length:,} tokens.{_cut(facts)}",
             *(
                 ["- Its vectors were not trained to be compared: fine-tune it before searching."]
@@ -198,6 +201,14 @@ def _limits(facts: CardFacts) -> str:
             "- The licence of the text it was trained on is not recorded here.",
         ]
     )
+
+
+def _readers(config: EncoderConfig) -> list[str]:
+    """Tell which programs must not read it."""
+    if config.options:
+        named = ", ".join(dict(config.options))
+        return [f"- Only the package modernbert opens it: no other program knows {named}."]
+    return [f"- Use transformers 5, not 4: {why}."] if (why := misread(config)) else []
 
 
 def _cut(facts: CardFacts) -> str:

@@ -145,11 +145,14 @@ def usage(facts: CardFacts) -> str:
     shown = [
         Snippet("modernbert", "python", _ours(facts)),
         *_command_line(facts),
-        Snippet("transformers", "python", _transformers(facts)),
-        *_sentence_transformers(facts),
-        *_served(facts),
+        *([] if facts.config.options else _of_others(facts)),
     ]
     return "\n\n".join(f"### {s.program}\n\n{fenced(s.language, s.code)}" for s in shown)
+
+
+def _of_others(facts: CardFacts) -> list[Snippet]:
+    first = Snippet("transformers", "python", _transformers(facts))
+    return [first, *_sentence_transformers(facts), *_served(facts)]
 
 
 def _masked(facts: CardFacts) -> str:

@@ -1,7 +1,7 @@
 """The encoder's shape, as data. Importing this costs nothing: the command line prints it."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from modernbert.base.errors import ConfigError
 from modernbert.kernels.scaling import UNSCALED, RopeScaling
@@ -11,6 +11,13 @@ HeadKind = Literal["masked_lm", "sequence", "tokens", "spans", "choice"]
 Pooling = Literal["cls", "mean"]
 Problem = Literal["single_label", "multi_label", "regression"]
 Activation = Literal["gelu", "gelu_tanh", "silu", "relu"]
+
+Position = Literal["rotary", "learned"]
+
+Norm = Literal["layer", "rms"]
+
+OPTIONS = ("gated_mlp", "position", "norm", "qk_norm")
+"""Fields by which a shape is no ModernBERT that other tools know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +29,7 @@ class EncoderConfig:
     dim: int = 768
     """Width of the residual stream."""
     mlp_dim: int = 1152
-    """Width of one half of the gated MLP (Hugging Face: intermediate_size)."""
+    """Width inside the MLP: of one half where it is gated (Hugging Face: intermediate_size)."""
     num_layers: int = 22
     num_heads: int = 12
     global_every: int = 3
@@ -37,9 +44,17 @@ class EncoderConfig:
     """How global layers stretch positions beyond what their theta was trained for."""
     local_rope_scaling: RopeScaling = UNSCALED
     max_length: int = 8192
-    """Longest document the thetas were trained for."""
+    """Longest document the thetas were trained for; with learned positions, how many there are."""
+    position: Position = "rotary"
+    """How tokens know their place: queries and keys are turned by it, or a learned vector of it is
+    added to the token's (BERT, arXiv 1810.04805), and longer documents are refused."""
+    norm: Norm = "layer"
+    """Layer norm, or RMSNorm, which takes no mean away (arXiv 1910.07467)."""
     norm_eps: float = 1e-5
     norm_bias: bool = False
+    qk_norm: bool = False
+    """RMSNorm of each head's queries and keys before they are turned, by weights that heads share
+    (Qwen3, arXiv 2505.09388)."""
     attention_bias: bool = False
     mlp_bias: bool = False
     head_bias: bool = False
@@ -48,6 +63,9 @@ class EncoderConfig:
     tie_embeddings: bool = True
     """Whether the decoder's matrix is the embedding table."""
     activation: Activation = "gelu"
+    gated_mlp: bool = True
+    """Whether a gate multiplies the MLP's widened vectors; without one it is BERT's (arXiv
+    1810.04805) and has a third fewer weights at the same `mlp_dim`."""
     embedding_dropout: float = 0.0
     attention_out_dropout: float = 0.0
     """Dropout after each attention's output projection; pretraining uses 0.1."""
@@ -61,6 +79,7 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         """Reject shapes that cannot be built."""
+        is_scaled = {self.global_rope_scaling, self.local_rope_scaling} != {UNSCALED}
         sizes = (self.vocab_size, self.dim, self.mlp_dim, self.num_layers, self.num_heads)
         if min(sizes) < 1:
             raise ConfigError(
@@ -76,6 +95,13 @@ class EncoderConfig:
             raise ConfigError(
                 f"layer_kinds has {len(self.layer_kinds)} entries for {self.num_layers} layers: "
                 "give one a layer, or leave it empty and set global_every"
+            )
+        if self.norm == "rms" and self.norm_bias:
+            raise ConfigError("norm is rms and norm_bias True: RMSNorm has no bias, leave it out")
+        if self.position == "learned" and (is_scaled or self.max_length < 1):
+            raise ConfigError(
+                f"position is learned and max_length {self.max_length}: give 1 position or more, "
+                "and no rope scaling, for nothing is turned"
             )
         if self.global_every < 1:
             raise ConfigError(f"global_every is {self.global_every}: it must be at least 1")
@@ -97,6 +123,23 @@ class EncoderConfig:
     def head_dim(self) -> int:
         """Width of one attention head."""
         return self.dim // self.num_heads
+
+    @property
+    def wide_dim(self) -> int:
+        """Width of what the MLP's first matrix gives: a gate is as wide as what it multiplies."""
+        return self.mlp_dim * (1 + self.gated_mlp)
+
+    @property
+    def num_positions(self) -> int:
+        """Rows of the table of learned positions; 0 where positions are turned."""
+        return self.max_length if self.position == "learned" else 0
+
+    @property
+    def options(self) -> tuple[tuple[str, Any], ...]:
+        """Names and values of those of OPTIONS that a ModernBERT has otherwise."""
+        usual = {field.name: field.default for field in fields(self)}
+        values = ((name, getattr(self, name)) for name in OPTIONS)
+        return tuple((name, value) for name, value in values if value != usual[name])
 
     def is_global(self, layer: int) -> bool:
         """Return whether a layer attends to the whole document."""

@@ -17,13 +17,18 @@ def parameters(config: EncoderConfig, *, head: bool = True) -> int:
 def layer_parameters(config: EncoderConfig) -> int:
     """Return how many weights a layer has, its two norms among them."""
     attention = 4 * config.dim**2 + config.attention_bias * 4 * config.dim
-    mlp = 3 * config.dim * config.mlp_dim + config.mlp_bias * (2 * config.mlp_dim + config.dim)
-    return attention + mlp + 2 * _norm(config)
+    mlp = mlp_matrices(config) + config.mlp_bias * (config.wide_dim + config.dim)
+    return attention + mlp + 2 * _norm(config) + config.qk_norm * 2 * config.head_dim
+
+
+def mlp_matrices(config: EncoderConfig) -> int:
+    """Return how many weights the two matrices of an MLP have."""
+    return config.dim * (config.wide_dim + config.mlp_dim)
 
 
 def table_parameters(config: EncoderConfig) -> int:
-    """Return how many of the weights are vectors of tokens: a table that lookups cost nothing."""
-    return config.vocab_size * config.dim
+    """Return how many weights are vectors of tokens and places: tables whose lookups are free."""
+    return (config.vocab_size + config.num_positions) * config.dim
 
 
 def forward_flops(config: EncoderConfig, length: int, head_share: float = 0.0) -> float:
@@ -32,7 +37,7 @@ def forward_flops(config: EncoderConfig, length: int, head_share: float = 0.0) -
     A multiply and an add are two. Lookups, norms and activations are left out. `head_share` is
     the part of the tokens that head and decoder see: 0.3 in pretraining.
     """
-    layer = 2 * (4 * config.dim**2 + 3 * config.dim * config.mlp_dim)
+    layer = 2 * (4 * config.dim**2 + mlp_matrices(config))
     seen = sum(_seen(length, config.window_at(index)) for index in range(config.num_layers))
     head = 2 * config.dim * (config.dim + config.vocab_size)
     return config.num_layers * layer + 4 * config.dim * seen + head_share * head

@@ -1,5 +1,6 @@
 """The encoder: a packed batch of token ids in, one vector a token out (paper, section 2.1)."""
 
+import torch
 from torch import Tensor, nn
 
 from modernbert.base.errors import DataError
@@ -11,21 +12,29 @@ from modernbert.kernels.scaling import RopeScaling
 from modernbert.model.attention import Attention
 from modernbert.model.config import EncoderConfig
 from modernbert.model.mlp import MLP
+from modernbert.model.norm import norm
 from modernbert.model.widened import widely
+
+Ropes = dict[tuple[float, RopeScaling], Rope]
 
 
 class Embeddings(nn.Module):
-    """Token embeddings and their norm; positions come later, inside attention."""
+    """Token embeddings and their norm; positions come later, inside attention, or are learned."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.tok_embeddings = nn.Embedding(config.vocab_size, config.dim)
+        rows = config.num_positions
+        self.position_embeddings = nn.Embedding(rows, config.dim) if rows else None
         self.norm = norm(config)
         self.drop = nn.Dropout(config.embedding_dropout)
 
-    def forward(self, ids: Int[Tensor, "T"]) -> Float[Tensor, "T D"]:
-        """Look ids up."""
-        out: Tensor = self.drop(self.norm(self.tok_embeddings(ids)))
+    def forward(self, ids: Int[Tensor, "T"], place: Int[Tensor, "T"]) -> Float[Tensor, "T D"]:
+        """Look ids up, and where they are learned the places in their documents."""
+        x = self.tok_embeddings(ids)
+        if self.position_embeddings is not None:
+            x = x + self.position_embeddings(place)
+        out: Tensor = self.drop(self.norm(x))
         return out
 
 
@@ -67,10 +76,10 @@ class Encoder(nn.Module):
 
         Raises:
             DataError: an id is outside the vocabulary; on a GPU, CUDA says so in its own words.
+                A document is longer than the learned positions.
         """
         _check_ids(batch.ids, self.config.vocab_size)
-        ropes = self.ropes(batch)
-        x = self.embeddings(batch.ids)
+        x, ropes = self.embedded(batch)
         # Chosen here, for a compiler that traces a layer could not look at the device.
         backend = self.backend or backend_of(x)
         for index, layer in enumerate(self.layers):
@@ -78,9 +87,16 @@ class Encoder(nn.Module):
         out: Tensor = self.final_norm(x)
         return out
 
-    def ropes(self, batch: PackedBatch) -> dict[tuple[float, RopeScaling], Rope]:
-        """Make one table of angles for each kind of rotary position in use."""
+    def embedded(self, batch: PackedBatch) -> tuple[Float[Tensor, "T D"], Ropes]:
+        """Return what enters the first layer, and the angles of each kind of layer."""
+        _check_length(batch.layout.max_seqlen, self.config.num_positions)
         place = positions(batch.layout, len(batch.ids))
+        return self.embeddings(batch.ids, place), self.ropes(place)
+
+    def ropes(self, place: Int[Tensor, "T"]) -> Ropes:
+        """Make one table of angles for each kind of rotary position in use."""
+        if self.config.position == "learned":
+            place = torch.zeros_like(place)  # where every rotation is none
         kinds = {self.config.rope_at(index) for index in range(self.config.num_layers)}
         return {kind: make_rope(place, self.config.head_dim, *kind) for kind in kinds}
 
@@ -97,6 +113,9 @@ def _check_ids(ids: Int[Tensor, "T"], vocab_size: int) -> None:
         )
 
 
-def norm(config: EncoderConfig) -> nn.LayerNorm:
-    """Make one of the model's layer norms."""
-    return nn.LayerNorm(config.dim, eps=config.norm_eps, bias=config.norm_bias)
+def _check_length(longest: int, num_positions: int) -> None:
+    if longest > num_positions > 0:
+        raise DataError(
+            f"a document has {longest} tokens, the model has learned {num_positions} positions: "
+            "cut it, or split it into several"
+        )

@@ -19,8 +19,7 @@ def encode_to(
     compute it: what fills up is masked as padding is, and its vectors are used nevertheless. It
     does not even see itself.
     """
-    ropes = encoder.ropes(batch)
-    x = encoder.embeddings(batch.ids)
+    x, ropes = encoder.embedded(batch)
     for index, layer in enumerate(encoder.layers):
         assert isinstance(layer, Layer)
         rope = ropes[encoder.config.rope_at(index)]

@@ -26,8 +26,11 @@ _Axis = Literal["residual", "heads", "qkv", "mlp", "gated", "kept"]
 # What the rows and the columns of a parameter are; the first ending that fits counts.
 _AXES: tuple[tuple[str, _Axis, _Axis], ...] = (
     ("tok_embeddings.weight", "kept", "residual"),
+    ("position_embeddings.weight", "kept", "residual"),
     ("attn.Wqkv.weight", "qkv", "residual"),
     ("attn.Wqkv.bias", "qkv", "kept"),
+    ("attn.qk_norm.q.weight", "kept", "kept"),
+    ("attn.qk_norm.k.weight", "kept", "kept"),
     ("attn.Wo.weight", "residual", "heads"),
     ("mlp.Wi.weight", "gated", "residual"),
     ("mlp.Wi.bias", "gated", "kept"),
@@ -165,7 +168,8 @@ def _places(axis: _Axis, size: int, old: EncoderConfig, new: EncoderConfig) -> I
         return centred(old.dim, new.dim)
     if axis in ("mlp", "gated"):
         half = centred(old.mlp_dim, new.mlp_dim)
-        return half if axis == "mlp" else torch.cat([half, half + old.mlp_dim])
+        is_one = axis == "mlp" or not old.gated_mlp
+        return half if is_one else torch.cat([half, half + old.mlp_dim])
     heads = centred(old.num_heads, new.num_heads)
     one = (heads[:, None] * old.head_dim + torch.arange(old.head_dim)).flatten()
     return one if axis == "heads" else torch.cat([one + part * old.dim for part in range(3)])
@@ -191,7 +195,7 @@ def _is_summed(name: str, *, is_tied: bool) -> bool:
     if name.startswith("head.norm."):
         return is_tied
     is_matrix = name.endswith("weight") and "norm." not in name
-    return is_matrix and not name.endswith("tok_embeddings.weight")
+    return is_matrix and not name.endswith("_embeddings.weight")
 
 
 def _drawn(name: str, rows: Int[Tensor, "R"], columns: Int[Tensor, "C"]) -> Float[Tensor, "R C"]:

@@ -6,7 +6,7 @@ from modernbert.base.shapes import Float
 from modernbert.batch import Layout
 from modernbert.kernels.geglu import ACTIVATIONS
 from modernbert.model.config import EncoderConfig, HeadConfig
-from modernbert.model.encoder import norm
+from modernbert.model.norm import norm
 from modernbert.model.pooling import pool
 from modernbert.model.projection import Projection
 

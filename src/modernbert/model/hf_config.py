@@ -11,6 +11,7 @@ from modernbert.model.config import Activation, EncoderConfig, HeadConfig, Layer
 from modernbert.model.hf_head import ACTIVATIONS, head_to_hf, spelled
 from modernbert.model.hf_keys import typed
 from modernbert.model.hf_rope import ropes_from_hf, ropes_to_hf
+from modernbert.model.hf_variant import variant_from_hf, variant_to_hf
 
 # Our field, their key: the value is the same in both.
 _SAME = {
@@ -53,7 +54,7 @@ def to_hf(config: EncoderConfig, *, dtype: str, head: HeadConfig | None) -> dict
     _check_ids(config)
     shared = {theirs: getattr(config, ours) for ours, theirs in _SAME.items()}
     return shared | {
-        "model_type": "modernbert",
+        **variant_to_hf(config),
         "dtype": dtype,
         "torch_dtype": dtype,
         "hidden_activation": spelled(config.activation),
@@ -80,11 +81,7 @@ def from_hf(keys: Mapping[str, Any]) -> EncoderConfig:
     Raises:
         CheckpointError: the file describes another architecture, or says what we cannot do.
     """
-    if (model_type := keys.get("model_type")) != "modernbert":
-        raise CheckpointError(
-            f"config.json has model_type {reprlib.repr(model_type)}, and only 'modernbert' can be "
-            "read: give a ModernBERT folder"
-        )
+    options = variant_from_hf(keys)
     kinds = get_type_hints(EncoderConfig)
     values = {ours: typed(keys, theirs, kinds[ours]) for ours, theirs in _SAME.items()}
     dropout = "attention_out_dropout" if "attention_out_dropout" in keys else "attention_dropout"
@@ -97,7 +94,7 @@ def from_hf(keys: Mapping[str, Any]) -> EncoderConfig:
     if (window := values.get("local_window", 0)) > 1:
         values["local_window"] = window - window % 2  # theirs halves it, rounded down
     try:
-        return EncoderConfig(**values, **_layers_from_hf(keys, values))
+        return EncoderConfig(**values, **options, **_layers_from_hf(keys, values))
     except ConfigError as error:
         said = _OURS.sub(lambda name: _THEIRS[name[0]], str(error))
         raise CheckpointError(f"config.json cannot be used: {said}") from error

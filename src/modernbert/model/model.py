@@ -44,12 +44,15 @@ class Model(nn.Module):
         return None if self.head is None else self.head.config
 
     def set_rope(self, *, global_theta: float, local_theta: float, max_length: int) -> None:
-        """Turn positions by other angles from now on, as context extension does."""
+        """Turn positions by other angles from now on, as context extension does.
+
+        Learned positions stay as many as there are, whatever the length.
+        """
         self.encoder.config = replace(
             self.config,
             global_rope_theta=global_theta,
             local_rope_theta=local_theta,
-            max_length=max_length,
+            max_length=self.config.num_positions or max_length,
         )
 
     def tie(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from modernbert.kernels.scaling import RopeScaling
 from modernbert.model.config import EncoderConfig
 from modernbert.model.hf_config import from_hf, to_hf
+from modernbert.model.hf_variant import VARIANT
 from modernbert.model.stored import PICKLE, WEIGHTS, plain
 
 Verdict = Literal["yes", "wrong", "no"]
@@ -95,6 +96,9 @@ class Contents:
 
 def openings(contents: Contents) -> tuple[Opening, ...]:
     """Say of each tool whether it opens a folder of a ModernBERT."""
+    if contents.keys.get("model_type") == VARIANT:
+        why = f"it knows no {VARIANT}: options of this package, which only it computes"
+        return tuple(Opening(tool, "no", why) for tool in TOOLS)
     return tuple(Opening(tool, *rule(contents)) for tool, rule in TOOLS.items())
 
 

@@ -35,8 +35,7 @@ def attention_maps(encoder: Encoder, batch: PackedBatch) -> Iterator[list[Float[
 
 def _walk(encoder: Encoder, batch: PackedBatch) -> Iterator[tuple[Layer, Rope, Tensor]]:
     """Yield each layer with its angles and the tokens that enter it."""
-    ropes = encoder.ropes(batch)
-    x = encoder.embeddings(batch.ids)
+    x, ropes = encoder.embedded(batch)
     for index, layer in enumerate(encoder.layers):
         assert isinstance(layer, Layer)
         rope = ropes[encoder.config.rope_at(index)]

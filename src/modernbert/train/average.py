@@ -50,7 +50,8 @@ def averaged(parts: Sequence[Part]) -> Model:
         model = model_folder.read(part.folder)
         found = dict(_named(model))
         shapes = [{name: each.shape for name, each in it.items()} for it in (sums, found)]
-        if shapes[0] != shapes[1] or model.head_config != first.head_config:
+        is_same = model.config.options == first.config.options
+        if not is_same or shapes[0] != shapes[1] or model.head_config != first.head_config:
             raise CheckpointError(
                 f"{part.folder} holds a model of another shape than {parts[0].folder}: only "
                 "checkpoints of one shape have a mean"

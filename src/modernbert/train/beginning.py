@@ -150,5 +150,6 @@ def _with_decoder(source: Path, seed: int) -> Model:
     return model
 
 
-def _shape(config: EncoderConfig) -> tuple[int, ...]:
-    return (config.vocab_size, config.dim, config.mlp_dim, config.num_layers, config.num_heads)
+def _shape(config: EncoderConfig) -> tuple[object, ...]:
+    sizes = (config.vocab_size, config.dim, config.mlp_dim, config.num_layers, config.num_heads)
+    return *sizes, config.num_positions, config.options

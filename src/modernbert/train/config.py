@@ -254,6 +254,14 @@ class RunConfig:
         return int(self.cache_gb * 1e9)
 
     @property
+    def shape(self) -> EncoderConfig:
+        """The model as it is built: learned positions are there for the phase that needs most."""
+        if self.model.position == "rotary" or self.init_from or self.branch:
+            return self.model
+        longest = max(phase.context_length for phase in self.phases)
+        return dataclasses.replace(self.model, max_length=longest)
+
+    @property
     def tokens(self) -> int:
         """Tokens of all phases together."""
         return sum(phase.tokens for phase in self.phases)

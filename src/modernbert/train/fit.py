@@ -105,11 +105,13 @@ def decided(config: RunConfig, corpus: Corpus) -> RunConfig:
     )
     first = phases[0]
     model = dataclasses.replace(
-        shape,
+        dataclasses.replace(config, model=shape).shape,
         global_rope_theta=first.global_rope_theta,
         local_rope_theta=first.local_rope_theta,
-        max_length=first.context_length,
     )
+    if shape.position == "rotary":
+        model = dataclasses.replace(model, max_length=first.context_length)
+    _check_positions(config, model)
     return dataclasses.replace(
         config,
         model=model,
@@ -117,6 +119,16 @@ def decided(config: RunConfig, corpus: Corpus) -> RunConfig:
         precision=choose_precision(config.precision, device, model.dim),
         threads=config.threads or dist.threads_of_each(),
     )
+
+
+def _check_positions(config: RunConfig, model: EncoderConfig) -> None:
+    for phase in config.phases:
+        if phase.context_length > model.num_positions > 0:
+            raise ConfigError(
+                f"phase {phase.name}: context_length {phase.context_length} is more than the "
+                f"{model.num_positions} positions that {config.branch or config.init_from} has "
+                "learned: lower it, or start from new weights"
+            )
 
 
 def _check_memory(config: EncoderConfig) -> None:

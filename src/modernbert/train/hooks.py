@@ -33,7 +33,7 @@ class Evaluator:
         """Evaluate when it is time, and append a row a source to `evaluations.jsonl`."""
         config = self._run.config
         if config.evaluate_tokens and is_due(row, config.evaluate_every_tokens):
-            report(self._run, row, measure(self._run))
+            report(self._run, row, measure(self._run, row.phase))
 
     def close(self) -> None:
         """Hold nothing."""
@@ -89,9 +89,9 @@ def is_due(row: StepRow, every_tokens: int) -> bool:
     return row.tokens // every_tokens > (row.tokens - row.batch_tokens) // every_tokens
 
 
-def measure(run: Run) -> list[Evaluation]:
-    """Evaluate a run's model as it stands, at the context length it has reached."""
-    context = run.model.config.max_length
+def measure(run: Run, phase: str) -> list[Evaluation]:
+    """Evaluate a run's model as it stands, at the context length of a phase."""
+    (context,) = (each.context_length for each in run.config.phases if each.name == phase)
     return evaluate(run.model, run.corpus, run.autocast, context, run.config.evaluate_tokens)
 
 

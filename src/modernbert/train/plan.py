@@ -118,13 +118,14 @@ def plan(config: RunConfig, setup: Setup) -> RunPlan:
             "give 1 device or more, and a price of 0 or more"
         )
     pairs = zip(config.phases, setup.efficiencies, strict=True)
-    number = parameters(config.model)
+    model = config.shape
+    number = parameters(model)
     return RunPlan(
         device=setup.device,
         sharing=setup.sharing,
         parameters=number,
-        parameters_without_table=number - table_parameters(config.model),
-        phases=tuple(_phase(config.model, phase, setup, each) for phase, each in pairs),
+        parameters_without_table=number - table_parameters(model),
+        phases=tuple(_phase(model, phase, setup, each) for phase, each in pairs),
         checkpoints=_checkpoints(config, number),
         price=setup.price,
     )

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from modernbert.base.errors import MachineError
-from modernbert.infer.graphs import Bucket, Graphs, bucket_of
+from modernbert.infer.graphs import Bucket, Graphs, bucket_of, most_tokens
 from tests.nets import config_of, lively
 
 
@@ -17,6 +17,13 @@ from tests.nets import config_of, lively
 )
 def test_buckets_are_powers_of_two(given, bucket):
     assert bucket_of(*given) == bucket
+
+
+@pytest.mark.parametrize(
+    ("num_positions", "most"), [(0, 1024), (8192, 1024), (1000, 512), (16, 16), (15, 0), (1, 0)]
+)
+def test_a_bucket_s_padding_has_learned_positions_too(num_positions, most):
+    assert most_tokens(num_positions) == most
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -39,6 +39,30 @@ SHAPES = {
         attention_out_dropout=0.1,
         mlp_dropout=0.1,
     ),
+    "no gate": config_of(
+        dim=128,
+        num_heads=2,
+        mlp_dim=192,
+        num_layers=4,
+        vocab_size=640,
+        gated_mlp=False,
+        mlp_dropout=0.1,
+    ),
+    "learned positions": config_of(
+        dim=128,
+        num_heads=2,
+        mlp_dim=192,
+        num_layers=4,
+        vocab_size=640,
+        position="learned",
+        max_length=400,
+    ),
+    "RMSNorm": config_of(
+        dim=128, num_heads=2, mlp_dim=192, num_layers=4, vocab_size=640, norm="rms"
+    ),
+    "QK-norm": config_of(
+        dim=128, num_heads=2, mlp_dim=192, num_layers=4, vocab_size=640, qk_norm=True
+    ),
     "one layer": config_of(dim=128, num_heads=2, mlp_dim=192, num_layers=1, vocab_size=640),
 }
 MIXED = (100, 300, 70, 400, 154)

@@ -145,6 +145,19 @@ def test_a_page_says_when_transformers_4_reads_another_model():
     assert "Use transformers 5, not 4: it knows no other layer" in card(facts(None, config=kinds))
 
 
+@pytest.mark.parametrize("name", HEADS)
+def test_a_page_of_a_shape_that_only_we_know_names_no_other_program(name):
+    options = {"gated_mlp": False, "norm": "rms"}
+    page = card(facts(HEADS[name][0], config=options))
+    assert ModelCard(page).data.to_dict()["library_name"] == "modernbert"
+    others = {program: sign for program, sign in PROGRAMS.items() if "modernbert" not in program}
+    assert others
+    assert [program for program, sign in others.items() if sign in page] == []
+    assert [" gated_mlp ", " False "] in tables(page)
+    assert "Only the package modernbert opens it: no other program knows gated_mlp, norm." in page
+    assert "no other program knows" not in card(facts(HEADS[name][0]))
+
+
 def test_numbers_are_the_model_s():
     head = HeadConfig(kind="tokens", labels=tuple(f"label {n}" for n in range(60)))
     given = facts(head, config={"max_length": 4096})

@@ -43,8 +43,9 @@ def test_the_count_is_the_model_s(fields, head):
     assert parameters(config, head=head) == sum(p.numel() for p in model.parameters())
 
 
-def test_flops_are_those_torch_counts():
-    config = config_of(global_every=1)
+@pytest.mark.parametrize("fields", [{}, {"gated_mlp": False}])
+def test_flops_are_those_torch_counts(fields):
+    config = config_of(global_every=1, **fields)
     model = empty(config).float()
     model.encoder.backend = "oracle"
     batch = batch_of([40])

@@ -102,7 +102,7 @@ def test_dropout_acts_in_training_only():
 
 def test_rotary_tables_stay_float32_whatever_the_model_s_dtype():
     encoder = lively(config_of()).to(torch.bfloat16).encoder
-    ropes = encoder.ropes(batch_of([9]))
+    ropes = encoder.ropes(torch.arange(9))
     assert {rope.cos.dtype for rope in ropes.values()} == {torch.float32}
     assert set(ropes) == {(160_000.0, UNSCALED), (10_000.0, UNSCALED)}
 

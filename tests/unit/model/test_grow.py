@@ -8,6 +8,7 @@ from modernbert.model.presets import PRESETS
 from tests.nets import batch_of, config_of, lively
 
 BASE, LARGE = PRESETS["modernbert-base"], PRESETS["modernbert-large"]
+LEARNED = {"position": "learned", "max_length": 150}
 BIASED = {"norm_bias": True, "attention_bias": True, "mlp_bias": True, "head_bias": True}
 LABELS = HeadConfig(kind="sequence", labels=("a", "b", "c"), pooling="cls")
 
@@ -105,7 +106,15 @@ def test_equal_sizes_give_an_equal_model(width):
     "head", [HeadConfig(), LABELS, None], ids=["masked_lm", "sequence", "none"]
 )
 @pytest.mark.parametrize(
-    "fields", [{}, BIASED | {"tie_embeddings": False}], ids=["plain", "biased"]
+    "fields",
+    [
+        {},
+        BIASED | {"tie_embeddings": False},
+        {"gated_mlp": False},
+        LEARNED,
+        {"norm": "rms", "qk_norm": True},
+    ],
+    ids=["plain", "biased", "no gate", "learned positions", "RMSNorm and QK-norm"],
 )
 def test_shared_copies_of_a_doubled_width_keep_the_function(head, fields):
     model = lively(config_of(**fields), head=head).eval()

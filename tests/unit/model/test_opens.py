@@ -119,6 +119,17 @@ def test_who_opens_what(changed, others):
     assert found == dict.fromkeys(ALL, "yes") | others
 
 
+def test_nothing_else_opens_a_shape_with_options():
+    with pytest.warns(UserWarning, match="only this package"):
+        keys = to_hf(config_of(norm="rms"), dtype="float32", head=MASKED_LM)
+    found = openings(Contents({"config.json": keys, "tokenizer.json": {"model": {}}}))
+    assert {each.tool: each.verdict for each in found} == dict.fromkeys(TOOLS, "no")
+    assert {each.why for each in found} == {
+        "it knows no modernbert_variant: options of this package, which only it computes"
+    }
+    assert misread(config_of(norm="rms")) == ""
+
+
 def test_a_reason_is_given_unless_it_opens():
     sparse = {"modules.json": [{"type": "sentence_transformers.sparse_encoder.SpladePooling"}]}
     given = [{}, {"head": MASKED_LM}, {"drop": OLD}, {"gone": ["tokenizer.json"]}]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from modernbert.base.shapes import Float, Int, Shaped
 from modernbert.kernels.geglu import ACTIVATIONS
-from modernbert.kernels.rope import Rope, make_rope
+from modernbert.kernels.rope import Rope
 from modernbert.model.attention import Attention
 from modernbert.model.encoder import Encoder, Layer
 from modernbert.model.heads import ClassifierHead, MaskedLMHead
@@ -106,9 +106,7 @@ class Graph(nn.Module):
 
     def _encoded(self, encoder: Encoder, ids: Int[Tensor, "T"], grid: Grid) -> Float[Tensor, "T D"]:
         config = encoder.config
-        kinds = {config.rope_at(index) for index in range(config.num_layers)}
-        ropes = {kind: make_rope(grid.columns, config.head_dim, *kind) for kind in kinds}
-        x: Tensor = encoder.embeddings(ids)
+        x, ropes = encoder.embeddings(ids, grid.columns), encoder.ropes(grid.columns)
         for index, each in enumerate(encoder.layers):
             layer = cast(Layer, each)
             rope = ropes[config.rope_at(index)]
@@ -140,9 +138,11 @@ def _pooled(x: Float[Tensor, "T D"], grid: Grid, pooling: str) -> Float[Tensor, 
 
 
 def _widened(mlp: MLP, x: Float[Tensor, "T D"]) -> Float[Tensor, "T I"]:
-    first, second = mlp.Wi(x).chunk(2, -1)
-    out: Tensor = ACTIVATIONS[mlp.activation](first) * second
-    return out
+    wide: Tensor = mlp.Wi(x)
+    if not mlp.is_gated:
+        return ACTIVATIONS[mlp.activation](wide)
+    first, second = wide.chunk(2, -1)
+    return ACTIVATIONS[mlp.activation](first) * second
 
 
 def _narrow(mlp: MLP, x: Float[Tensor, "T I"]) -> Float[Tensor, "T D"]:
@@ -159,7 +159,7 @@ def _narrow_evenly(mlp: MLP, x: Float[Tensor, "T I"]) -> Float[Tensor, "T D"]:
 def _attention(
     attention: Attention, x: Float[Tensor, "T D"], rope: Rope, grid: Grid
 ) -> Float[Tensor, "T D"]:
-    q, k, v = attention.Wqkv(x).unflatten(-1, (3, -1, attention.head_dim)).unbind(1)
+    q, k, v = attention.unturned(x).unbind(1)
     q, k = _turned(q, rope) * attention.head_dim**-0.5, _turned(k, rope)
     mix = _global if attention.window is None else _local
     out: Tensor = attention.Wo(mix(q, k, v, grid).flatten(1))
