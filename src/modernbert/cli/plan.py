@@ -14,7 +14,7 @@ from modernbert.base.records import to_plain
 from modernbert.cli.arguments import spelled_out, tokens_of
 from modernbert.model.config import EncoderConfig
 from modernbert.recipes import recipe_or_run
-from modernbert.train.config import Phase, RunConfig
+from modernbert.train.config import Optimizer, Phase, RunConfig
 
 if TYPE_CHECKING:
     from modernbert.bench.plan_here import Here
@@ -52,6 +52,8 @@ class Plan:
     """Precision of the matrix products; auto is bfloat16, and here what a run would choose."""
     checkpoint_activations: bool = False
     """Recompute each layer in the backward pass."""
+    optimizer: Optimizer = "stable_adamw"
+    """Muon remembers one number of a weight inside layers, the others two."""
     total: str = ""
     """Tokens of all phases together, such as 50M; empty keeps the recipe's."""
     mfu: float = 0.0
@@ -81,6 +83,7 @@ def plan(given: Sequence[str]) -> int:
             recipe=named,
             precision=config.precision,
             checkpoint_activations=config.checkpoint_activations,
+            optimizer=config.optimizer,
             model=config.model,
             phases=config.phases,
         ),
@@ -89,7 +92,9 @@ def plan(given: Sequence[str]) -> int:
         return _check(as_json=asked.json)
     if asked.recipe != named or not given or given[0].startswith("-"):
         raise ConfigError("a recipe comes first: write `modernbert plan modernbert-base ...`")
-    config = dataclasses.replace(config, model=asked.model, phases=asked.phases)
+    config = dataclasses.replace(
+        config, model=asked.model, phases=asked.phases, optimizer=asked.optimizer
+    )
     if asked.total:
         config = config.scaled_to(tokens_of(asked.total))
     return _planned(named, config, asked)
@@ -136,7 +141,7 @@ def _setup(config: RunConfig, asked: Plan) -> "tuple[Setup, Here | None]":
         "bfloat16" if asked.precision == "auto" else asked.precision
     )
     how = Pass(precision=precision, recomputes=asked.checkpoint_activations)
-    sharing = Sharing(how=how, gpus=asked.gpus, parallel=asked.parallel)
+    sharing = Sharing(how=how, gpus=asked.gpus, parallel=asked.parallel, optimizer=config.optimizer)
     if asked.device == "here":
         return _here(config, asked, sharing)
     device = device_of(asked.device)

@@ -16,7 +16,7 @@ Cell = Callable[[PhasePlan], str]
 _MEMORY: tuple[tuple[str, str], ...] = (
     ("weights", "weights, float32"),
     ("gradients", "gradients"),
-    ("moments", "two moments"),
+    ("moments", "moments"),
     ("gathered", "whole while in use"),
     ("copies", "copies in bfloat16"),
     ("activations", "activations of a row"),

@@ -11,6 +11,8 @@ from modernbert.base.errors import ConfigError
 from modernbert.model.config import EncoderConfig
 from modernbert.optim.schedule import BatchWarmup, LengthWarmup, Schedule
 
+Optimizer = Literal["stable_adamw", "adamw", "muon"]
+
 _WHOLE = 1e-6
 """Further from 1, weights were meant otherwise than they add up."""
 _MOST_THREADS = 1024
@@ -175,7 +177,7 @@ class RunConfig:
     """Checkpoint of another run to start from, moments included, or that run for its newest."""
     seed: int = 17
     """Decides the initial weights, the data order, the masks and the dropout."""
-    optimizer: Literal["stable_adamw", "adamw", "muon"] = "stable_adamw"
+    optimizer: Optimizer = "stable_adamw"
     """adamw leaves out the shortening of each tensor's step (arXiv 2304.13013); muon moves the
     layers' matrices along their momentum made orthogonal, and the rest as stable_adamw does (arXiv
     2502.16982)."""

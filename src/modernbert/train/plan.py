@@ -11,12 +11,12 @@ from modernbert.model.config import EncoderConfig
 from modernbert.model.count import parameters, table_parameters
 from modernbert.train.config import Phase, RunConfig
 from modernbert.train.plan_devices import Device
-from modernbert.train.plan_memory import Memory, Sharing, longest_row, memory
+from modernbert.train.plan_memory import Memory, Sharing, longest_row, memory, remembered
 from modernbert.train.plan_speed import Efficiency, token_flops, token_seconds
 
 _HOUR = 3600
-_SAVED_BYTES = 12
-"""A checkpoint has a weight and two moments, in float32."""
+_NUMBER_BYTES = 4
+"""Weights, and what the optimizer remembers of them, are saved in float32."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +200,7 @@ def _checkpoints(config: RunConfig, number: int) -> Checkpoints:
     written = 1 + on_the_way + ends  # the first before any step
     return Checkpoints(
         written=written,
-        size_bytes=_SAVED_BYTES * number,
+        size_bytes=_NUMBER_BYTES * (number + remembered(config.shape, config.optimizer)),
         kept=min(written, len(config.phases) + config.keep_checkpoints + 1),
     )
 

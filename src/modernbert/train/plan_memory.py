@@ -5,12 +5,13 @@ from typing import Literal
 
 from modernbert.model.activations import Pass, kept
 from modernbert.model.config import EncoderConfig
-from modernbert.model.count import layer_parameters, parameters
+from modernbert.model.count import layer_parameters, mlp_matrices, parameters
+from modernbert.train.config import Optimizer
 
 Parallel = Literal["ddp", "fsdp"]
 
 _WEIGHT = 4
-"""Bytes of a weight, of its gradient, and of each of its two moments: all float32."""
+"""Bytes of a weight, of its gradient, and of what an optimizer remembers: all float32."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,7 @@ class Sharing:
     how: Pass
     gpus: int
     parallel: Parallel
+    optimizer: Optimizer = "stable_adamw"
 
 
 def memory(config: EncoderConfig, row_tokens: int, mask_rate: float, sharing: Sharing) -> Memory:
@@ -67,13 +69,19 @@ def memory(config: EncoderConfig, row_tokens: int, mask_rate: float, sharing: Sh
     return Memory(
         weights=_WEIGHT * share,
         gradients=_WEIGHT * share,
-        moments=2 * _WEIGHT * share,
+        moments=_WEIGHT * -(-remembered(config, sharing.optimizer) * share // number),
         gathered=_WEIGHT * (beside_layers + 3 * layer) if is_shared else 0,
         copies=row.copies,
         activations=row.activations,
         decoder=row.decoder,
         working=row.working,
     )
+
+
+def remembered(config: EncoderConfig, optimizer: Optimizer) -> int:
+    """Return how many numbers an optimizer keeps: two a weight, and one of a matrix by Muon."""
+    layer = 4 * config.dim**2 + mlp_matrices(config)
+    return 2 * parameters(config) - (optimizer == "muon") * config.num_layers * layer
 
 
 def longest_row(

@@ -183,3 +183,11 @@ def test_this_machine_is_measured(capsys):
 
 def test_columns_are_aligned():
     assert columns([["a", "10", "x"], ["bcd", "1", "yy"]]) == ["a    10   x", "bcd   1  yy"]
+
+
+def test_muon_remembers_less(capsys):
+    command = ("modernbert-base", "--gpus", "8", "--json", "--optimizer")
+    found = [json.loads(told(capsys, *command, each)) for each in ("stable_adamw", "muon")]
+    sizes = [each["checkpoints"]["size_bytes"] for each in found]
+    moments = [each["phases"][0]["memory"]["moments"] for each in found]
+    assert sizes[0] - sizes[1] == moments[0] - moments[1] > 4e8

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,15 +14,17 @@ from modernbert.base.errors import ConfigError
 from modernbert.model.activations import Pass
 from modernbert.model.config import EncoderConfig
 from modernbert.model.count import layer_parameters, parameters, training_flops
+from modernbert.model.init import build
 from modernbert.optim.schedule import BatchWarmup, LengthWarmup
 from modernbert.recipes import RECIPES, recipe
+from modernbert.train.beginning import first_optimizer
 from modernbert.train.config import Phase, RunConfig
 from modernbert.train.plan import Setup, plan, steps_of
 from modernbert.train.plan_devices import DEVICES, device_of
-from modernbert.train.plan_memory import Sharing, longest_row, memory
+from modernbert.train.plan_memory import Sharing, longest_row, memory, remembered
 from modernbert.train.plan_published import usual
 from modernbert.train.plan_speed import stated
-from tests.runs import phase, small_run
+from tests.runs import MODEL, phase, small_run
 
 PUBLISHED_DEVICES = {"tiny": 1, "modernbert-base": 8, "modernbert-large": 8}
 
@@ -272,3 +275,20 @@ def test_a_share_of_the_peak_is_a_share(mfu):
 def test_plans_load_no_torch():
     code = "import sys, modernbert.train.plan, modernbert.train.plan_measured, modernbert.recipes"
     subprocess.run([sys.executable, "-c", f"{code}; assert 'torch' not in sys.modules"], check=True)
+
+
+@pytest.mark.parametrize("optimizer", ["stable_adamw", "adamw", "muon"])
+@pytest.mark.parametrize("is_gated", [True, False])
+def test_what_an_optimizer_remembers_is_what_it_keeps(optimizer, is_gated):
+    shape = dataclasses.replace(MODEL, gated_mlp=is_gated)
+    model = build(shape, 0)
+    kept = first_optimizer(
+        dataclasses.replace(small_run("corpus"), model=shape, optimizer=optimizer), model
+    )
+    for weight in model.parameters():
+        weight.grad = torch.ones_like(weight)
+    kept.step()
+    numbers = sum(each.numel() for state in kept.state.values() for each in state.values())
+    assert remembered(shape, optimizer) == numbers
+    sharing = dataclasses.replace(sharing_of(1, "ddp"), optimizer=optimizer)
+    assert memory(shape, 256, 0.3, sharing).moments == 4 * numbers
