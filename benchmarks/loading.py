@@ -20,21 +20,21 @@ _SAID = {
 def fills_table(rows: Sequence[dict[str, Any]]) -> str:
     """Lay out how full the rows of each corpus are."""
     if not rows:
-        return NOTHING.format("loading CORPUS")
+        return NOTHING.format("loading --corpus CORPUS")
     return table(FILLS, (_fill_cells(row, fill) for row in rows for fill in row["fills"]))
 
 
 def loader_table(rows: Sequence[dict[str, Any]]) -> str:
     """Lay out how fast text is prepared and read."""
     if not rows:
-        return NOTHING.format("loading CORPUS --texts FOLDER")
+        return NOTHING.format("loading --corpus CORPUS --texts FOLDER")
     return table(SPEEDS, (_speed_cells(row, what) for row in rows for what in row["speeds"]))
 
 
 def fed_words(rows: Sequence[dict[str, Any]]) -> str:
     """Say how many devices of the published run one thread of the loader feeds."""
     if not rows:
-        return NOTHING.format("loading CORPUS")
+        return NOTHING.format("loading --corpus CORPUS")
     row = rows[-1]
     return (
         f"One thread of the loader gives what {row['h100s_fed']:.0f} H100s take at the "

@@ -61,15 +61,16 @@ def test_a_scheduler_that_repeats_the_command_goes_on(recorded, shared, tmp_path
     assert f"resuming {folder} after step" in done.stderr
     assert outcome(folder) == outcome(shared["ddp"])
     done = together(2, *words, "--seed", "18")
-    said = f"{folder} holds a run that began with another seed: give the options that it began with"
+    said = f"{folder} holds a run that began with other values of seed: give the options that it began with"
     assert said in done.stderr
 
 
 def test_the_launcher_s_report_holds_the_sentence_of_the_rank_that_failed(recorded, tmp_path):
     done = together(3, "pretrain", recorded["ddp"], "--out", tmp_path / "run")
-    sentence = (
-        "phase pretrain: a batch of 4 rows (batch_tokens 512 by row_tokens 128) cannot be dealt "
-        "evenly to 3 processes: start 1, 2 or 4, or change one of the two"
+    sentence = "; ".join(
+        f"phase {name}: a batch of 4 rows (batch_tokens 512 by row_tokens 128) cannot be dealt "
+        f"evenly to 3 processes: start 1, 2 or 4, or give --phases.{number}.row-tokens 170"
+        for number, name in enumerate(("pretrain", "context", "decay"))
     )
     assert done.returncode == 1
     rank, said = root_cause(done.stderr)

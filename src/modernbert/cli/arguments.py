@@ -39,6 +39,14 @@ def tokens_of(text: str) -> int:
     return tokens
 
 
+def value_of(option: str, given: Sequence[str]) -> str:
+    """Return what an option is given, before the parser knows its defaults."""
+    for word, following in zip(given, [*given[1:], ""], strict=True):
+        if word == option or word.startswith(f"{option}="):
+            return following if word == option else word.partition("=")[2]
+    return ""
+
+
 def spelled_out(given: Sequence[str]) -> list[str]:
     """Return the words with numbers of tokens such as 500k or 1.5B in digits."""
     words: list[str] = []

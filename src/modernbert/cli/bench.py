@@ -64,8 +64,8 @@ def training(
 
 
 def loading(
-    corpus: Annotated[Path, tyro.conf.Positional],
     *,
+    corpus: Path,
     texts: Path | None = None,
     case: Annotated[LoadingCase, tyro.conf.arg(name="")],
     out: Path = Out,

@@ -11,9 +11,10 @@ import tyro
 
 from modernbert.base.errors import ConfigError
 from modernbert.base.records import to_plain
-from modernbert.cli.arguments import spelled_out, tokens_of
+from modernbert.cli.arguments import spelled_out, tokens_of, value_of
 from modernbert.model.config import EncoderConfig
 from modernbert.recipes import recipe_or_run
+from modernbert.recipes.causal import begun_causally
 from modernbert.train.config import Optimizer, Phase, RunConfig
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ class Plan:
     optimizer: Optimizer = "stable_adamw"
     """Muon remembers one number of a weight inside layers, the others two."""
     total: str = ""
-    """Tokens of all phases together, such as 50M; empty keeps the recipe's."""
+    """Tokens of all phases together, such as 50M, by which the recipe is scaled; empty keeps its
+    own. Numbers given as options are not scaled."""
+    causal_share: float = 0.0
+    """Share of all tokens that the first phase begins by guessing next tokens; 0 for none."""
     mfu: float = 0.0
     """Share of the peak that training reaches, for all shapes; 0 takes what published hours say."""
     measured: Path | None = None
@@ -74,6 +78,8 @@ def plan(given: Sequence[str]) -> int:
     """Run the command."""
     named = given[0] if given and not given[0].startswith("-") else "tiny"
     config = recipe_or_run(named)
+    if total := value_of("--total", given):
+        config = config.scaled_to(tokens_of(total))
     asked = tyro.cli(
         Plan,
         prog="modernbert plan",
@@ -95,8 +101,8 @@ def plan(given: Sequence[str]) -> int:
     config = dataclasses.replace(
         config, model=asked.model, phases=asked.phases, optimizer=asked.optimizer
     )
-    if asked.total:
-        config = config.scaled_to(tokens_of(asked.total))
+    if asked.causal_share:
+        config = begun_causally(config, asked.causal_share)
     return _planned(named, config, asked)
 
 

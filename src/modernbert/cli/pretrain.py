@@ -11,7 +11,7 @@ import tyro
 
 from modernbert.base.errors import ConfigError
 from modernbert.base.log import say
-from modernbert.cli.arguments import spelled_out, tokens_of
+from modernbert.cli.arguments import spelled_out, tokens_of, value_of
 from modernbert.recipes import recipe_or_run
 from modernbert.recipes.causal import begun_causally
 from modernbert.train.config import RunConfig
@@ -31,7 +31,7 @@ Examples:
   modernbert pretrain tiny --init-from model --corpus corpus --out adapted
   torchrun --nproc-per-node 8 -m modernbert pretrain modernbert-base --corpus corpus --out run
 
-Stretches of tokens such as warm-up and decay scale with --total.
+Stretches of tokens such as warm-up and decay scale with --total; those given as options stand.
 """
 
 _DECIDED = {
@@ -58,7 +58,8 @@ class Pretrain:
     or_resume: bool = False
     """Go on with the run where --out holds it already: for schedulers that repeat a command."""
     total: str = ""
-    """Tokens of all phases together, such as 50M; empty keeps the recipe's."""
+    """Tokens of all phases together, such as 50M, by which the recipe is scaled; empty keeps its
+    own. Numbers given as options are not scaled."""
     causal_share: float = 0.0
     """Share of all tokens, such as 0.25, that the first phase begins by guessing next tokens from
     those before them (arXiv 2507.00994); 0 for none."""
@@ -68,8 +69,11 @@ class Pretrain:
 def pretrain(given: Sequence[str]) -> int:
     """Run the command."""
     named = given[0] if given and not given[0].startswith("-") else ""
-    left = "" if named else _value_of("--branch", given)
+    left = "" if named else value_of("--branch", given)
     default = _branch(Path(left)) if left else recipe_or_run(named or "tiny")
+    if total := value_of("--total", given):
+        # Before other options are read: what is given beside it stands as it is.
+        default = default.scaled_to(tokens_of(total))
     named = named or "tiny"
     parsed = tyro.cli(
         Pretrain,
@@ -119,14 +123,6 @@ def _refuse_shape(given: Sequence[str]) -> None:
             )
 
 
-def _value_of(option: str, given: Sequence[str]) -> str:
-    """Return what an option is given, before the parser knows its defaults."""
-    for word, following in zip(given, [*given[1:], ""], strict=True):
-        if word == option or word.startswith(f"{option}="):
-            return following if word == option else word.partition("=")[2]
-    return ""
-
-
 def _branch(place: Path) -> RunConfig:
     from modernbert.train.beginning import branched, checkpoint_of
     from modernbert.train.description import config_of
@@ -142,8 +138,6 @@ def _opened(folder: Path, parsed: Pretrain, *, is_new: bool) -> "Run":
     if not is_new:
         return runs.resume(folder, parsed.config.corpus)
     config = parsed.config
-    if parsed.total:
-        config = config.scaled_to(tokens_of(parsed.total))
     if parsed.causal_share:
         config = begun_causally(config, parsed.causal_share)
     if not parsed.or_resume and not dist.is_restarted():

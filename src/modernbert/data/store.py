@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, TypeVar, final
 
 from modernbert.base.errors import ConfigError, DataError, MachineError, UserError, reason_of
 from modernbert.base.files import whole_file
+from modernbert.base.log import say
 from modernbert.data.cache import Cache, default_folder, locked
 from modernbert.data.manifest import (
     NAME,
@@ -56,6 +57,7 @@ class Store:
         self.address = address.rstrip("/")
         self._cache = cache
         self._files, self._root = _file_system(self.address)
+        self._is_told = False
 
     @classmethod
     def at(cls, address: str, cache_bytes: int) -> "Store":
@@ -159,8 +161,15 @@ class Store:
             except Exception as error:  # each store has errors of its own
                 if wait is None or isinstance(error, _FINAL) or _is_anonymous(error):
                     raise self._refusal(name, error) from error
+                self._say_once(error)
                 time.sleep(wait)
         raise AssertionError
+
+    def _say_once(self, error: Exception) -> None:
+        if not self._is_told:
+            self._is_told = True
+            said = reason_of(error) or type(error).__name__
+            say(f"{self.address} does not answer ({said}): trying again")
 
     def _refusal(self, name: str, error: Exception) -> UserError:
         where = f"{self.address}/{name}"

@@ -50,6 +50,8 @@ def recipe_or_run(named: str) -> RunConfig:
         ConfigError: nobody knows the name, or the file does not say what a run needs.
         CheckpointError: there is no such file, or it is broken.
     """
+    if (Path(named) / "run.json").is_file():
+        raise ConfigError(f"{named} is a run's folder: give {Path(named) / 'run.json'}")
     if named in RECIPES or not named.endswith(".json"):
         return recipe(named)
     from modernbert.train.description import config_of

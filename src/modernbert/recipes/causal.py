@@ -1,5 +1,7 @@
 """A run in, the same run beginning with next tokens out."""
 
+import math
+from collections.abc import Callable
 from dataclasses import replace
 
 from modernbert.base.errors import ConfigError
@@ -25,7 +27,8 @@ def begun_causally(config: RunConfig, share: float) -> RunConfig:
         raise ConfigError(
             f"a causal share of {share:g} is {tokens} of {config.tokens} tokens: it must hold all "
             f"warm-ups of phase {first.name} and end before that phase's fall, so give "
-            f"{least / config.tokens:.3g} to {most / config.tokens:.3g}"
+            f"{_rounded(least / config.tokens, math.ceil)} to "
+            f"{_rounded(most / config.tokens, math.floor)}"
         )
     causal = replace(
         first,
@@ -42,3 +45,8 @@ def begun_causally(config: RunConfig, share: float) -> RunConfig:
         length_warmup=LengthWarmup(),
     )
     return replace(config, phases=(causal, masked, *config.phases[1:]))
+
+
+def _rounded(share: float, to_whole: Callable[[float], int]) -> str:
+    """Return a share in three digits, to the side on which it is still possible."""
+    return f"{to_whole(share * 1000) / 1000:g}"

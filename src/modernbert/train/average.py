@@ -14,6 +14,7 @@ from torch import Tensor
 
 from modernbert.base.errors import CheckpointError, ConfigError
 from modernbert.model import folder as model_folder
+from modernbert.model.config import EncoderConfig
 from modernbert.model.model import Model
 from modernbert.train import checkpoint
 from modernbert.train.rows import EVALUATIONS, steps_in
@@ -50,8 +51,11 @@ def averaged(parts: Sequence[Part]) -> Model:
         model = model_folder.read(part.folder)
         found = dict(_named(model))
         shapes = [{name: each.shape for name, each in it.items()} for it in (sums, found)]
-        is_same = model.config.options == first.config.options
-        if not is_same or shapes[0] != shapes[1] or model.head_config != first.head_config:
+        if (
+            _computed(model.config) != _computed(first.config)
+            or shapes[0] != shapes[1]
+            or model.head_config != first.head_config
+        ):
             raise CheckpointError(
                 f"{part.folder} holds a model of another shape than {parts[0].folder}: only "
                 "checkpoints of one shape have a mean"
@@ -70,6 +74,8 @@ def newest(run: Path, number: int) -> list[Path]:
     Raises:
         CheckpointError: it has fewer.
     """
+    if not run.is_dir():
+        raise CheckpointError(f"there is no run {run}: give its folder")
     found = checkpoint.found(run / "checkpoints")
     if len(found) < number:
         raise CheckpointError(
@@ -100,6 +106,13 @@ def best(run: Path, number: int, by: Measure) -> list[Path]:
         )
     order = there if by == "loss" else there[::-1]
     return [steps[step] for step in order[:number]]
+
+
+def _computed(config: EncoderConfig) -> tuple[object, ...]:
+    """Return what a mean must not mix, and shapes of tensors do not tell."""
+    kinds = tuple(map(config.is_global, range(config.num_layers)))
+    shape = (config.num_heads, config.activation, config.norm_eps, config.local_window)
+    return (*shape, kinds, config.options)
 
 
 def _named(model: Model) -> list[tuple[str, Tensor]]:

@@ -101,7 +101,10 @@ def read_state(checkpoint: Path) -> TrainerState:
     """
     path = checkpoint / "trainer" / "state.json"
     if not path.exists():
-        raise CheckpointError(f"{checkpoint} has no trainer state: training cannot go on from it")
+        raise CheckpointError(
+            f"{checkpoint} has no trainer state: training cannot go on from it; give a run, one of "
+            "its checkpoints, or start from the weights alone by `--init-from`"
+        )
     plain = read_record(path)
     return from_plain(TrainerState, plain)
 

@@ -127,11 +127,12 @@ class Phase:
             )
 
     def _check_long(self) -> None:
-        is_one_alone = not self.long_tokens and self.long_boost != 1
+        is_one_alone = bool(self.long_tokens) != (self.long_boost != 1)
         if is_one_alone or self.long_tokens < 0 or not 0 < self.long_boost < float("inf"):
             raise ConfigError(
                 f"phase {self.name}: long_boost {self.long_boost:g} and long_tokens "
-                f"{self.long_tokens}: give a boost above 0 with a length of 1 or more, or neither"
+                f"{self.long_tokens}: give a boost above 0, other than 1, with a length of 1 or "
+                "more, or neither"
             )
 
     def scaled(self, factor: float) -> "Phase":

@@ -3,7 +3,7 @@
 It runs ahead in a thread, knows no model and holds no state: where a run is, is a `Progress`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -71,29 +71,45 @@ def feed(
             progress, ended = work.after, work.ends_phase
 
 
-def check_deal(phase: Phase, world_size: int) -> None:
-    """See that so many ranks can share a phase's batches.
+def check_deal(phases: Sequence[Phase], world_size: int) -> None:
+    """See that so many ranks can share the batches of all phases.
 
     Raises:
         ConfigError: the rows of a full batch do not divide evenly, or the first are too few.
     """
+    found = [_fault(number, phase, world_size) for number, phase in enumerate(phases)]
+    faults = [each for each in found if each]
+    if len(faults) > 1:
+        raise ConfigError(f"{faults[0]}; {'; '.join(map(str, faults[1:]))}")
+    if faults:
+        raise faults[0]
+
+
+def _fault(number: int, phase: Phase, world_size: int) -> ConfigError | None:
     rows_of = partial(
         phase.batch_warmup.rows_at, row_tokens=phase.row_tokens, batch_tokens=phase.batch_tokens
     )
     full, first = rows_of(phase.tokens), rows_of(0)
     if full % world_size:
         even = [str(each) for each in range(1, full + 1) if not full % each]
-        raise ConfigError(
-            f"phase {phase.name}: a batch of {full} rows (batch_tokens {phase.batch_tokens} by "
-            f"row_tokens {phase.row_tokens}) cannot be dealt evenly to {world_size} processes: "
-            f"start {_listed(even)}, or change one of the two"
+        row = phase.batch_tokens // world_size
+        option = (
+            f"--phases.{number}.row-tokens {row}"
+            if row >= phase.context_length
+            else f"--phases.{number}.batch-tokens {phase.row_tokens * world_size}"
+        )
+        return ConfigError(
+            f"phase {phase.name}: a batch of {full} {'row' if full == 1 else 'rows'} (batch_tokens "
+            f"{phase.batch_tokens} by row_tokens {phase.row_tokens}) cannot be dealt evenly to "
+            f"{world_size} processes: start {_listed(even)}, or give {option}"
         )
     if first < world_size:
-        raise ConfigError(
-            f"phase {phase.name}: its first batches have {first} rows, fewer than there are "
-            f"processes ({world_size}): raise batch_warmup.first_tokens to at least "
-            f"{world_size * phase.row_tokens}"
+        return ConfigError(
+            f"phase {phase.name}: its first batches have {first} {'row' if first == 1 else 'rows'},"
+            f" fewer than there are processes ({world_size}): give "
+            f"--phases.{number}.batch-warmup.first-tokens {world_size * phase.row_tokens} or more"
         )
+    return None
 
 
 def _listed(numbers: list[str]) -> str:

@@ -44,12 +44,23 @@ def fit(config: RunConfig, corpus: Corpus, folder: Path) -> RunConfig:
     read_probes(config.probes, corpus)
     for phase in config.phases:
         stream_of(config, corpus, phase)
-        check_deal(phase, dist.world_size())
+    check_deal(config.phases, dist.world_size())
+    _warn_of_batches(config)
     if config.evaluate_tokens:
         _check_heldout(corpus)
     if choose_device(config.device).type == "cpu":
         _check_memory(config.model)
     return config
+
+
+def _warn_of_batches(config: RunConfig) -> None:
+    for number, phase in enumerate(config.phases):
+        if phase.batch_tokens > phase.tokens:
+            say(
+                f"phase {phase.name} is to have {count(phase.tokens)} tokens, and one step takes "
+                f"{count(phase.batch_tokens)}: lower --phases.{number}.batch-tokens (and "
+                "row-tokens, context-length), or train for longer"
+            )
 
 
 def check_same(config: RunConfig, folder: Path) -> None:
@@ -79,7 +90,7 @@ def check_same(config: RunConfig, folder: Path) -> None:
     ]
     if differing:
         raise ConfigError(
-            f"{folder} holds a run that began with another {' and '.join(differing)}: "
+            f"{folder} holds a run that began with other values of {' and '.join(differing)}: "
             "give the options that it began with, or another folder"
         )
 

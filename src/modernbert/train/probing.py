@@ -72,6 +72,10 @@ def read_probes(named: Sequence[str], corpus: Corpus) -> list[Probe]:
         if each == SUITE:
             found += [_of(told) for told in suite(corpus)]
         else:
+            if not Path(each).exists():
+                raise DataError(
+                    f"there are no probes {each}: give a file of labelled texts, or {SUITE}"
+                )
             found.append(read_probe(Path(each), corpus.tokenizer))
     return found
 

@@ -204,8 +204,7 @@ def _reopened(folder: Path, config: RunConfig, began_with: object, lock: TextIO 
             f"{config.corpus} is not the corpus that {folder} began with: "
             "prepare it again from the same text and tokenizer, or start a new run"
         )
-    for phase in config.phases:
-        check_deal(phase, dist.world_size())
+    check_deal(config.phases, dist.world_size())
     saved = dist.agreed(lambda: _newest(folder))
     run = _assembled(config, corpus, folder, lock, saved)
     record(folder, "resume", run.progress)

@@ -15,7 +15,7 @@ QUICK = ["--training-row-tokens", "512", "--seconds", "0.05", "--rounds", "2"]
 def test_the_command_appends_a_row(tmp_path):
     corpus = make_corpus(tmp_path, {"books": 40, "code": 30}).folder
     texts = write_texts(tmp_path / "more", ["the packed batch " * 50] * 3)
-    command = ["loading", str(corpus), "--texts", str(texts), *SMALL, *QUICK]
+    command = ["loading", "--corpus", str(corpus), "--texts", str(texts), *SMALL, *QUICK]
     assert bench([*command, "--out", str(tmp_path)]) == 0
     row = json.loads((tmp_path / "loading.jsonl").read_text(encoding="utf-8"))
     pairs = [(fill["context_length"], fill["row_tokens"]) for fill in row["fills"]]
@@ -35,7 +35,7 @@ def test_the_command_appends_a_row(tmp_path):
 
 def test_a_preset_that_nobody_knows_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="there is no preset 'tinny'"):
-        bench(["loading", "corpus", "--model", "tinny", "--out", str(tmp_path)])
+        bench(["loading", "--corpus", "corpus", "--model", "tinny", "--out", str(tmp_path)])
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,9 @@ class Unsteady:
         (9, FileNotFoundError("x"), 1),
     ],
 )
-def test_faults_that_pass_are_tried_again(corpus, cache, monkeypatch, failures, error, calls):
+def test_faults_that_pass_are_tried_again(
+    corpus, cache, monkeypatch, capsys, failures, error, calls
+):
     files = Unsteady(corpus.folder, failures, error)
     monkeypatch.setattr(stores, "_file_system", lambda address: (files, ""))
     store = stores.Store.at("s3://b/c", PLENTY)
@@ -240,6 +242,7 @@ def test_faults_that_pass_are_tried_again(corpus, cache, monkeypatch, failures, 
         with pytest.raises((MachineError, DataError), match=said):
             store.part("manifest.json", 0, 9)
     assert files.calls == calls
+    assert capsys.readouterr().err.count("s3://b/c does not answer (") == (failures == 3)
 
 
 def test_a_store_that_stays_away_is_one_sentence(corpus, monkeypatch):

@@ -1,9 +1,12 @@
+import re
+
 import pytest
 
 from modernbert.base.errors import ConfigError
 from modernbert.optim.schedule import BatchWarmup, LengthWarmup
 from modernbert.recipes import RECIPES, recipe
 from modernbert.recipes.causal import begun_causally
+from modernbert.recipes.tiny import tiny
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -33,5 +36,13 @@ def test_the_rate_is_that_of_the_undivided_phase():
 
 @pytest.mark.parametrize("share", [-0.5, 0.01, 0.9, 1.0, 2.0, float("nan")])
 def test_a_share_that_cannot_be_is_refused(share):
-    with pytest.raises(ConfigError, match=r"must hold all warm-ups .* so give 0.04 to 0.8$"):
+    with pytest.raises(ConfigError, match=r"must hold all warm-ups .* so give 0.04 to 0.799$"):
         begun_causally(recipe("tiny"), share)
+
+
+def test_the_shares_that_an_error_names_are_possible():
+    with pytest.raises(ConfigError) as caught:
+        begun_causally(tiny(), 0.9)
+    least, most = re.search(r"give (\S+) to (\S+)$", str(caught.value)).groups()
+    for share in (float(least), float(most)):
+        assert begun_causally(tiny(), share).tokens == tiny().tokens

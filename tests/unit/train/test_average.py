@@ -1,5 +1,6 @@
 """Means of weights: of a run's checkpoints and of folders."""
 
+import dataclasses
 import json
 import shutil
 
@@ -114,6 +115,20 @@ def test_what_has_no_mean_is_refused(finished, tmp_path, number, options, messag
             AverageOptions(**options),
         )
     assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("changed", [{"activation": "silu"}, {"local_window": 8}])
+def test_what_shapes_of_tensors_do_not_tell_is_not_mixed_either(finished, tmp_path, changed):
+    model = model_folder.read(finished.folder / "model")
+    model.encoder.config = dataclasses.replace(model.config, **changed)
+    model_folder.write(model, tmp_path / "other")
+    with pytest.raises(CheckpointError, match="of another shape than"):
+        averaged([Part(finished.folder / "model"), Part(tmp_path / "other")])
+
+
+def test_a_run_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(CheckpointError, match=r"there is no run .*nothere: give its folder"):
+        average((str(tmp_path / "nothere"),), tmp_path / "m", AverageOptions(last=2))
 
 
 def test_models_of_two_shapes_have_no_mean(finished, tmp_path):

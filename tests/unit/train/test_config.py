@@ -46,9 +46,13 @@ from tests.runs import MODEL, phase, small_run
         ),
         (
             {"long_boost": 2.0},
-            "phase p: long_boost 2 and long_tokens 0: give a boost above 0 with a length of 1",
+            "phase p: long_boost 2 and long_tokens 0: give a boost above 0, other than 1, with a",
         ),
         ({"long_boost": 0.0, "long_tokens": 9}, "phase p: long_boost 0 and long_tokens 9: give a"),
+        (
+            {"long_tokens": 9},
+            "phase p: long_boost 1 and long_tokens 9: give a boost above 0, other",
+        ),
         ({"long_tokens": -1}, "phase p: long_boost 1 and long_tokens -1: give a boost above 0"),
         ({"global_rope_theta": -1.0}, "phase p: rope thetas (-1.0, 10000.0) must not be below 0"),
         ({"random_share": -0.1}, "random_share -0.1 must not be negative"),

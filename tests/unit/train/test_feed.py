@@ -10,7 +10,7 @@ from modernbert.batch import Layout
 from modernbert.data.mixture import tempered
 from modernbert.data.stream import StreamState
 from modernbert.optim.schedule import BatchWarmup, LengthWarmup, Schedule
-from modernbert.train.feed import Progress, feed, stream_of
+from modernbert.train.feed import Progress, check_deal, feed, stream_of
 from tests.corpora import make_corpus
 from tests.runs import phase as phase_of
 from tests.runs import small_run
@@ -196,3 +196,30 @@ def test_a_mixture_that_cannot_be_is_refused(tmp_path, fields, message):
     corpus = make_corpus(tmp_path, {"books": 20})
     with pytest.raises(ConfigError, match=message):
         stream_of(small_run(corpus.folder), corpus, phase_of("p", **fields))
+
+
+def test_what_cannot_be_dealt_is_said_of_all_phases_with_a_way_out():
+    wide = phase_of("wide", row_tokens=512, batch_tokens=512, context_length=256)
+    long = phase_of("long", row_tokens=512, batch_tokens=512, context_length=400)
+    slow = phase_of(
+        "slow",
+        row_tokens=256,
+        batch_tokens=512,
+        batch_warmup=BatchWarmup(first_tokens=256, warmup_tokens=1000),
+    )
+    check_deal((wide, long, slow), 1)
+    with pytest.raises(ConfigError) as caught:
+        check_deal((wide, phase_of("fine"), long, slow), 2)
+    first, second, third = str(caught.value).split("; ")
+    assert first == (
+        "phase wide: a batch of 1 row (batch_tokens 512 by row_tokens 512) cannot be dealt evenly "
+        "to 2 processes: start 1, or give --phases.0.row-tokens 256"
+    )
+    assert second.endswith("or give --phases.2.batch-tokens 1024")
+    assert third.endswith("give --phases.3.batch-warmup.first-tokens 512 or more")
+    mended = (
+        dataclasses.replace(wide, row_tokens=256),
+        dataclasses.replace(long, batch_tokens=1024),
+        dataclasses.replace(slow, batch_warmup=BatchWarmup(first_tokens=512, warmup_tokens=1000)),
+    )
+    check_deal(mended, 2)

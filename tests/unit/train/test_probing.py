@@ -13,7 +13,7 @@ from modernbert.model.init import build
 from modernbert.train import run as runs
 from modernbert.train.description import config_of
 from modernbert.train.loop import train
-from modernbert.train.probing import _line, _scores, probed, read_probe
+from modernbert.train.probing import _line, _scores, probed, read_probe, read_probes
 from tests.corpora import WORDS, make_corpus, tokenizer
 from tests.nets import config_of as net_of
 from tests.runs import outcome, rows_of, shortened, small_run, trained
@@ -111,6 +111,11 @@ def test_a_text_of_two_probes_is_embedded_once(tmp_path):
     both = probed(model, [probe, other], PLAIN)
     assert sum(seen) == sum(map(len, probe.ids))
     assert [each.accuracy for each in both] == [probed(model, [probe], PLAIN)[0].accuracy] * 2
+
+
+def test_probes_that_are_not_there_name_the_suite(corpus):
+    with pytest.raises(DataError, match="no probes sute: give a file of labelled texts, or suite"):
+        read_probes(("sute",), corpus)
 
 
 @pytest.mark.parametrize(
