@@ -18,8 +18,9 @@ from modernbert.model.init import build
 from modernbert.train.parallel import prepare
 from tests.nets import config_of
 
+SMALL = {"dim": 128, "num_heads": 2, "mlp_dim": 192, "num_layers": 4, "vocab_size": 640}
 SHAPES = {
-    "small": config_of(dim=128, num_heads=2, mlp_dim=192, num_layers=4, vocab_size=640),
+    "small": config_of(**SMALL),
     "other thetas": config_of(
         dim=192,
         num_heads=3,
@@ -30,39 +31,23 @@ SHAPES = {
         local_rope_theta=1e4,
     ),
     "dropout": config_of(
-        dim=128,
-        num_heads=2,
-        mlp_dim=192,
-        num_layers=4,
-        vocab_size=640,
+        **SMALL,
         embedding_dropout=0.1,
         attention_out_dropout=0.1,
         mlp_dropout=0.1,
     ),
     "no gate": config_of(
-        dim=128,
-        num_heads=2,
-        mlp_dim=192,
-        num_layers=4,
-        vocab_size=640,
+        **SMALL,
         gated_mlp=False,
         mlp_dropout=0.1,
     ),
     "learned positions": config_of(
-        dim=128,
-        num_heads=2,
-        mlp_dim=192,
-        num_layers=4,
-        vocab_size=640,
+        **SMALL,
         position="learned",
         max_length=400,
     ),
-    "RMSNorm": config_of(
-        dim=128, num_heads=2, mlp_dim=192, num_layers=4, vocab_size=640, norm="rms"
-    ),
-    "QK-norm": config_of(
-        dim=128, num_heads=2, mlp_dim=192, num_layers=4, vocab_size=640, qk_norm=True
-    ),
+    "RMSNorm": config_of(**SMALL, norm="rms"),
+    "QK-norm": config_of(**SMALL, qk_norm=True),
     "one layer": config_of(dim=128, num_heads=2, mlp_dim=192, num_layers=1, vocab_size=640),
 }
 MIXED = (100, 300, 70, 400, 154)
